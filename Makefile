@@ -1,0 +1,73 @@
+# Two commands matter: `make reproduce` and `make test`. Each makes .venv first, from a Python >= 3.11 and nothing else.
+# Only that set-up needs a network. A profile with public checkpoints does too: make reproduce PROFILE=paper HF_HUB_OFFLINE=0
+
+PYTHON ?= python3
+PROFILE ?= tiny
+DATA ?=
+export HF_HUB_OFFLINE ?= 1
+
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+STRIP := $(BIN)/nbstripout --extra-keys "metadata.widgets metadata.papermill metadata.language_info.version cell.metadata.papermill"
+
+.PHONY: help setup reproduce test lint format strip lab zoo lock clean
+help:
+	@echo "make reproduce [PROFILE=tiny] [DATA=folder]   every notebook and the table of results"
+	@echo "make test       lint, tests, every notebook in its smallest size: what CI runs"
+	@echo "make lab        JupyterLab in notebooks/"
+	@echo "make setup | lint | format | strip | zoo | lock | clean"
+
+setup: $(INSTALLED)
+
+# uv is told which Python to serve: an activated environment would otherwise win over .venv.
+$(INSTALLED): pyproject.toml requirements-lock.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "wsris needs Python 3.11 or newer; '$(PYTHON)' is missing or older. Try: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
+	@echo "Making .venv: about 4 minutes and 6 GB of disk (half a minute when the packages are cached)."
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements-lock.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -e .
+	@touch $@
+
+reproduce: $(INSTALLED)
+	$(BIN)/python -m wsris_lib reproduce --profile $(PROFILE) $(if $(DATA),--data "$(DATA)")
+
+# Tests run on the CPU, one thread a worker (two 2-thread torch processes on two cores are ten times slower than one),
+# in a home of their own. The notebooks come last, one after the other: the first makes what all of them share.
+test: export CUDA_VISIBLE_DEVICES ?=
+test: export WSRIS_HOME := $(CURDIR)/runs/test
+test: lint
+	rm -rf runs/test
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile -m slow
+	WSRIS_PROFILE=smoke $(BIN)/python -m pytest -q --nbval-lax --nbval-current-env --nbval-cell-timeout 300 notebooks
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(STRIP) --verify notebooks/*.ipynb
+
+format: $(INSTALLED)
+	$(BIN)/ruff check --fix --exit-zero .
+	$(BIN)/ruff format .
+	$(STRIP) notebooks/*.ipynb
+
+strip: $(INSTALLED)
+	$(STRIP) notebooks/*.ipynb
+
+lab: $(INSTALLED)
+	$(BIN)/jupyter lab --notebook-dir notebooks
+
+# Trains the miniature checkpoints of data/zoo again: hours on a CPU. Nobody needs it to run the notebooks.
+zoo: $(INSTALLED)
+	for name in clip text dino depth sam2; do $(BIN)/python -m wsris_lib.foundation.miniature $$name || exit 1; done
+
+# Keeps the pinned versions that still fit pyproject.toml. To move them all: make lock UPGRADE=--upgrade
+lock: $(INSTALLED)
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-emit-index-url --no-header \
+		$(UPGRADE) -o requirements-lock.txt pyproject.toml
+
+# Results (runs/) stay.
+clean:
+	rm -rf .venv build *.egg-info .pytest_cache .ruff_cache .hypothesis

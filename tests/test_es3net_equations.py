@@ -1,0 +1,207 @@
+"""Eq. 1-4 of ES3Net against plain loops in float64, and what must not change them."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from wsris_lib.es3net.align import Alignment
+from wsris_lib.es3net.candidates import ProposalTable, SentenceTable, candidate_table
+from wsris_lib.es3net.esem import ESEM
+from wsris_lib.es3net.losses import mask_contrast, own_scores
+from wsris_lib.es3net.ranking import prerank
+
+
+def rand(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def dot(a, b) -> float:
+    return sum(float(x) * float(y) for x, y in zip(a, b))
+
+
+# Eq. 1
+
+
+def test_preranking_is_by_cosine_and_pads():
+    embeddings, sentences = rand(7, 5) * torch.arange(1, 8)[:, None], rand(4, 5, seed=1) * 3
+    for n in (1, 3, 7, 9):
+        ranked = prerank(embeddings, sentences, n)
+        assert ranked.shape == (4, n)
+        for s, row in zip(sentences, ranked.tolist()):
+            cosine = [dot(s, v) / math.sqrt(dot(s, s) * dot(v, v)) for v in embeddings]
+            best_first = sorted(range(7), key=[-c for c in cosine].__getitem__)
+            assert row == best_first[:n] + [-1] * (n - 7)
+
+
+def test_candidates_are_rows_of_the_own_image():
+    proposals, sentences = tables(sizes={30: 4, 10: 0, 20: 2}, image_ids=[20, 30, 10, 20])
+    table = candidate_table(proposals, sentences, 3)
+    assert table.shape == (4, 3)
+    for row, image_id in zip(table.tolist(), sentences.image_ids):
+        start, stop = proposals.offsets[image_id]
+        real = [r for r in row if r >= 0]
+        assert len(real) == len(set(real)) == min(3, stop - start) and all(start <= r < stop for r in real)
+    alone = prerank(proposals.embeddings[0:4], sentences.clip_text[1:2], 3)
+    assert table[1].tolist() == alone[0].tolist()
+
+
+def test_a_sentence_about_an_unknown_image_is_named():
+    proposals, sentences = tables(sizes={1: 2}, image_ids=[7])
+    with pytest.raises(KeyError, match="image 7"):
+        candidate_table(proposals, sentences, 2)
+
+
+def test_tables_that_do_not_fit_are_refused():
+    with pytest.raises(ValueError, match="offsets"):
+        ProposalTable(rand(3, 2), rand(3, 2), rand(3, 2), rand(3, 3), {1: (0, 2)})
+    with pytest.raises(ValueError, match="2 image ids"):
+        SentenceTable([1, 2], rand(3, 2), rand(3, 2))
+
+
+def tables(sizes: dict[int, int], image_ids: list[int]) -> tuple[ProposalTable, SentenceTable]:
+    """Random features for images of so many proposals; W = 6, E = 5, C = 4, D = 8."""
+    offsets, P = {}, 0
+    for image_id, size in sizes.items():
+        offsets[image_id] = (P, P + size)
+        P += size
+    S = len(image_ids)
+    places = torch.rand(P, 3, generator=seeded(4))
+    proposals = ProposalTable(rand(P, 6), rand(P, 5, seed=1), rand(P, 4, seed=2), places, offsets)
+    return proposals, SentenceTable(image_ids, rand(S, 5, seed=5), rand(S, 8, seed=6))
+
+
+# Eq. 2
+
+
+@pytest.mark.parametrize(("geometry", "told"), [("none", 0), ("2d", 2), ("3d", 3)])
+def test_esem_is_a_linear_layer_on_features_and_scaled_coordinates(geometry, told):
+    esem = ESEM(channels=5, width=6, geometry=geometry, gain=4.0, generator=seeded())
+    pooled, place = rand(7, 5), torch.rand(7, 3, generator=seeded(1))
+    out = esem(pooled, place)
+    for m in range(7):
+        x = [*pooled[m].tolist(), *[4 * (2 * float(v) - 1) for v in place[m, :told]]]
+        np.testing.assert_allclose(out[m].detach(), [dot(row, x) for row in esem.weight.detach()], rtol=1e-4, atol=1e-6)
+    text = rand(3, 6, seed=2)
+    torch.testing.assert_close(esem.similarity(pooled, place, text), text @ out.T)  # the moved brackets
+
+
+def test_the_gain_learns_only_when_asked_to():
+    for learn in (False, True):
+        esem = ESEM(5, 6, learn_gain=learn, generator=seeded())
+        esem(rand(7, 5), torch.rand(7, 3, generator=seeded(1))).square().sum().backward()
+        assert (esem.gain.grad is not None) == learn
+    with pytest.raises(ValueError, match="4d"):
+        ESEM(5, 6, geometry="4d")
+
+
+# Eq. 3
+
+
+@pytest.mark.parametrize("class_width", [0.0, 0.25, 0.5, 1.0])
+@pytest.mark.parametrize("esem", [True, False])
+def test_dual_similarity(class_width, esem):
+    W, C, D, M, B = 6, 4, 8, 5, 3
+    if class_width == 0 and not esem:
+        with pytest.raises(ValueError, match="class_width"):
+            Alignment(W, C, D, class_width, esem=False)
+        return
+    model = Alignment(W, C, D, class_width, esem=esem, generator=seeded())
+    tokens, pooled, place, text = rand(M, W), rand(M, C, seed=1), torch.rand(M, 3, generator=seeded(2)), rand(B, D)
+    scores = model(tokens, pooled, place, text).detach()
+    d = round(class_width * D)
+    for b in range(B):
+        for m in range(M):
+            F_cls = [dot(row, tokens[m]) for row in model.class_weight.detach()]
+            expected = dot(F_cls, text[b, :d])
+            if esem:
+                F_geo = model.esem(pooled[m], place[m]).detach()
+                expected += (d / D if d else 1) * dot(F_geo, text[b])
+            assert scores[b, m] == pytest.approx(expected, rel=1e-4, abs=1e-6)
+
+
+def test_scores_follow_a_permutation_of_the_proposals():
+    model = Alignment(6, 4, 8, generator=seeded())
+    features, text = (rand(9, 6), rand(9, 4), rand(9, 3)), rand(2, 8)
+    order = torch.randperm(9, generator=seeded())
+    torch.testing.assert_close(model(*(f[order] for f in features), text), model(*features, text)[:, order])
+
+
+def test_initial_weights_are_small():
+    model = Alignment(200, 200, 400, generator=seeded())
+    assert model.class_weight.std().item() == pytest.approx(0.02, rel=0.05)
+    assert model.esem.weight.std().item() == pytest.approx(0.02, rel=0.05)
+
+
+# Eq. 4
+
+
+def slow_contrast(scores, image_ids, padded, tau, own_negatives) -> float:
+    B, N = padded.shape
+    total = 0.0
+    for i in range(B):
+        own = [n for n in range(N) if not padded[i, n]]
+        best = max(own, key=lambda n: float(scores[i, i * N + n]))
+        denominator = 0.0
+        for j in range(B):
+            for n in range(N):
+                sibling = j == i and n != best
+                if padded[j, n] or (j != i and image_ids[j] == image_ids[i]) or (sibling and not own_negatives):
+                    continue
+                denominator += math.exp(float(scores[i, j * N + n]) / tau)
+        total -= math.log(math.exp(float(scores[i, i * N + best]) / tau) / denominator)
+    return total / B
+
+
+@given(
+    B=st.integers(1, 5),
+    N=st.integers(1, 4),
+    tau=st.sampled_from([0.3, 1.0]),
+    own_negatives=st.booleans(),
+    seed=st.integers(0, 999),
+)
+@settings(max_examples=40, deadline=None)
+def test_contrast_is_eq_4(B, N, tau, own_negatives, seed):
+    generator = seeded(seed)
+    scores = torch.randn(B, B * N, generator=generator, dtype=torch.float64)
+    image_ids = torch.randint(0, 3, (B,), generator=generator)
+    padded = torch.rand(B, N, generator=generator) < 0.3
+    padded[:, 0] = False
+    loss = mask_contrast(scores, image_ids, padded, tau, own_negatives)
+    assert loss.item() == pytest.approx(slow_contrast(scores, image_ids, padded, tau, own_negatives), abs=1e-9)
+
+    order = torch.randperm(N, generator=generator)  # of every sentence's candidates
+    shuffled = scores.view(B, B, N)[:, :, order].reshape(B, B * N)
+    assert mask_contrast(shuffled, image_ids, padded[:, order], tau, own_negatives).item() == pytest.approx(loss.item())
+
+
+def test_one_image_with_one_candidate_is_no_loss():
+    assert mask_contrast(torch.tensor([[3.0]]), torch.tensor([1]), torch.tensor([[False]])) == 0
+
+
+def test_only_the_switch_keeps_siblings_from_being_pushed_away():
+    image_ids, padded = torch.tensor([1, 2]), torch.zeros(2, 3, dtype=torch.bool)
+    for own_negatives in (True, False):
+        scores = rand(2, 6).requires_grad_()
+        mask_contrast(scores, image_ids, padded, own_negatives=own_negatives).backward()
+        gradient = own_scores(scores.grad)
+        best = own_scores(scores.detach()).argmax(1)
+        siblings = torch.ones(2, 3, dtype=torch.bool)
+        siblings[torch.arange(2), best] = False
+        assert (gradient[siblings] > 0).all() if own_negatives else (gradient[siblings] == 0).all()
+        assert (gradient[~siblings] < 0).all()
+
+
+def test_a_second_sentence_about_the_image_is_neither_pushed_nor_pulled():
+    scores = rand(3, 6).requires_grad_()
+    mask_contrast(scores, torch.tensor([5, 5, 8]), torch.zeros(3, 2, dtype=torch.bool)).backward()
+    gradient = scores.grad.view(3, 3, 2)
+    assert (gradient[0, 1] == 0).all() and (gradient[1, 0] == 0).all()
+    assert (gradient[0, 2] > 0).all() and (gradient[2, :2] > 0).all()

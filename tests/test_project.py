@@ -1,0 +1,204 @@
+"""Promises about the tree itself: what it may hold, which room may know which, what the lock and the README say."""
+
+import ast
+import re
+import subprocess
+import tomllib
+from graphlib import TopologicalSorter
+from importlib.util import resolve_name
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from wsris_lib.artefacts import REPO
+
+LIBRARY = REPO / "wsris_lib"
+PROJECT = tomllib.loads((REPO / "pyproject.toml").read_text())
+TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in sorted(LIBRARY.rglob("*.py"))}
+
+
+def dotted(path: Path) -> str:
+    return ".".join(path.relative_to(REPO).with_suffix("").parts).removesuffix(".__init__")
+
+
+KNOWN = {dotted(path) for path in TREES}
+
+# A room may import from its own column and from those before it. A new room has to be given its place here.
+COLUMNS = (
+    {"__init__", "artefacts", "profiles"},
+    {"refer"},
+    {"foundation"},
+    {"es3net"},
+    {"evaluate", "floors"},
+    {"papers", "show", "stages"},
+    {"__main__", "notebooks"},
+)
+
+
+def column(module: str) -> int:
+    """Which column of COLUMNS the room of `module` ("wsris_lib.refer.masks" is in the room refer) stands in."""
+    room = [*module.split("."), "__init__"][1]
+    assert any(room in rooms for rooms in COLUMNS), f"{room} has no place in COLUMNS of {Path(__file__).name}"
+    return next(place for place, rooms in enumerate(COLUMNS) if room in rooms)
+
+
+def own_imports(path: Path) -> set[str]:
+    """The modules of wsris_lib that a module imports anywhere in it, functions included."""
+    found = set()
+    for node in ast.walk(TREES[path]):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            source = resolve_name("." * node.level + (node.module or ""), dotted(path.parent))
+            submodules = {f"{source}.{alias.name}" for alias in node.names}
+            found |= submodules & KNOWN or {source}
+    return {name for name in found if name.split(".")[0] == "wsris_lib"}
+
+
+def names(tree: ast.AST) -> set[str]:
+    """Every identifier that appears in a piece of code: variables, attributes, imports."""
+    found = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    found |= {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    return found | {alias.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for alias in node.names}
+
+
+def tracked() -> list[Path]:
+    """The files that git has or would take."""
+    listing = ["git", "-C", str(REPO), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    done = subprocess.run(listing, capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip("not a git checkout")
+    return [REPO / name for name in done.stdout.split("\0") if name and (REPO / name).is_file()]
+
+
+# -- the tree ---------------------------------------------------------------------------------------------------------
+
+
+def test_no_registry_host_and_no_path_of_one_machine():
+    host = re.compile(r"py(?:pi\.org|thonhosted)|npm(?:js\.org)|deb(?:\.debian)|conda(?:\.anaconda)")
+    machine = re.compile(r"(?<![\w/.~-])/(?:work|farm|root|home|Users)/")
+    offenders = []
+    for path in tracked():
+        for number, line in enumerate(path.read_bytes().decode("utf-8", errors="ignore").splitlines(), 1):
+            if host.search(line) or (machine.search(line) and path.suffix != ".safetensors"):
+                offenders.append(f"{path.relative_to(REPO)}:{number}")
+    assert not offenders
+
+
+def test_only_checkpoints_are_large():
+    limit = {True: 12_000_000, False: 250_000}  # bytes; the first for data/zoo
+    large = [p for p in tracked() if p.stat().st_size > limit[p.is_relative_to(REPO / "data" / "zoo")]]
+    assert not [f"{path.relative_to(REPO)}: {path.stat().st_size:,} bytes" for path in large]
+
+
+def test_modules_are_short():
+    lines = {dotted(path): len(path.read_text(encoding="utf-8").splitlines()) for path in TREES}
+    assert not {name: count for name, count in lines.items() if count >= 300}
+
+
+# -- the rooms --------------------------------------------------------------------------------------------------------
+
+
+def test_arrows_go_one_way():
+    wrong = [f"{dotted(p)} -> {to}" for p in TREES for to in own_imports(p) if column(to) > column(dotted(p))]
+    assert not wrong, f"imports from the right: {wrong}"
+
+
+def test_no_import_goes_round():
+    TopologicalSorter({dotted(path): own_imports(path) - {dotted(path)} for path in TREES}).prepare()  # else CycleError
+
+
+def test_no_code_between_refer_and_evaluate_knows_an_annotation():
+    """Weak means weak: features and training have no name for what only evaluation may see."""
+    annotations = {"EvaluationView", "evaluation_view", "JudgedSample", "annotation_mask", "ann_id"}
+    middle = {dotted(path): names(tree) & annotations for path, tree in TREES.items() if 2 <= column(dotted(path)) <= 3}
+    assert middle
+    assert not {name: found for name, found in middle.items() if found}
+
+
+def test_no_stage_holds_the_training_and_the_evaluation_view_at_once():
+    functions = [f for f in ast.walk(TREES[LIBRARY / "stages.py"]) if isinstance(f, ast.FunctionDef)]
+    assert functions
+    assert not [f.name for f in functions if {"training_view", "evaluation_view"} <= names(f)]
+
+
+def test_no_code_branches_on_the_name_of_a_profile():
+    compared = {
+        dotted(path): ast.unparse(node)
+        for path, tree in TREES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Compare) and re.search(r"\bprofile\.name\b", ast.unparse(node))
+    }
+    assert not compared
+
+
+def test_everything_public_has_a_docstring():
+    public = [
+        (dotted(path), node)
+        for path, tree in TREES.items()
+        for node in [tree, *tree.body]
+        if isinstance(node, ast.Module) or (hasattr(node, "name") and not node.name.startswith("_"))
+    ]
+    bare = [f"{where}.{getattr(node, 'name', '')}".rstrip(".") for where, node in public if not ast.get_docstring(node)]
+    assert not bare
+
+
+def test_nothing_unsafe_is_loaded():
+    """Pickles are read by the restricted reader alone; torch.load, eval and exec are not used at all."""
+    unsafe = {"torch.load", "yaml.load", "pickle.load", "pickle.loads", "eval", "exec"}
+    for path, tree in TREES.items():
+        called = {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+        assert not called & unsafe, dotted(path)
+        imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+        assert "pickle" not in imported or dotted(path) in {"wsris_lib.refer.pickles", "wsris_lib.refer.writer"}
+
+
+# -- the package ------------------------------------------------------------------------------------------------------
+
+
+def requirements() -> list[Requirement]:
+    extras = PROJECT["project"]["optional-dependencies"].values()
+    return [
+        Requirement(text) for text in [*PROJECT["project"]["dependencies"], *(t for extra in extras for t in extra)]
+    ]
+
+
+def test_the_lock_pins_every_dependency_within_its_bounds():
+    lock = (REPO / "requirements-lock.txt").read_text()
+    assert "://" not in lock
+    assert "--" not in lock, "an option of pip, an index perhaps"
+    pins = dict(re.findall(r"^([\w.-]+)==([\w.+]+)", lock, flags=re.MULTILINE))
+    outside = [str(r) for r in requirements() if not r.specifier.contains(pins.get(canonicalize_name(r.name), "0"))]
+    assert not outside, f"run `make lock`: {outside}"
+
+
+def test_the_conda_environment_is_in_step():
+    conda = yaml.safe_load((REPO / "environment.yml").read_text())
+    *plain, from_pip = conda["dependencies"]
+    assert conda["name"] == PROJECT["project"]["name"]
+    assert plain == [f"python{PROJECT['project']['requires-python']}", "pip"]
+    constraint, install = from_pip["pip"]
+    assert (REPO / constraint.removeprefix("-c ")).is_file()
+    extras = re.fullmatch(r"-e \.\[([\w,]+)\]", install)[1].split(",")
+    assert set(extras) == PROJECT["project"]["optional-dependencies"].keys()
+
+
+def test_the_wheel_carries_every_package():
+    folders = {dotted(path) for path in TREES if path.name == "__init__.py"}
+    assert set(PROJECT["tool"]["setuptools"]["packages"]) == folders | {"wsris_lib.zoo"}
+    assert {dotted(path.parent) for path in TREES} <= folders, "a folder of modules lacks its __init__.py"
+
+
+# -- the README -------------------------------------------------------------------------------------------------------
+
+
+def test_the_readme_names_what_exists():
+    readme, makefile = (REPO / "README.md").read_text(), (REPO / "Makefile").read_text()
+    commands = set(re.findall(r"^make ([a-z]+)|`make ([a-z]+)", readme, flags=re.MULTILINE))
+    targets = {first or second for first, second in commands}
+    assert {"reproduce", "test"} <= targets <= set(re.findall(r"^([a-z]+):", makefile, flags=re.MULTILINE))
+    listed = re.findall(r"^\|[^|]*\| \[[^]]*\]\(notebooks/([^)]+)\)", readme, flags=re.MULTILINE)
+    assert listed == sorted(path.name for path in (REPO / "notebooks").glob("*.ipynb"))

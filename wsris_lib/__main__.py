@@ -1,0 +1,79 @@
+"""`python -m wsris_lib`: the whole project from a shell."""
+
+import argparse
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+from tqdm import tqdm
+
+from wsris_lib import artefacts, notebooks, profiles, scoreboard, stages
+from wsris_lib.refer.errors import DataError
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Parse, run, and turn the errors that a user can mend into one line. Returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m wsris_lib", description=sys.modules["wsris_lib"].__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for name, run, purpose in (
+        ("reproduce", reproduce, "data, features, training, scoreboard and every notebook; goes on where it stopped"),
+        ("scoreboard", show_scoreboard, "print the table of a finished run"),
+    ):
+        command = commands.add_parser(name, help=purpose, description=purpose)
+        command.add_argument("--profile", help=f"one of {', '.join(profiles.PROFILES)} (default: tiny)")
+        command.add_argument("--data", help="a folder in the REFER layout instead of the profile's own data")
+        command.add_argument("--corpus", help="the folder of refs and instances in it (default: refcoco)")
+        command.add_argument("--split-by", help="whose split, the word in refs(*.p) (default: unc)")
+        command.set_defaults(run=run)
+    given = vars(parser.parse_args(arguments))
+    run, name = given.pop("run"), given.pop("profile")
+    try:
+        profile = profiles.load(name, **{key: value for key, value in given.items() if value is not None})
+        if profile.data != "synref":
+            profile = profiles.load(name, **given | {"data": str(Path(profile.data).resolve())})
+        run(profile)
+    except (DataError, FileNotFoundError, KeyError, artefacts.CorruptArtefact, notebooks.NotebookFailed) as error:
+        print(f"error: {error.args[0] if isinstance(error, KeyError) else error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def reproduce(profile: profiles.Profile) -> None:
+    """Run every step of a profile, with progress; leaves results and executed notebooks in runs/."""
+    start = time.perf_counter()
+    folder = stages.run_folder(profile)
+    print(f"profile {profile.name}, data {profile.data}, results in {folder}")
+    stages.training_tables(profile)
+    stages.evaluation(profile)
+    for seed in tqdm(profile.seeds, desc="alignments", unit="seed"):
+        for esem in (False, True):
+            stages.alignment(profile, seed, esem)
+    board = scoreboard.make(profile)
+    for lesson in tqdm(notebooks.lessons(), desc="notebooks", unit="notebook"):
+        run_lesson(profile, lesson, folder / "notebooks" / lesson.name)
+    print(f"\n{scoreboard.table(board)}\n\n{time.perf_counter() - start:.0f} s in all; {folder / 'scoreboard.json'}")
+
+
+def run_lesson(profile: profiles.Profile, lesson: Path, out: Path) -> None:
+    """Execute a notebook unless its copy in `out` was made from this notebook, profile, data and library."""
+    library = sorted((artefacts.REPO / "wsris_lib").rglob("*.py"))
+    made_from = artefacts.key(lesson, asdict(profile), *library)
+    stamp = out.with_suffix(".json")
+    if out.is_file() and stamp.is_file() and artefacts.read_json(stamp) == made_from:
+        return
+    with stages.timed(profile, f"notebook {lesson.stem}"):
+        notebooks.execute(lesson, out, PROFILE=profile.name, DATA=profile.data)
+    artefacts.write_json(stamp, made_from)
+
+
+def show_scoreboard(profile: profiles.Profile) -> None:
+    """Print the table of an earlier `reproduce`."""
+    path = stages.run_folder(profile) / "scoreboard.json"
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file; run `python -m wsris_lib reproduce` first")
+    print(scoreboard.table(artefacts.read_json(path)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,102 @@
+"""Files that outlive a run: written whole or not at all, keyed by what they were made from, never unpickled.
+
+Every stage of the project stores its result through these few functions, so that an interrupted run goes on where it
+stopped and a damaged file is named, removed and made again.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # imported where it is used: SynRef's worker processes come through here and need no torch
+    import torch
+
+REPO = Path(__file__).resolve().parents[1]
+
+
+class CorruptArtefact(RuntimeError):
+    """A stored file that can't be read back. It has been removed; running the same command again makes it anew."""
+
+    def __init__(self, path: Path, why: object):
+        super().__init__(f"{path} can't be read ({why}); it was removed, run the same command again to make it anew")
+        self.path = path
+
+
+def home() -> Path:
+    """The folder that all runs write to: `$WSRIS_HOME`, else `runs/` of the checkout, else `~/.cache/wsris`."""
+    if "WSRIS_HOME" in os.environ:
+        return Path(os.environ["WSRIS_HOME"]).expanduser().resolve()
+    return REPO / "runs" if (REPO / "pyproject.toml").is_file() else Path.home() / ".cache" / "wsris"
+
+
+def key(*parts: object) -> str:
+    """Sixteen hex digits that change whenever one of `parts` (anything JSON can hold, or a path's content) changes."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(
+            file_digest(part).encode() if isinstance(part, Path) else json.dumps(part, sort_keys=True).encode()
+        )
+        digest.update(b"\0")
+    return digest.hexdigest()[:16]
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file, or of every file below a folder together with its relative name."""
+    if path.is_file():
+        with open(path, "rb") as f:
+            return hashlib.file_digest(f, "sha256").hexdigest()
+    files = sorted(p for p in path.rglob("*") if p.is_file())
+    if not files:
+        raise FileNotFoundError(f"{path} is neither a file nor a folder with files in it")
+    return hashlib.sha256("".join(f"{p.relative_to(path)}:{file_digest(p)}\n" for p in files).encode()).hexdigest()
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a temporary name beside `path`; on a clean exit it becomes `path` in one step, otherwise it is removed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: object) -> None:
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
+
+
+def read_json(path: Path) -> object:
+    """Raises CorruptArtefact (and removes the file) when it holds no valid JSON."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as why:
+        path.unlink()
+        raise CorruptArtefact(path, why) from None
+
+
+def save_tensors(path: Path, tensors: "dict[str, torch.Tensor]", **notes: object) -> None:
+    """Write tensors and JSON-able `notes` as one safetensors file."""
+    from safetensors.torch import save_file
+
+    whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    with replacing(path) as temporary:
+        save_file(whole, temporary, metadata={"notes": json.dumps(notes, sort_keys=True)})
+
+
+def load_tensors(path: Path) -> "tuple[dict[str, torch.Tensor], dict]":
+    """Return (tensors, notes). Raises CorruptArtefact (and removes the file) when it is damaged or cut short."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as f:
+            return {name: f.get_tensor(name) for name in f.keys()}, json.loads((f.metadata() or {}).get("notes", "{}"))
+    except (SafetensorError, json.JSONDecodeError) as why:
+        path.unlink()
+        raise CorruptArtefact(path, why) from None

@@ -1,0 +1,50 @@
+"""DualSimFuse (ES3Net eq. 3): what a proposal is and where it is, each compared with the sentence."""
+
+import torch
+from torch import Tensor, nn
+
+from wsris_lib.es3net.esem import ESEM, small
+
+
+class Alignment(nn.Module):
+    """s = <F_cls, t[:d]> + (d / D) <F_geo, t>, inner products of vectors that are not normalised.
+
+    F_cls is a linear layer on CLIP's raw class token, F_geo is ESEM's. With d = 0 only <F_geo, t> is left, with
+    factor 1. Without ESEM (the paper's baseline) only <F_cls, t[:d]> is.
+
+    Args:
+        class_channels: W of the class tokens.
+        pooled_channels: C of the pooled patch features.
+        width: D of the sentence vectors.
+        class_width: d / D, in [0, 1].
+        geometry, gain, learn_gain: see `ESEM`.
+        esem: False for the baseline.
+        generator: draws the initial weights.
+    """
+
+    def __init__(
+        self,
+        class_channels: int,
+        pooled_channels: int,
+        width: int,
+        class_width: float = 0.5,
+        geometry: str = "3d",
+        gain: float = 10.0,
+        learn_gain: bool = False,
+        esem: bool = True,
+        generator: torch.Generator | None = None,
+    ):
+        super().__init__()
+        self.d = round(class_width * width)
+        if not 0 <= self.d <= width or (self.d == 0 and not esem):
+            raise ValueError(f"class_width is {class_width}; it must be in [0, 1], and above 0 without ESEM")
+        self.factor = self.d / width if self.d else 1.0
+        self.class_weight = nn.Parameter(small(self.d, class_channels, generator=generator))  # [d, W]
+        self.esem = ESEM(pooled_channels, width, geometry, gain, learn_gain, generator) if esem else None
+
+    def forward(self, class_tokens: Tensor, pooled: Tensor, geometry: Tensor, text: Tensor) -> Tensor:
+        """Scores [..., B, M] of M proposals (class_tokens [..., M, W], ...) for B sentences (text [..., B, D])."""
+        scores = text[..., : self.d] @ self.class_weight @ class_tokens.mT  # brackets moved as in ESEM.similarity
+        if self.esem is not None:
+            scores = scores + self.factor * self.esem.similarity(pooled, geometry, text)
+        return scores

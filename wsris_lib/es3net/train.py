@@ -1,0 +1,88 @@
+"""Training of the alignment (ES3Net 4.2) on cached features: seconds to minutes on a CPU."""
+
+import warnings
+
+import torch
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from wsris_lib.es3net.align import Alignment
+from wsris_lib.es3net.candidates import ProposalTable, SentenceTable, candidate_table
+from wsris_lib.es3net.losses import mask_contrast, own_scores
+from wsris_lib.profiles import Aligning
+
+
+def new_model(
+    proposals: ProposalTable, sentences: SentenceTable, settings: Aligning, seed: int, esem: bool = True
+) -> Alignment:
+    """An untrained model that fits these features; `load_state_dict` makes a stored one of it."""
+    return Alignment(
+        proposals.class_tokens.shape[1],
+        proposals.pooled.shape[1],
+        sentences.text.shape[1],
+        class_width=settings.class_width,
+        geometry=settings.geometry,
+        gain=settings.geometry_gain,
+        esem=esem,
+        generator=torch.Generator().manual_seed(seed),
+    )
+
+
+def train(
+    proposals: ProposalTable,
+    sentences: SentenceTable,
+    settings: Aligning,
+    seed: int,
+    *,
+    esem: bool = True,
+    own_negatives: bool = True,
+    device: str = "cpu",
+) -> tuple[Alignment, list[dict[str, float]]]:
+    """Fit eq. 3 by eq. 4. The same seed gives the same weights, bit for bit, on one machine.
+
+    An epoch visits each sentence once. Sentences about an image without proposals are left out with a warning.
+
+    Returns the model and one row per epoch: `loss` and `entropy` (nats, of p_i over the sentence's own candidates,
+    mean over sentences; from log N down). An entropy that falls to 0 within an epoch or two is a model that has locked
+    itself in on its first guesses.
+    """
+    model = new_model(proposals, sentences, settings, seed, esem).to(device)
+    candidates = candidate_table(proposals, sentences, settings.candidates_train)  # [S, N]
+    usable = (candidates[:, 0] >= 0).nonzero().flatten()
+    if len(usable) < len(candidates):
+        without = len(candidates) - len(usable)
+        warnings.warn(f"{without} of {len(candidates)} sentences have no proposal to choose from", stacklevel=2)
+    if len(usable) == 0:
+        raise ValueError("there is no sentence to train on: no image of the split has a proposal")
+
+    candidates, image_ids = candidates.to(device), torch.tensor(sentences.image_ids, device=device)
+    text = sentences.text.to(device)
+    features = [table.to(device) for table in (proposals.class_tokens, proposals.pooled, proposals.geometry)]
+    optimizer = torch.optim.AdamW(model.parameters(), lr=settings.learning_rate, weight_decay=0)
+    shuffling = torch.Generator().manual_seed(seed)
+
+    history = []
+    bar = tqdm(range(settings.epochs), desc="eq. 4", unit="epoch", leave=False)
+    for epoch in bar:
+        order = usable[torch.randperm(len(usable), generator=shuffling)].to(device)
+        sums = torch.zeros(2, device=device)
+        for batch in order.split(settings.batch):
+            index = candidates[batch]  # [B, N]
+            rows = index.clamp(min=0).flatten()  # [B*N]; padding points at row 0 and is masked below
+            scores = model(*(table[rows] for table in features), text[batch])  # [B, B*N]
+            loss = mask_contrast(scores, image_ids[batch], index < 0, settings.temperature, own_negatives)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            with torch.no_grad():
+                sums += len(batch) * torch.stack([loss, choice_entropy(scores, index < 0, settings.temperature)])
+        loss, entropy = (sums / len(usable)).tolist()
+        history.append({"epoch": epoch, "loss": loss, "entropy": entropy})
+        bar.set_postfix(loss=f"{loss:.3f}", entropy=f"{entropy:.3f}")
+    return model, history
+
+
+def choice_entropy(scores: Tensor, padded: Tensor, temperature: float) -> Tensor:
+    """Mean entropy (nats) of p_i = softmax of a sentence's own scores; scores [B, B*N], padded bool [B, N]."""
+    p = (own_scores(scores).masked_fill(padded, -torch.inf) / temperature).softmax(1)
+    return torch.special.entr(p).sum(1).mean()

@@ -1,0 +1,134 @@
+"""CLIP: what a proposal looks like, and what a sentence says, in one space.
+
+open_clip's own models and tokenizers; only the cropping is ours, because a loop over PIL crops would take longer than
+the model.
+"""
+
+from pathlib import Path
+
+import open_clip
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torchvision.transforms.functional import pil_to_tensor
+
+from wsris_lib.foundation.masks import boxes_around
+from wsris_lib.foundation.zoo import resolve
+
+MARGIN = 0.1  # of the longer side, on each side: an outline is easier to recognise with some ground around it
+
+
+class ClipEncoder:
+    """A frozen CLIP with a ViT.
+
+    Args:
+        checkpoint: a folder in open_clip's local-dir format (with bpe.txt.gz if its vocabulary is its own), a "zoo:"
+            name, or "MODEL:TAG" of open_clip's registry such as "ViT-B-16-quickgelu:openai".
+        crop: what CLIP sees of a proposal. "square" is the square around it with a small margin, "full" the whole
+            frame made square; everything outside of the mask is CLIP's mean colour, 0 after normalisation. The paper's
+            I * M is either; position survives only in "full", which would blur what ESEM adds.
+        batch: crops encoded at once.
+    """
+
+    def __init__(self, checkpoint: str, device: str = "cpu", crop: str = "square", batch: int = 64):
+        if crop not in ("square", "full"):
+            raise ValueError(f'crop {crop!r}: expected "square" or "full"')
+        self.model, self.tokenizer = _load(checkpoint)
+        self.model.eval().to(device)
+        self.device, self.crop, self.batch = device, crop, batch
+        visual = self.model.visual
+        if getattr(visual, "proj", None) is None:
+            raise ValueError(f"CLIP {checkpoint}: its image side is no ViT with a projection, so it has no class token")
+        # Without its projection open_clip's ViT returns the class token after ln_post, which eq. 3 asks for.
+        self.projection, visual.proj = visual.proj.detach(), None
+        self.size = visual.image_size[0]
+        self.mean = torch.tensor(visual.image_mean).view(3, 1, 1)
+        self.std = torch.tensor(visual.image_std).view(3, 1, 1)
+
+    @torch.inference_mode()
+    def crops(self, image: Image.Image, masks: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Encode every masked region of one image.
+
+        Args:
+            masks: bool [N, H, W] at the image's resolution, none of them empty.
+
+        Returns:
+            class_tokens [N, W], raw, after ln_post and before the projection; embeddings [N, E], projected and
+            L2-normalised, comparable with `sentences` by inner product.
+        """
+        pixels = ((pil_to_tensor(image) / 255 - self.mean) / self.std).to(self.device)  # [3, H, W]
+        tokens = torch.cat([self.model.visual(self.cut(pixels, part)) for part in masks.split(self.batch)])
+        return tokens.cpu(), F.normalize(tokens @ self.projection, dim=-1).cpu()
+
+    @torch.inference_mode()
+    def sentences(self, sentences: list[str]) -> torch.Tensor:
+        """L2-normalised projected embeddings of the sentences, float [S, E]."""
+        parts = [sentences[i : i + self.batch] for i in range(0, len(sentences), self.batch)]
+        encode = self.model.encode_text
+        return torch.cat([encode(self.tokenizer(part).to(self.device), normalize=True).cpu() for part in parts])
+
+    def cut(self, pixels: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
+        """Normalised pixels [3, H, W] and masks [n, H, W] -> the crops that the ViT sees, float [n, 3, size, size].
+
+        A resize is linear and separable, so each crop is R_y (I * M) R_x^T with two small matrices, all crops at once.
+        """
+        height, width = masks.shape[1:]
+        left, top, side = squares(masks) if self.crop == "square" else squares(torch.ones_like(masks), margin=0)
+        rows = resampling(top, side, self.size, height).to(self.device)  # [n, size, H]
+        columns = resampling(left, side, self.size, width).to(self.device)  # [n, size, W]
+        masked = pixels * masks.to(self.device)[:, None]  # [n, 3, H, W]
+        return rows[:, None] @ (masked @ columns.mT[:, None])
+
+
+def squares(masks: torch.Tensor, margin: float = MARGIN) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """The square around each mask of bool [n, H, W]: (left, top, side), whole pixels [n]; it may leave the frame."""
+    x0, y0, x1, y1 = boxes_around(masks).long().unbind(1)
+    side = ((1 + 2 * margin) * torch.maximum(x1 - x0, y1 - y0)).ceil().long()
+    return (x0 + x1 - side) // 2, (y0 + y1 - side) // 2, side
+
+
+def resampling(start: torch.Tensor, side: torch.Tensor, size: int, length: int) -> torch.Tensor:
+    """Matrices [n, size, length] that resize `side` pixels of an axis, from pixel `start` on, to `size` pixels.
+
+    Bicubic with antialiasing, as PIL resizes the crop (so as open_clip's preprocessing). Pixels of the crop that lie
+    outside of the axis weigh nothing, which pads with 0.
+    """
+    scale = (side / size)[:, None, None]  # [n, 1, 1]
+    blur = scale.clamp(min=1)  # a shrinking crop is smoothed by a wider kernel
+    centre = start[:, None, None] + (torch.arange(size)[:, None] + 0.5) * scale  # [n, size, 1]
+    taps = torch.arange(int(4 * blur.max()) + 2)
+    pixel = (centre - 2 * blur).floor().long() + taps  # [n, size, taps]
+    first = start[:, None, None]
+    weight = _cubic((pixel + 0.5 - centre) / blur) * ((pixel >= first) & (pixel < first + side[:, None, None]))
+    weight = weight / weight.sum(-1, keepdim=True)
+    weight = weight * ((pixel >= 0) & (pixel < length))
+    return torch.zeros(len(start), size, length).scatter_add_(2, pixel.clamp(0, length - 1), weight)
+
+
+def _cubic(x: torch.Tensor) -> torch.Tensor:
+    """Keys' cubic kernel with a = -1/2, PIL's choice."""
+    x = x.abs()
+    near = (1.5 * x - 2.5) * x * x + 1
+    far = ((-0.5 * x + 2.5) * x - 4) * x + 2
+    return torch.where(x < 1, near, torch.where(x < 2, far, 0.0))
+
+
+def _load(checkpoint: str) -> tuple[torch.nn.Module, object]:
+    """The model and tokenizer. ValueError when their vocabularies differ: every sentence would be read as nonsense."""
+    place = resolve(checkpoint)
+    if Path(place).is_dir():
+        model = open_clip.create_model(f"local-dir:{place}")
+        merges = Path(place) / "bpe.txt.gz"
+        # The path is a keyword here because open_clip does not look for the one in the json beside that json.
+        own = {"bpe_path": str(merges)} if merges.is_file() else {}
+        tokenizer = open_clip.get_tokenizer(f"local-dir:{place}", **own)
+    else:
+        name, _, tag = place.partition(":")
+        model = open_clip.create_model(name, pretrained=tag)
+        tokenizer = open_clip.get_tokenizer(name)
+    if tokenizer.vocab_size != model.vocab_size:
+        raise ValueError(
+            f"CLIP {checkpoint}: the tokenizer has {tokenizer.vocab_size} tokens, the model {model.vocab_size}; "
+            "expected its own bpe.txt.gz in the folder"
+        )
+    return model, tokenizer

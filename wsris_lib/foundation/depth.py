@@ -1,0 +1,50 @@
+"""Depth Anything: how near each pixel is."""
+
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from transformers import AutoImageProcessor, AutoModelForDepthEstimation
+
+from wsris_lib.foundation.zoo import resolve
+
+
+class DepthEstimator:
+    """A frozen relative Depth Anything model.
+
+    Args:
+        checkpoint: a name that `zoo.resolve` knows; the folder holds the model and its image processor, which decides
+            whether a frame keeps its shape. ValueError for a metric model, whose output grows with the distance.
+        size: side in pixels that the processor resizes to.
+    """
+
+    def __init__(self, checkpoint: str, size: int, device: str = "cpu"):
+        folder = resolve(checkpoint)
+        self.processor = AutoImageProcessor.from_pretrained(folder)
+        self.model = AutoModelForDepthEstimation.from_pretrained(folder, dtype=torch.float32).eval().to(device)
+        self.device = device
+        # The backbone drops what does not fill a patch without a word, so the processor has to round to whole patches.
+        self.resize = {"size": {"height": size, "width": size}, "ensure_multiple_of": self.model.config.patch_size}
+        if self.model.config.depth_estimation_type != "relative":
+            raise ValueError(f"depth model {checkpoint} is metric (far = large), expected a relative one")
+
+    @torch.inference_mode()
+    def inverse_depth(self, images: list[Image.Image]) -> list[torch.Tensor]:
+        """Relative inverse depth of each image, float [H, W] at its own resolution, 0 = farthest and 1 = nearest.
+
+        The model's output is inverse depth up to a scale and shift per image, hence the min-max per image. A map
+        without any relief is all 0.
+        """
+        pixels = [self.processor(images=image, return_tensors="pt", **self.resize).pixel_values for image in images]
+        maps: list[torch.Tensor] = [torch.empty(0)] * len(images)
+        for shape in sorted({tuple(p.shape) for p in pixels}):  # a batch per shape: frames may keep their own
+            which = [i for i, p in enumerate(pixels) if p.shape == shape]
+            predicted = self.model(torch.cat([pixels[i] for i in which]).to(self.device)).predicted_depth  # [b, h, w]
+            for i, inverse in zip(which, predicted.cpu()):
+                maps[i] = _min_max(inverse, images[i].height, images[i].width)
+        return maps
+
+
+def _min_max(inverse: torch.Tensor, height: int, width: int) -> torch.Tensor:
+    inverse = F.interpolate(inverse[None, None], (height, width), mode="bilinear", align_corners=False)[0, 0]
+    low, high = inverse.aminmax()
+    return (inverse - low) / (high - low).clamp(min=torch.finfo(inverse.dtype).tiny)

@@ -1,0 +1,39 @@
+"""DINOv2: one feature vector per patch of the image."""
+
+import torch
+from PIL import Image
+from transformers import AutoImageProcessor, AutoModel
+
+from wsris_lib.foundation.zoo import resolve
+
+
+class DinoEncoder:
+    """A frozen DINOv2 whose patch grid covers the whole frame.
+
+    Args:
+        checkpoint: a name that `zoo.resolve` knows; the folder holds the model and its image processor.
+        size: side in pixels to which a frame is squashed, so that cell (i, j) of the grid is that part of the frame
+            whatever its shape. The processor's own centre crop would lose the margins, where objects are.
+            ValueError unless it is a multiple of the patch: DINOv2 drops the rest without a word.
+    """
+
+    def __init__(self, checkpoint: str, size: int, device: str = "cpu"):
+        folder = resolve(checkpoint)
+        self.processor = AutoImageProcessor.from_pretrained(folder)
+        self.model = AutoModel.from_pretrained(folder, dtype=torch.float32).eval().to(device)
+        self.size, self.device = size, device
+        patch = self.model.config.patch_size
+        if size % patch:
+            near = size // patch * patch
+            raise ValueError(f"DINO size {size}: expected a multiple of its patch of {patch}: {near} or {near + patch}")
+        self.grid = size // patch
+
+    @torch.inference_mode()
+    def patches(self, images: list[Image.Image]) -> torch.Tensor:
+        """Patch tokens after the last layer norm, float [B, C, h, w]; the images may differ in size."""
+        pixels = self.processor(
+            images=images, size={"height": self.size, "width": self.size}, do_center_crop=False, return_tensors="pt"
+        ).pixel_values
+        tokens = self.model(pixels.to(self.device)).last_hidden_state  # [B, 1 (+ registers) + h*w, C]
+        patches = tokens[:, -(self.grid**2) :].transpose(1, 2)
+        return patches.unflatten(2, (self.grid, self.grid)).cpu().contiguous()  # [B, C, h, w]

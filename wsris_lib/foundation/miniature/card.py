@@ -1,0 +1,77 @@
+"""What every miniature training writes beside its weights, and the few pieces that all of them share."""
+
+import math
+import platform
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from wsris_lib import artefacts
+
+
+def device() -> torch.device:
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def cosine(step: int, steps: int, warmup: int) -> float:
+    """Factor of the learning rate in [0, 1]: a linear rise over `warmup` steps, then half a cosine down to 0."""
+    if step < warmup:
+        return (step + 1) / warmup
+    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
+
+
+def adamw(model: nn.Module, lr: float, weight_decay: float = 0.05) -> torch.optim.AdamW:
+    """AdamW that decays matrices only: biases, gains and scalars (CLIP's temperature) have no business shrinking."""
+    trained = [p for p in model.parameters() if p.requires_grad]
+    matrices, others = [p for p in trained if p.ndim > 1], [p for p in trained if p.ndim <= 1]
+    groups = [{"params": matrices, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=lr, betas=(0.9, 0.98))
+
+
+class LossLog:
+    """`curve`: [[last step, mean loss], ...] of each window of `every` steps; `seconds`: time since it was made."""
+
+    def __init__(self, every: int = 50):
+        self.every, self.curve, self._window, self._start = every, [], [], time.monotonic()
+
+    def add(self, step: int, loss: Tensor) -> None:
+        self._window.append(loss.detach())  # no .item(): the GPU is waited for once a window
+        if len(self._window) == self.every:
+            self.curve.append([step, round(torch.stack(self._window).mean().item(), 4)])
+            self._window = []
+
+    @property
+    def seconds(self) -> float:
+        return round(time.monotonic() - self._start, 1)
+
+
+def write_card(
+    folder: Path,
+    *,
+    name: str,
+    objective: str,
+    data: dict,
+    steps: int,
+    seconds: float,
+    loss_curve: list[list[float]],
+    limits: str,
+    probe: dict | None = None,
+) -> None:
+    """Write folder/card.json: how the weights beside it were made. `probe` may follow later by `add_probe`."""
+    versions = {"python": platform.python_version()} | {
+        p: version(p) for p in ("torch", "transformers", "open_clip_torch")
+    }
+    where = torch.cuda.get_device_name() if torch.cuda.is_available() else f"cpu, {torch.get_num_threads()} threads"
+    card = dict(
+        name=name, objective=objective, data=data, steps=steps, seconds=seconds, device=where, versions=versions
+    )
+    artefacts.write_json(folder / "card.json", card | dict(limits=limits, probe=probe or {}, loss_curve=loss_curve))
+
+
+def add_probe(folder: Path, probe: dict) -> None:
+    """Put the results of a probe on held-out scenes into a card that training has written."""
+    card = artefacts.read_json(folder / "card.json")
+    artefacts.write_json(folder / "card.json", card | {"probe": probe})

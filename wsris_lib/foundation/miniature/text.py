@@ -1,0 +1,119 @@
+"""A sentence encoder of 2 MB: BERT's architecture, trained as unsupervised SimCSE on SynRef's sentences.
+
+SimCSE (Gao et al. 2021, section 3): a sentence goes through the encoder twice, under two draws of dropout; the two
+outputs shall be nearer to each other than to any other sentence's. Its authors start from a BERT that knows its words;
+this one starts from nothing, so their auxiliary masked-word loss (section 6.3) carries more of the learning here.
+"""
+
+import re
+import string
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from tqdm.auto import trange
+from transformers import BertConfig, BertModel, BertTokenizer
+
+from wsris_lib.foundation.miniature.card import LossLog, adamw, cosine, device, write_card
+from wsris_lib.foundation.text import SentenceEncoder
+from wsris_lib.refer.synref.web import Web
+
+WIDTH, POSITIONS = 128, 64
+SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+
+
+def word_pieces(sentences: list[str], least: int = 3) -> BertTokenizer:
+    """A WordPiece tokenizer: every word seen `least` times or more, and every letter, so that all else can be spelt."""
+    words = Counter(re.findall(r"[a-z]+|\d+", " ".join(sentences).lower()))
+    letters = string.ascii_lowercase + string.digits
+    pieces = [*SPECIAL, *string.punctuation, *letters, *(f"##{letter}" for letter in letters)]
+    pieces += sorted(word for word, count in words.items() if count >= least and len(word) > 1)
+    # As a dict: the vocab_file argument of transformers 5's BertTokenizerFast is ignored without a word.
+    return BertTokenizer(vocab={piece: i for i, piece in enumerate(pieces)}, model_max_length=POSITIONS)
+
+
+def contrast(first: Tensor, second: Tensor, temperature: float = 0.05) -> Tensor:
+    """SimCSE's eq. 4 on two dropout draws [B, D] of the same B different sentences."""
+    cosines = F.normalize(first, dim=-1) @ F.normalize(second, dim=-1).T
+    return F.cross_entropy(cosines / temperature, torch.arange(len(first), device=first.device))
+
+
+def mask_words(ids: Tensor, tokenizer: BertTokenizer, share: float = 0.15) -> tuple[Tensor, Tensor]:
+    """BERT's masking: ids [B, L] -> (ids with [MASK] at a `share` of the words, bool [B, L] where those are).
+
+    Every masked word becomes [MASK]: BERT leaves a fifth as they are or swaps them for the sake of fine-tuning, of
+    which there is none here.
+    """
+    special = torch.isin(ids, torch.tensor(tokenizer.all_special_ids, device=ids.device))
+    hidden = (torch.rand(ids.shape, device=ids.device) < share) & ~special
+    return ids.masked_fill(hidden, tokenizer.mask_token_id), hidden
+
+
+class WordHead(nn.Module):
+    """BERT's masked-word head; its output matrix is the word embedding itself."""
+
+    def __init__(self, words: nn.Embedding):
+        super().__init__()
+        width = words.embedding_dim
+        self.transform = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.LayerNorm(width))
+        self.words, self.bias = words, nn.Parameter(torch.zeros(words.num_embeddings))
+
+    def forward(self, states: Tensor) -> Tensor:
+        return F.linear(self.transform(states), self.words.weight, self.bias)
+
+
+def train(
+    out: Path, web: Web, steps: int = 900, batch: int = 128, seed: int = 0, lr: float = 1e-3, word_weight: float = 0.1
+) -> None:
+    """Train from scratch and write `out` as a transformers folder (BertModel and tokenizer, fp16) with card.json.
+
+    What is trained is `pooler_output`, the tanh of [CLS], because ES3Net reads that. `word_weight` is the weight of
+    the masked-word loss (0.1 in SimCSE). Sentences are distinct, so no sentence is ever its own negative.
+    """
+    torch.manual_seed(seed)
+    rng, where = np.random.default_rng(seed), device()
+    sentences = sorted(set(web.sentences))
+    tokenizer = word_pieces(web.sentences)
+    config = BertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=WIDTH,
+        num_hidden_layers=3,
+        num_attention_heads=2,
+        intermediate_size=4 * WIDTH,
+        max_position_embeddings=POSITIONS,
+    )
+    model = BertModel(config).to(where).train()
+    head = WordHead(model.embeddings.word_embeddings).to(where)
+    optimiser, log = adamw(nn.ModuleList([model, head]), lr), LossLog()
+    for step in trange(1, steps + 1, desc="miniature SimCSE", unit="step"):
+        for group in optimiser.param_groups:
+            group["lr"] = lr * cosine(step, steps, warmup=steps // 20)
+        chosen = rng.choice(len(sentences), min(batch, len(sentences)), replace=False)
+        tokens = tokenizer([sentences[i] for i in chosen], padding=True, truncation=True, return_tensors="pt").to(where)
+        ids, seen = tokens["input_ids"], tokens["attention_mask"]
+        masked, hidden = mask_words(ids, tokenizer)
+        # One pass for the two views and the masked one: dropout draws anew for each row.
+        output = model(torch.cat([ids, ids, masked]), torch.cat([seen, seen, seen]))
+        first, second, _ = output.pooler_output.chunk(3)
+        words = head(output.last_hidden_state.chunk(3)[2][hidden])
+        loss = contrast(first, second) + word_weight * F.cross_entropy(words, ids[hidden])
+        optimiser.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimiser.step()
+        log.add(step, loss)
+    model.half().save_pretrained(out)
+    tokenizer.save_pretrained(out)
+    write_card(
+        out,
+        name="text",
+        objective=f"unsupervised SimCSE (dropout contrast, temperature 0.05) + {word_weight} x masked words",
+        data=dict(scenes=len(web.images), sentences=len(sentences), shown=steps * len(chosen)),
+        steps=steps,
+        seconds=log.seconds,
+        loss_curve=log.curve,
+        limits="knows the words of SynRef's grammar; others are spelt letter by letter and mean little",
+    )

@@ -1,0 +1,55 @@
+"""Run the lessons without a front end: parameters checked before, hidden errors looked for after."""
+
+from pathlib import Path
+
+import papermill
+from nbformat import NotebookNode
+
+from wsris_lib.artefacts import REPO
+
+
+class NotebookFailed(RuntimeError):
+    """A cell or a widget of a notebook raised; the message names the cell, the error and the copy to read."""
+
+
+def lessons() -> list[Path]:
+    """The notebooks of the checkout, in the order of teaching. Raises FileNotFoundError if there is none."""
+    found = sorted((REPO / "notebooks").glob("*.ipynb"))
+    if not found:
+        raise FileNotFoundError(f"no notebook in {REPO / 'notebooks'}; the lessons need a checkout of the project")
+    return found
+
+
+def execute(notebook: Path, out: Path, cell_seconds: int = 1800, **parameters: object) -> NotebookNode:
+    """Run `notebook` in a fresh kernel and write the executed copy to `out`, which is also where the kernel stands.
+
+    Returns the executed notebook. Raises KeyError for a parameter that the notebook has not (papermill itself only
+    warns, so that a typing error would run the defaults), and NotebookFailed when a cell or a widget's callback raises.
+    """
+    known = papermill.inspect_notebook(str(notebook))
+    if unknown := parameters.keys() - known.keys():
+        raise KeyError(f"{notebook.name} has no parameter {', '.join(sorted(unknown))}; it has {', '.join(known)}")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        executed = papermill.execute_notebook(
+            str(notebook),
+            str(out),
+            parameters,
+            kernel_name="python3",
+            cwd=str(out.parent),
+            progress_bar=False,
+            execution_timeout=cell_seconds,
+        )
+    except papermill.PapermillExecutionError as error:
+        problem = f"{error.ename}: {error.evalue}"
+        raise NotebookFailed(f"{notebook.name}: {problem} (in cell {error.cell_index} of {out})") from None
+    if hidden := callback_errors(executed):
+        raise NotebookFailed(f"{notebook.name}, in a widget's callback: {hidden[0]} (see {out})")
+    return executed
+
+
+def callback_errors(executed: NotebookNode) -> list[str]:
+    """The errors that widget callbacks raised: they end up in the widget state, where no runner looks for them."""
+    saved = executed.metadata.get("widgets", {}).get("application/vnd.jupyter.widget-state+json", {}).get("state", {})
+    outputs = [output for widget in saved.values() for output in widget["state"].get("outputs", [])]
+    return [f"{output['ename']}: {output['evalue']}" for output in outputs if output["output_type"] == "error"]

@@ -1,0 +1,110 @@
+"""Every number of every size of the project, with the reason beside it.
+
+A profile is a frozen dataclass; library and notebooks read its fields and never its name, so that the laptop run and
+the paper's run are one code path.
+"""
+
+import os
+from dataclasses import dataclass, field, replace
+
+
+@dataclass(frozen=True)
+class SynRefSize:
+    """How much of SynRef to make. Counts are images; each carries some 3 refs and 9 sentences."""
+
+    train: int = 1200
+    val: int = 200
+    test_a: int = 100
+    test_b: int = 100
+    pixels: int = 128  # square; above 100 images a second on 2 cores
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Proposing:
+    """SAM2's automatic masks (ES3Net 3.1 prompts SAM2 with detector boxes; the grid needs no detector)."""
+
+    points_per_side: int = 12  # prompts per image = its square
+    predicted_iou: float = 0.5  # drop masks that SAM2 itself thinks worse than this
+    stability: float = 0.7  # IoU of the mask cut at logits +1 and -1
+    nms_iou: float = 0.8  # near duplicates: keep the better one
+    limit: int = 40  # proposals kept per image, best first; paper: N = 25 is enough at test (Fig. 10)
+
+
+@dataclass(frozen=True)
+class Aligning:
+    """ES3Net's stage 1 (eq. 1-4). Values of the paper where it gives them, see `why` in each line."""
+
+    candidates_train: int = 10  # N, section 4.2
+    candidates_eval: int = 25  # N at test, Fig. 10
+    class_width: float = 0.5  # d / D of eq. 3; the best of Fig. 9
+    pooling: str = "max"  # Table 4: max above mean
+    geometry: str = "3d"  # Table 4: x, y and depth
+    geometry_gain: float = 10.0  # three scalars beside hundreds of channels need a gain to be heard (notebook 04)
+    temperature: float = 1.0  # tau of eq. 4, un-normalised inner products as in RefCLIP
+    learning_rate: float = 5e-4  # section 4.2
+    batch: int = 200  # section 4.2
+    epochs: int = 25  # the paper gives none; RefCLIP's
+
+
+@dataclass(frozen=True)
+class Profile:
+    """One size of the whole project.
+
+    `data` is "synref" (made on first use) or a folder in the REFER layout. Checkpoints are "zoo:NAME" (shipped under
+    data/zoo), a local folder in the public library's format, or a hub id.
+    """
+
+    name: str
+    data: str = "synref"
+    corpus: str = "refcoco"
+    split_by: str = "unc"
+    train_split: str = "train"
+    val_split: str = "val"
+    synref: SynRefSize = field(default_factory=SynRefSize)
+
+    clip: str = "zoo:clip"
+    dino: str = "zoo:dino"
+    depth: str = "zoo:depth"
+    sam2: str = "zoo:sam2"
+    text: str = "zoo:text"
+    dino_pixels: int = 128  # 16 x 16 patches of 8
+    depth_pixels: int = 128
+    crop: str = "square"  # what CLIP sees of a proposal: its square crop on mean grey, or the "full" frame
+
+    proposing: Proposing = field(default_factory=Proposing)
+    aligning: Aligning = field(default_factory=Aligning)
+    seeds: tuple[int, ...] = (0, 1, 2)
+    device: str = "cpu"
+
+
+PROFILES = {
+    "tiny": Profile("tiny"),
+    # The same path at the smallest size at which every step still has something to do; the project's own tests use it.
+    "smoke": Profile("smoke", synref=SynRefSize(train=48, val=16, test_a=4, test_b=4), seeds=(0,)),
+    "paper": Profile(
+        "paper",
+        data="data/refer",
+        clip="ViT-B-16-quickgelu:openai",
+        dino="facebook/dinov2-base",
+        depth="depth-anything/Depth-Anything-V2-Small-hf",
+        sam2="facebook/sam2.1-hiera-small",
+        text="princeton-nlp/sup-simcse-bert-base-uncased",
+        dino_pixels=448,  # the next multiple of 14 above 32 x 32 patches (not stated in the paper)
+        depth_pixels=518,  # Depth Anything V2's own
+        proposing=Proposing(points_per_side=32, predicted_iou=0.8, stability=0.95, limit=100),
+        aligning=Aligning(geometry_gain=10.0),
+        device="cuda",
+    ),
+}
+
+
+def load(name: str | None = None, **changes: object) -> Profile:
+    """The profile called `name` (default: `$WSRIS_PROFILE`, else "tiny"), with fields replaced by `changes`.
+
+    Raises KeyError that lists the known names.
+    """
+    name = name or os.environ.get("WSRIS_PROFILE", "tiny")
+    if name not in PROFILES:
+        raise KeyError(f"no profile {name!r}; choose one of {', '.join(PROFILES)}")
+    return replace(PROFILES[name], **changes)

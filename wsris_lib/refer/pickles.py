@@ -1,0 +1,50 @@
+"""REFER's `refs(*.p)` without the danger of a pickle: containers, text and numbers are read, the rest refused."""
+
+import io
+import pickle
+from pathlib import Path
+
+from wsris_lib.refer.errors import DataError
+
+
+class UnsafePickle(DataError):
+    """The pickle names a class or a function, so loading it could run somebody's code. None of it was run."""
+
+
+class _PlainUnpickler(pickle.Unpickler):
+    """Refuses every global. Dict, list, tuple, str, bytes, numbers, bool and None are opcodes and need no global."""
+
+    def find_class(self, module: str, name: str) -> object:
+        raise UnsafePickle(f"{module}.{name}")
+
+
+def load_refs(path: Path) -> list[dict]:
+    """Read one `refs(<split_by>).p`, of any pickle protocol, written by Python 2 or 3.
+
+    Python 2's byte strings become `str`: UTF-8 where that fits the whole file, Latin-1 otherwise.
+
+    Raises UnsafePickle when the file names any class or function (a NumPy integer counts: it is rebuilt by a function),
+    and DataError when the file is missing, damaged, or no list of dicts.
+    """
+    path = Path(path)
+    try:
+        refs = _load_plain(path.read_bytes())
+    except UnsafePickle as wanted:
+        raise UnsafePickle(
+            f"{path}: holds a call of {wanted}, and only plain containers, text and numbers are read; "
+            "don't load it with pickle, get the original file or have its maker write plain lists and dicts"
+        ) from None
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file; put REFER's refs file there") from None
+    except Exception as why:  # a damaged pickle can fail with nearly any exception
+        raise DataError(f"{path}: can't be read as a pickle ({type(why).__name__}: {why}); fetch it again") from None
+    if not isinstance(refs, list) or not all(isinstance(ref, dict) for ref in refs):
+        raise DataError(f"{path}: holds {type(refs).__name__}, expected a list of dicts, one a ref; fetch it again")
+    return refs
+
+
+def _load_plain(data: bytes) -> object:
+    try:
+        return _PlainUnpickler(io.BytesIO(data), encoding="utf-8").load()
+    except UnicodeDecodeError:
+        return _PlainUnpickler(io.BytesIO(data), encoding="latin-1").load()

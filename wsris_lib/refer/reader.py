@@ -1,0 +1,189 @@
+"""Index a corpus in the REFER layout once, and look at it in two ways: to train (no masks) and to evaluate (masks).
+
+    root/<corpus>/instances.json, refs(<split_by>).p      or  root/refer/<corpus>/...      (TRIS)
+    root/images/mscoco/images/train2014/*.jpg             or  root/train2014/*.jpg         (TRIS)
+
+Weak supervision is a matter of construction here: a training view is made from the refs' sentences and the list of
+images, is told nothing of `annotations`, and holds no reference to anything that knows them.
+"""
+
+import gc
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from wsris_lib.refer.errors import DataError
+from wsris_lib.refer.pickles import load_refs
+from wsris_lib.refer.views import EvaluationView, ImageFile, JudgedSample, Sample, TrainingView, warn_skipped
+
+ANNOTATION_FOLDERS = ("{corpus}", "refer/{corpus}")
+COCO_FOLDERS = ("images/mscoco/images/train2014", "train2014")
+IMAGE_FOLDERS = {"refclef": ("images/saiapr_tc-12",)}  # the one corpus that is not of COCO photographs
+
+# Refs in each split of the corpora as published, to tell a whole copy from a part of one. RefCOCO has 142,210 sentences
+# (papers print 142,209) on 19,994 images; RefCOCOg's published part has 95,010 (papers count Google's unreleased test).
+PUBLISHED_REFS = {
+    ("refcoco", "unc"): {"train": 42_404, "val": 3_811, "testA": 1_975, "testB": 1_810},
+    ("refcoco+", "unc"): {"train": 42_278, "val": 3_805, "testA": 1_975, "testB": 1_798},
+    ("refcocog", "umd"): {"train": 42_226, "val": 2_573, "test": 5_023},
+    ("refcocog", "google"): {"train": 44_822, "val": 5_000},
+}
+
+
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Half a million small objects without a cycle: Python's garbage collector would take half the time of reading."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+class Refer:
+    """The corpus `corpus` below `root`, split as `refs(<split_by>).p` says.
+
+    `splits` maps each split's name to its number of refs. Splits go by exact name ("test" is not "testA"; REFER's own
+    reader matches loosely). Raises DataError when a file is missing, unsafe, damaged or lacks a field.
+    """
+
+    @_collector_paused()
+    def __init__(self, root: str | Path, corpus: str = "refcoco", split_by: str = "unc"):
+        self.root = Path(root)
+        folder = self._folder([name.format(corpus=corpus) for name in ANNOTATION_FOLDERS], f"corpus {corpus!r}")
+        self.image_folder = self._folder(IMAGE_FOLDERS.get(corpus, COCO_FOLDERS), "the images")
+        self.instances_path = folder / "instances.json"
+        self.refs_path = folder / f"refs({split_by}).p"
+        if not self.refs_path.is_file():
+            there = ", ".join(sorted(path.name for path in folder.glob("refs(*).p"))) or "no refs(*).p at all"
+            raise DataError(f"{self.refs_path}: no such file; {folder} has {there}: choose split_by accordingly")
+        self._refs = load_refs(self.refs_path)
+        _check_refs(self._refs, self.refs_path)
+        self.splits = dict(Counter(ref["split"] for ref in self._refs))
+        # A ref's own file_name carries an annotation id and names no file; the list of images has the real name.
+        (images,) = _read_instances(self.instances_path, images=("id", "file_name", "height", "width"))
+        self._files = {
+            image["id"]: ImageFile(self.image_folder / image["file_name"], image["height"], image["width"])
+            for image in images
+        }
+
+    @_collector_paused()
+    def training_view(self, split: str) -> TrainingView:
+        """Images and sentences of `split` and nothing else: no mask, box or category; `annotations` stays unread.
+
+        A sentence that is empty, or whose image is unlisted or missing, is skipped, with one DataWarning a reason.
+        Raises DataError for an unknown split, or when nothing is left of it.
+        """
+        samples, skipped = [], defaultdict(list)
+        for ref in self._split(split):
+            image_id, unusable = ref["image_id"], None
+            if image_id not in self._files:
+                unusable = f"have an image_id that {self.instances_path} doesn't list"
+            elif not self._files[image_id].path.is_file():
+                unusable = f"have no image file in {self.image_folder}"
+            for sentence in ref["sentences"]:
+                sample = Sample(image_id, ref["ref_id"], sentence["sent_id"], sentence["sent"])
+                reason = unusable or ("are empty" if not sample.sentence.strip() else None)
+                (skipped[reason] if reason else samples).append(sample)
+        for reason, lost in skipped.items():
+            warn_skipped(f"{self.refs_path}, split {split!r}", reason, lost)
+        if not samples:
+            raise DataError(f"{self.refs_path}: no sentence of split {split!r} is usable; see the warnings before this")
+        return TrainingView(samples, self._files)
+
+    @_collector_paused()
+    def evaluation_view(self, split: str) -> EvaluationView:
+        """Images, sentences, boxes, categories and masks of `split`.
+
+        A result on part of a split is no result on the split, so nothing is skipped: raises DataError at the first ref
+        whose image or annotation doesn't exist or that has an empty sentence. Masks are made and checked on demand.
+        """
+        annotations, categories = _read_instances(
+            self.instances_path,
+            annotations=("id", "image_id", "category_id", "bbox"),
+            categories=("id", "name"),
+        )
+        annotations = {annotation["id"]: annotation for annotation in annotations}
+        names = {category["id"]: category["name"] for category in categories}
+        samples, segmentations = [], {}
+        for ref in self._split(split):
+            annotation = annotations.get(ref["ann_id"])
+            self._check_judgeable(ref, annotation, names)
+            segmentations[ref["ann_id"]] = ref["image_id"], annotation.get("segmentation")
+            category, box = names[annotation["category_id"]], tuple(float(edge) for edge in annotation["bbox"])
+            samples += [
+                JudgedSample(
+                    image_id=ref["image_id"],
+                    ref_id=ref["ref_id"],
+                    sent_id=sentence["sent_id"],
+                    sentence=sentence["sent"],
+                    ann_id=ref["ann_id"],
+                    category=category,
+                    box=box,
+                    decisive=sentence.get("decisive"),
+                )
+                for sentence in ref["sentences"]
+            ]
+        return EvaluationView(samples, self._files, segmentations, self.instances_path)
+
+    def _check_judgeable(self, ref: dict, annotation: dict | None, names: dict[int, str]) -> None:
+        who, image_id, ann_id = f"{self.refs_path}: ref {ref['ref_id']}", ref["image_id"], ref["ann_id"]
+        mend = "take instances.json and refs from one release, or remove the ref"
+        if image_id not in self._files:
+            raise DataError(f"{who} has image_id {image_id}, which {self.instances_path} doesn't list; {mend}")
+        if not self._files[image_id].path.is_file():
+            raise DataError(f"{self._files[image_id].path}: no such image, ref {ref['ref_id']} needs it; fetch it")
+        if annotation is None:
+            raise DataError(f"{who} has ann_id {ann_id}, which {self.instances_path} doesn't list; {mend}")
+        if annotation["image_id"] != image_id:
+            raise DataError(f"{who} is on image {image_id}, its annotation on image {annotation['image_id']}; {mend}")
+        if annotation["category_id"] not in names:
+            unknown = f"annotation {ann_id} has the unlisted category_id {annotation['category_id']}"
+            raise DataError(f"{self.instances_path}: {unknown}; {mend}")
+        for sentence in ref["sentences"]:
+            if not sentence["sent"].strip():
+                raise DataError(f"{who} has an empty sentence, sent_id {sentence['sent_id']}; remove that sentence")
+
+    def _split(self, split: str) -> list[dict]:
+        if split not in self.splits:
+            raise DataError(f"{self.refs_path}: no split {split!r}; it has {', '.join(map(repr, self.splits))}")
+        return [ref for ref in self._refs if ref["split"] == split]
+
+    def _folder(self, names: Sequence[str], what: str) -> Path:
+        for name in names:
+            if (self.root / name).is_dir():
+                return self.root / name
+        raise DataError(f"{self.root}: no folder with {what}; looked for {' and '.join(names)} in it")
+
+
+def _check_refs(refs: list[dict], path: Path) -> None:
+    for position, ref in enumerate(refs):
+        missing = {"ref_id", "ann_id", "image_id", "split", "sentences"} - ref.keys()
+        if missing:
+            raise DataError(f"{path}: ref number {position} has no {min(missing)!r}; fetch the file again")
+        for sentence in ref["sentences"]:
+            if not (isinstance(sentence, dict) and isinstance(sentence.get("sent"), str) and "sent_id" in sentence):
+                found = f"ref {ref['ref_id']} has the sentence {sentence!r:.60}"
+                raise DataError(f"{path}: {found}, expected a dict with `sent` (text) and `sent_id`; fetch it again")
+
+
+def _read_instances(path: Path, **parts: tuple[str, ...]) -> list[list[dict]]:
+    """The lists of instances.json named by `parts`, each of whose entries must have the fields given for it."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file; put REFER's instances.json there") from None
+    except ValueError as why:
+        raise DataError(f"{path}: not valid JSON ({why}); fetch it again") from None
+    for part, fields in parts.items():
+        entries = content.get(part) if isinstance(content, dict) else None
+        if not isinstance(entries, list):
+            raise DataError(f"{path}: has no list {part!r}, expected REFER's instances.json; fetch it again")
+        for position, entry in enumerate(entries):
+            if not isinstance(entry, dict) or not entry.keys() >= set(fields):
+                raise DataError(f"{path}: {part}[{position}] lacks one of {', '.join(fields)}; fetch it again")
+    return [content[part] for part in parts]

@@ -1,0 +1,207 @@
+"""Ray casting with NumPy: image, object ids and depth of a scene, exact to the pixel.
+
+Every primitive is intersected analytically (the torus by sphere tracing) and only inside the rectangle that its
+bounding cube covers on the screen, which is what makes 100 images a second possible without compiled code.
+"""
+
+import numpy as np
+
+from wsris_lib.refer.synref.scene import Scene, Thing
+from wsris_lib.refer.synref.shapes import CATEGORIES, FIXED, Part
+
+LOOK_AT = np.array([0.0, 0.0, 0.5], np.float32)
+CORNERS = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], np.float32)
+FAR = np.float32(60.0)  # depth of the backdrop, world units
+
+
+def camera_rays(scene: Scene, pixels: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Camera position [3], unit ray directions [H, W, 3] and the camera's axes [3, 3] (right, down, forward)."""
+    eye = np.array(scene.eye, np.float32)
+    forward = LOOK_AT - eye
+    forward /= np.linalg.norm(forward)
+    right = np.cross(forward, np.array([0, 0, 1], np.float32))
+    right /= np.linalg.norm(right)
+    axes = np.stack([right, np.cross(forward, right), forward]).astype(np.float32)
+    grid = ((np.arange(pixels, dtype=np.float32) + 0.5) / pixels * 2 - 1) * np.float32(scene.zoom)
+    rays = grid[None, :, None] * axes[0] + grid[:, None, None] * axes[1] + axes[2]  # (H, W, 3)
+    return eye, rays / np.linalg.norm(rays, axis=-1, keepdims=True), axes
+
+
+def placed_parts(thing: Thing) -> list[tuple[Part, np.ndarray, np.ndarray]]:
+    """Each part of a thing with its local-to-world matrix [3, 3] and offset [3]."""
+    c, s = np.cos(thing.yaw), np.sin(thing.yaw)
+    yaw = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]]) * thing.scale
+    foot = np.array([*thing.place, 0.0])
+    parts = []
+    for part in CATEGORIES[thing.category]:
+        ct, st = np.cos(np.radians(part.tilt)), np.sin(np.radians(part.tilt))
+        tilt = np.array([[1, 0, 0], [0, ct, -st], [0, st, ct]])
+        parts.append(
+            (part, (yaw @ tilt * np.array(part.half)).astype(np.float32), (yaw @ part.centre + foot).astype(np.float32))
+        )
+    return parts
+
+
+def render(scene: Scene, pixels: int = 128) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Draw a scene.
+
+    Returns:
+        image uint8 [H, W, 3]; ids uint8 [H, W] (0 is ground, k the k-th thing where it is visible); depth float32
+        [H, W], distance from the camera in world units; covered int [things], the pixels each thing would fill
+        if nothing stood before it.
+    """
+    eye, rays, axes = camera_rays(scene, pixels)
+    down = rays[..., 2]
+    depth = np.where(down < -1e-3, -eye[2] / np.minimum(down, -1e-3), FAR).clip(max=FAR).astype(np.float32)
+    ids = np.zeros((pixels, pixels), np.uint8)
+    albedo, normal, gloss = _ground(scene, eye, rays, depth)
+    parts = [placed_parts(thing) for thing in scene.things]
+    shade = _shadows(scene, eye, rays, depth, parts)
+    covered = np.zeros(len(scene.things), int)
+    for k, (thing, thing_parts) in enumerate(zip(scene.things, parts)):
+        whole = np.zeros((pixels, pixels), bool)
+        for part, matrix, offset in thing_parts:
+            window = _window(matrix, offset, eye, axes, scene.zoom, pixels)
+            if window is None:
+                continue
+            inverse = np.linalg.inv(matrix)
+            origin, local = inverse @ (eye - offset), rays[window] @ inverse.T  # (h, w, 3)
+            t = INTERSECT[part.kind](origin, local, part.taper)
+            whole[window] |= np.isfinite(t)
+            nearer = t < depth[window]
+            if not nearer.any():
+                continue
+            point = origin + t[nearer, None] * local[nearer]  # (M, 3)
+            n = NORMAL[part.kind](point, part.taper) @ inverse
+            normal[window][nearer] = n / np.linalg.norm(n, axis=-1, keepdims=True)
+            albedo[window][nearer] = thing.tint if part.paint == "main" else FIXED[part.paint]
+            gloss[window][nearer] = thing.material == "shiny"
+            depth[window][nearer] = t[nearer]
+            ids[window][nearer] = k + 1
+            shade[window][nearer] = 1.0
+        covered[k] = whole.sum()
+    return _shaded(scene, rays, albedo, normal, gloss, shade), ids, depth, covered
+
+
+def _window(matrix, offset, eye, axes, zoom, pixels):
+    """The screen rectangle (a pair of slices) that holds a part, or None when it is out of view."""
+    seen = (CORNERS @ matrix.T + offset - eye) @ axes.T  # (8, 3): right, down, forward
+    xy = (seen[:, :2] / seen[:, 2:] / zoom + 1) / 2 * pixels
+    (x0, y0), (x1, y1) = np.floor(xy.min(0)).astype(int).clip(0), np.ceil(xy.max(0)).astype(int).clip(max=pixels)
+    return (slice(y0, y1), slice(x0, x1)) if x0 < x1 and y0 < y1 else None
+
+
+# -- intersections in local coordinates: origin [3] or [..., 3], direction [..., 3] -> t [...], inf where missed -------
+def _sphere(o, d, _taper):
+    a, b, c = (d * d).sum(-1), (o * d).sum(-1), (o * o).sum(-1) - 1
+    root = b * b - a * c
+    t = (-b - np.sqrt(np.maximum(root, 0))) / a
+    return np.where((root > 0) & (t > 0), t, np.inf)
+
+
+def _box(o, d, _taper):
+    with np.errstate(divide="ignore", invalid="ignore"):
+        t0, t1 = (-1 - o) / d, (1 - o) / d
+    near, far = np.minimum(t0, t1).max(-1), np.maximum(t0, t1).min(-1)
+    return np.where((near < far) & (near > 0), near, np.inf)
+
+
+def _cylinder(o, d, taper):
+    """Radius 1 at z = -1 and `taper` at z = 1: a cylinder, a truncated cone or a cone, with both lids."""
+    slope, middle = (taper - 1) / 2, (taper + 1) / 2  # radius(z) = middle + slope * z
+    ox, oy, oz, dx, dy, dz = o[..., 0], o[..., 1], o[..., 2], d[..., 0], d[..., 1], d[..., 2]
+    ro, rd = middle + slope * oz, slope * dz
+    a, b, c = dx * dx + dy * dy - rd * rd, ox * dx + oy * dy - ro * rd, ox * ox + oy * oy - ro * ro
+    root = b * b - a * c
+    with np.errstate(divide="ignore", invalid="ignore"):
+        t = (-b - np.sqrt(np.maximum(root, 0))) / a
+        z = oz + t * dz
+        best = np.where((root > 0) & (np.abs(z) <= 1) & (t > 0), t, np.inf)
+        for end, radius in ((-1.0, 1.0), (1.0, taper)):
+            t = (end - oz) / dz
+            x, y = ox + t * dx, oy + t * dy
+            best = np.where((x * x + y * y <= radius * radius) & (t > 0) & (t < best), t, best)
+    return best
+
+
+def _torus(o, d, minor):
+    """Ring in the xy plane, outer radius 1, tube radius `minor`; sphere tracing from the bounding sphere."""
+    length = np.sqrt((d * d).sum(-1))
+    t = np.maximum(-(o * d).sum(-1) / length**2 - 1.1 / length, 0)
+    for _ in range(24):
+        distance = _torus_distance(o + t[..., None] * d, minor)
+        t = t + distance / length
+    return np.where(np.abs(distance) < 0.02, t, np.inf)
+
+
+def _torus_distance(p, minor):
+    ring = np.sqrt(p[..., 0] ** 2 + p[..., 1] ** 2) - (1 - minor)
+    return np.sqrt(ring**2 + p[..., 2] ** 2) - minor
+
+
+def _box_normal(p, _taper):
+    return np.where(np.abs(p) == np.abs(p).max(-1, keepdims=True), np.sign(p), 0)
+
+
+def _cylinder_normal(p, taper):
+    slope = (taper - 1) / 2
+    radius = (taper + 1) / 2 + slope * p[..., 2]
+    side = np.stack([p[..., 0], p[..., 1], -slope * radius], -1)
+    lid = (np.abs(p[..., 2]) > 0.999)[..., None] & ((p[..., :2] ** 2).sum(-1) < 0.998 * radius**2)[..., None]
+    return np.where(lid, np.sign(p) * np.array([0, 0, 1]), side)
+
+
+def _torus_normal(p, minor):
+    around = np.sqrt((p[..., :2] ** 2).sum(-1, keepdims=True))
+    return np.concatenate([p[..., :2] * (1 - (1 - minor) / around), p[..., 2:]], -1)
+
+
+INTERSECT = {"sphere": _sphere, "box": _box, "cylinder": _cylinder, "torus": _torus}
+NORMAL = {"sphere": lambda p, _: p, "box": _box_normal, "cylinder": _cylinder_normal, "torus": _torus_normal}
+
+
+def _ground(scene, eye, rays, depth):
+    """Colour, normal and gloss of every pixel as if the table were empty."""
+    hit = eye + depth[..., None] * rays
+    x, y = hit[..., 0], hit[..., 1]
+    rng = np.random.default_rng(scene.noise_seed)
+    if scene.pattern == "checker":
+        weave = ((np.floor(x) + np.floor(y)) % 2).astype(np.float32)
+    elif scene.pattern == "planks":
+        weave = 0.5 + 0.5 * np.sin(2.5 * x + 0.6 * np.sin(0.8 * y))
+    else:
+        weave = np.full(x.shape, 0.5, np.float32)
+    rough = rng.random((64, 64), dtype=np.float32)[
+        (np.floor(x * 6).astype(int) % 64), (np.floor(y * 6).astype(int) % 64)
+    ]
+    weave = np.clip(weave + (rough - 0.5) * (1.0 if scene.pattern == "noise" else 0.25), 0, 1)[..., None]
+    albedo = weave * np.array(scene.ground, np.float32) + (1 - weave) * np.array(scene.ground_second, np.float32)
+    normal = np.broadcast_to(np.array([0, 0, 1], np.float32), rays.shape).copy()
+    return albedo.astype(np.float32), normal, np.zeros(depth.shape, np.float32)
+
+
+def _shadows(scene, eye, rays, depth, parts):
+    """1 in the light, 0.5 in shadow, for the ground; traced at half resolution, where nobody sees the difference."""
+    small = eye + depth[::2, ::2, None] * rays[::2, ::2]  # (H/2, W/2, 3)
+    light, lit = np.array(scene.light, np.float32), np.ones(small.shape[:2], np.float32)
+    for thing, thing_parts in zip(scene.things, parts):
+        # Shadows fall within this distance of the foot: tallest part times the light's slant.
+        reach = thing.scale * (1.3 + 2.7 * np.hypot(light[0], light[1]) / light[2])
+        near = np.hypot(small[..., 0] - thing.place[0], small[..., 1] - thing.place[1]) < reach
+        for part, matrix, offset in thing_parts:
+            inverse = np.linalg.inv(matrix)
+            kind = "cylinder" if part.kind == "torus" and part.tilt == 0 else part.kind
+            origin = (small[near] - offset) @ inverse.T
+            lit[near] *= np.where(np.isfinite(INTERSECT[kind](origin, (inverse @ light)[None], part.taper)), 0.5, 1.0)
+    return np.maximum(lit, 0.5).repeat(2, 0).repeat(2, 1)[: depth.shape[0], : depth.shape[1]]
+
+
+def _shaded(scene, rays, albedo, normal, gloss, shade):
+    """Lambert shading plus a highlight on shiny things; returns uint8 RGB."""
+    light = np.array(scene.light, np.float32)
+    facing = normal @ light
+    diffuse = scene.ambient + (1 - scene.ambient) * np.maximum(facing, 0) * shade
+    mirrored = 2 * facing[..., None] * normal - light
+    highlight = gloss * np.maximum(-(mirrored * rays).sum(-1), 0) ** 12 * 0.7
+    rgb = albedo * (diffuse * (0.6 + 0.4 * shade))[..., None] + highlight[..., None]
+    return (np.clip(rgb, 0, 1) * 255 + 0.5).astype(np.uint8)

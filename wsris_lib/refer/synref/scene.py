@@ -1,0 +1,95 @@
+"""Draw a scene at random: which objects stand where, under which light, seen from where."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from wsris_lib.refer.synref.shapes import CATEGORIES, COLOURS
+
+SIZES = {"small": (0.55, 0.65), "large": (0.88, 1.02)}  # world units per object unit; the gap keeps the words apart
+MATERIALS = ("matte", "shiny")
+REACH = 3.3  # objects stand within this distance of the table's centre
+
+
+@dataclass(frozen=True)
+class Thing:
+    """One object of a scene. `place` is (x, y) on the table in world units, `yaw` its turn in radians."""
+
+    category: str
+    colour: str
+    material: str
+    size: str
+    scale: float
+    place: tuple[float, float]
+    yaw: float
+    tint: tuple[float, float, float]  # RGB in 0..1: the named colour with a little variation
+
+
+@dataclass(frozen=True)
+class Scene:
+    things: tuple[Thing, ...]
+    eye: tuple[float, float, float]  # camera position; it looks at (0, 0, 0.5)
+    zoom: float  # tangent of half the field of view
+    light: tuple[float, float, float]  # unit vector towards the light
+    ambient: float
+    ground: tuple[float, float, float]  # two RGB colours woven into a pattern
+    ground_second: tuple[float, float, float]
+    pattern: str  # "plain", "checker", "planks" or "noise"
+    noise_seed: int
+
+
+def sample_scene(rng: np.random.Generator) -> Scene:
+    """A table with 3 to 7 objects. In 4 of 5 scenes some share a category, so that words of place are needed."""
+    number = int(rng.integers(3, 8))
+    names = list(rng.choice(list(CATEGORIES), number))
+    if rng.random() < 0.8:  # a theme: two to four of a kind, often of one colour too
+        same = int(rng.integers(2, min(4, number) + 1))
+        names[:same] = [names[0]] * same
+    theme_colour = rng.choice(list(COLOURS))
+    things: list[Thing] = []
+    for name in names:
+        colour = str(theme_colour if name == names[0] and rng.random() < 0.5 else rng.choice(list(COLOURS)))
+        size = str(rng.choice(list(SIZES)))
+        scale = float(rng.uniform(*SIZES[size]))
+        place = _free_place(rng, things, scale)
+        if place is None:
+            continue
+        tint = tuple(
+            float(c) for c in np.clip(np.array(COLOURS[colour]) * rng.uniform(0.9, 1.1) + rng.normal(0, 0.02, 3), 0, 1)
+        )
+        things.append(
+            Thing(str(name), colour, str(rng.choice(MATERIALS, p=[0.7, 0.3])), size, scale, place, _yaw(rng), tint)
+        )
+    tilt, turn, far = np.radians(rng.uniform(24, 48)), rng.uniform(0, 2 * np.pi), rng.uniform(10.5, 12.5)
+    eye = far * np.array([np.cos(tilt) * np.cos(turn), np.cos(tilt) * np.sin(turn), np.sin(tilt)])
+    # Objects face the camera within a quarter turn: a person photographs the front of things.
+    facing = np.arctan2(eye[1], eye[0]) + np.pi / 2
+    things = [Thing(**{**t.__dict__, "yaw": float(t.yaw + facing)}) for t in things]
+    light = np.array([rng.normal(), rng.normal(), rng.uniform(1.2, 2.5)])
+    base = rng.uniform(0.25, 0.75) + rng.normal(0, 0.07, 3)
+    second = np.clip(base * rng.uniform(0.6, 0.9) + rng.normal(0, 0.03, 3), 0.05, 0.95)
+    return Scene(
+        things=tuple(things),
+        eye=tuple(eye.tolist()),
+        zoom=float(rng.uniform(0.27, 0.33)),
+        light=tuple((light / np.linalg.norm(light)).tolist()),
+        ambient=float(rng.uniform(0.35, 0.55)),
+        ground=tuple(np.clip(base, 0.05, 0.95).tolist()),
+        ground_second=tuple(second.tolist()),
+        pattern=str(rng.choice(["plain", "checker", "planks", "noise"])),
+        noise_seed=int(rng.integers(2**31)),
+    )
+
+
+def _yaw(rng: np.random.Generator) -> float:
+    return float(rng.uniform(-np.pi / 3, np.pi / 3))
+
+
+def _free_place(rng: np.random.Generator, things: list[Thing], scale: float) -> tuple[float, float] | None:
+    """A place whose circle overlaps no other's, or None after 30 tries: a full table simply holds fewer things."""
+    for _ in range(30):
+        radius, angle = REACH * np.sqrt(rng.random()), rng.uniform(0, 2 * np.pi)
+        place = (float(radius * np.cos(angle)), float(radius * np.sin(angle)))
+        if all(np.hypot(place[0] - t.place[0], place[1] - t.place[1]) > 0.95 * (scale + t.scale) for t in things):
+            return place
+    return None

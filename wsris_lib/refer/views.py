@@ -1,0 +1,123 @@
+"""What training and evaluation see of a split. Only the second kind of view has anything to do with masks."""
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from wsris_lib.refer.errors import DataError, DataWarning
+from wsris_lib.refer.masks import annotation_mask
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One sentence about one image. `sentence` is REFER's `sent`: lower case, short forms spelt out."""
+
+    image_id: int
+    ref_id: int
+    sent_id: int
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedSample(Sample):
+    """A sample with its answer: the annotation, its category and box (x, y, w, h in pixels).
+
+    `decisive` says whether only the sentence's words of place single out the object; None where that isn't known.
+    """
+
+    ann_id: int
+    category: str
+    box: tuple[float, float, float, float]
+    decisive: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFile:
+    """Where an image is and the size that instances.json gives it, in pixels."""
+
+    path: Path
+    height: int
+    width: int
+
+
+class View(Sequence):
+    """The samples of a split in the file's order, and their images."""
+
+    def __init__(self, samples: list[Sample], files: dict[int, ImageFile]):
+        self._samples = samples
+        self.image_ids: list[int] = sorted({sample.image_id for sample in samples})  # unique
+        self._files = {image_id: files[image_id] for image_id in self.image_ids}
+
+    def __len__(self) -> int:
+        return len(self._samples)
+
+    def __getitem__(self, index):
+        return self._samples[index]
+
+    def image_path(self, image_id: int) -> Path:
+        return self._files[image_id].path
+
+    def image_size(self, image_id: int) -> tuple[int, int]:
+        """(height, width) in pixels, without opening the file."""
+        return self._files[image_id].height, self._files[image_id].width
+
+    def image(self, image_id: int) -> Image.Image:
+        """The photograph as RGB. Raises DataError when it is missing, damaged, cut short or of another size.
+
+        An EXIF rotation is not applied: COCO's annotations are drawn on the pixels as stored.
+        """
+        path, size = self.image_path(image_id), self.image_size(image_id)
+        try:
+            with Image.open(path) as file:
+                image = file.convert("RGB")
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as why:  # what Pillow raises
+            raise DataError(f"{path}: can't be read as an image ({why}); fetch it again") from None
+        if (image.height, image.width) != size:
+            raise DataError(
+                f"{path}: {image.height} x {image.width} pixels (height x width), but instances.json says "
+                f"{size[0]} x {size[1]}; fetch the original image"
+            )
+        return image
+
+
+class TrainingView(View):
+    """Images, sentences and their ids: what a weakly supervised method may learn from."""
+
+
+class EvaluationView(View):
+    """The same with JudgedSamples, and the masks they are judged by."""
+
+    def __init__(self, samples: list[JudgedSample], files: dict[int, ImageFile], segmentations: dict, source: Path):
+        super().__init__(samples, files)
+        self._segmentations = segmentations  # ann_id -> (image_id, REFER's segmentation)
+        self._source = source
+
+    def mask(self, ann_id: int, legacy_eq1: bool = False) -> np.ndarray:
+        """bool[H, W] at the image's own resolution: the union of the object's parts, see `masks.annotation_mask`.
+
+        Raises DataError when the segmentation is missing, malformed, or covers fewer than two pixels.
+        """
+        image_id, segmentation = self._segmentations[ann_id]
+        where = f"{self._source}: annotation {ann_id} of image {image_id}"
+        try:
+            mask = annotation_mask(segmentation, *self.image_size(image_id))
+        except ValueError as why:
+            raise DataError(f"{where}: {why}; fetch the file again or remove its ref") from None
+        if mask.sum() < 2:
+            raise DataError(f"{where}: the mask has {mask.sum()} pixel(s), expected 2 or more; remove its ref")
+        return annotation_mask(segmentation, *mask.shape, legacy_eq1=True) if legacy_eq1 else mask
+
+
+def warn_skipped(where: str, reason: str, lost: list[Sample]) -> None:
+    """One warning for all the sentences that were skipped for one reason, with the first of them by id."""
+    first = lost[0]
+    warnings.warn(
+        f"{where}: {len(lost)} sentence(s) skipped because they {reason}, "
+        f"the first is sent_id {first.sent_id} of ref {first.ref_id}, image {first.image_id}",
+        DataWarning,
+        stacklevel=3,
+    )

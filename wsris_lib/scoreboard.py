@@ -1,0 +1,87 @@
+"""The table that a run ends in: every method on the same sentences, between its floors and its ceiling."""
+
+import platform
+from collections import defaultdict
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from wsris_lib import artefacts, stages
+from wsris_lib.evaluate import subsets, summarise
+from wsris_lib.profiles import Profile
+
+METHODS = ("random", "central", "largest", "zero_shot_clip", "baseline", "esem", "oracle")  # the order of the table
+PACKAGES = ("wsris", "torch", "transformers", "open_clip_torch", "numpy")
+SUPERVISION = (
+    "ST: image-sentence pairs, one sentence at a time; proposals from a class-agnostic SAM2, itself trained with masks "
+    "of other images"
+)
+
+
+def make(profile: Profile) -> dict:
+    """Judge every method on the profile's val split and write `scoreboard.json` into the run's folder.
+
+    Returns what is written: dataset, split, sentences, rows (one per method, seed and subset, metrics as fractions),
+    supervision, settings, versions, machine and seconds.
+    """
+    val = stages.evaluation(profile)
+    with stages.timed(profile, "scoreboard"):
+        rows = []
+        for seed in profile.seeds:
+            for name, chosen in choices(profile, seed).items():
+                if seed == profile.seeds[0] or name in ("random", "baseline", "esem"):  # the others have no seed
+                    rows += rows_of(val, name, seed, chosen)
+    board = {
+        "dataset": f"{'synref' if profile.data == 'synref' else Path(profile.data).resolve().name}/{profile.corpus}",
+        "split": f"{profile.split_by}/{profile.val_split}",
+        "sentences": len(val.samples),
+        "resolution": "original",
+        "supervision": SUPERVISION,
+        "rows": sorted(rows, key=lambda r: METHODS.index(r["method"])),
+        "profile": asdict(profile) | {"data": Path(profile.data).name},
+        "versions": {"python": platform.python_version()} | {p: version(p) for p in PACKAGES},
+        "machine": {"device": profile.device, "threads": torch.get_num_threads(), "processor": platform.machine()},
+        "seconds": artefacts.read_json(stages.run_folder(profile) / "seconds.json"),
+    }
+    artefacts.write_json(stages.run_folder(profile) / "scoreboard.json", board)
+    return board
+
+
+def choices(profile: Profile, seed: int) -> dict[str, torch.Tensor]:
+    """Every method's chosen proposals on val, long [S] each."""
+    trained = {name: stages.trained_choice(profile, seed, name == "esem")[0] for name in ("baseline", "esem")}
+    return stages.floor_choices(profile, seed) | trained
+
+
+def rows_of(val: stages.Evaluation, method: str, seed: int, chosen: torch.Tensor) -> list[dict]:
+    """One row for each subset of sentences that isn't empty."""
+    measures = val.judge(chosen)
+    return [
+        {"method": method, "subset": subset, "seed": seed, **summarise([measures[i] for i in positions])}
+        for subset, positions in subsets(val.samples).items()
+        if positions
+    ]
+
+
+def table(board: dict, metrics: tuple[str, ...] = ("mIoU", "oIoU", "Pr@0.5", "PointM", "PointIt", "BoxAcc")) -> str:
+    """The scoreboard as text: percent, mean over seeds, with their standard deviation if there are several."""
+    groups = defaultdict(list)
+    for row in board["rows"]:
+        groups[row["subset"], row["method"]].append(row)
+    lines = [f"{board['dataset']} {board['split']}, {board['sentences']} sentences, {board['resolution']} resolution"]
+    for subset in dict.fromkeys(row["subset"] for row in board["rows"]):
+        n = next(row["sentences"] for row in board["rows"] if row["subset"] == subset)
+        lines += ["", f"{subset + f' ({n})':24s}" + "".join(f"{m:>14s}" for m in metrics)]
+        for method in METHODS:
+            rows = groups.get((subset, method), [])
+            if rows:
+                lines.append(f"  {method:22s}" + "".join(f"{_cell([r[m] for r in rows]):>14s}" for m in metrics))
+    return "\n".join([*lines, "", f"Percent; ± over seeds. {board['supervision']}."])
+
+
+def _cell(values: list[float]) -> str:
+    mean, spread = 100 * np.mean(values), 100 * np.std(values, ddof=1) if len(values) > 1 else None
+    return f"{mean:.1f}" if spread is None else f"{mean:.1f} ± {spread:.1f}"

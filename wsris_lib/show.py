@@ -1,0 +1,117 @@
+"""Every figure of the notebooks, drawn one way. Each function returns a matplotlib figure and computes nothing."""
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
+
+MASK = "#00b4d8"  # predictions and proposals
+TRUTH = "#f4a300"  # ground truth, always drawn as an outline
+
+
+def grid(n: int, columns: int = 4, side: float = 2.6) -> tuple[Figure, np.ndarray]:
+    """A figure with n square panels and no axes; returns it with the flat array of panels."""
+    columns = min(n, columns)
+    rows = -(-n // columns)
+    figure, axes = plt.subplots(
+        rows, columns, figsize=(side * columns, side * rows), squeeze=False, layout="constrained"
+    )
+    for panel in axes.flat:
+        panel.axis("off")
+    return figure, axes.flat[:n]
+
+
+def overlay(
+    panel: plt.Axes, image: ArrayLike, mask: ArrayLike | None = None, truth: ArrayLike | None = None, title: str = ""
+):
+    """An image [H, W, 3] with a mask [H, W] tinted and a ground truth [H, W] outlined."""
+    panel.imshow(image)
+    if mask is not None:
+        tint = np.zeros((*np.shape(mask), 4))
+        tint[np.asarray(mask, bool)] = (*plt.matplotlib.colors.to_rgb(MASK), 0.55)
+        panel.imshow(tint)
+        panel.contour(np.asarray(mask, float), [0.5], colors=MASK, linewidths=1)
+    if truth is not None:
+        panel.contour(np.asarray(truth, float), [0.5], colors=TRUTH, linewidths=1.6)
+    panel.set_title(title, fontsize=8, wrap=True)
+
+
+def scenes(images: Sequence, masks: Sequence, titles: Sequence[str], columns: int = 4) -> Figure:
+    """Images with one outlined object each and the sentence that means it above."""
+    figure, panels = grid(len(images), columns)
+    for panel, image, mask, title in zip(panels, images, masks, titles):
+        overlay(panel, image, truth=mask, title=title)
+    return figure
+
+
+def predictions(images: Sequence, masks: Sequence, truths: Sequence, titles: Sequence[str], columns: int = 4) -> Figure:
+    """Predicted masks tinted, ground truth outlined."""
+    figure, panels = grid(len(images), columns)
+    for panel, image, mask, truth, title in zip(panels, images, masks, truths, titles):
+        overlay(panel, image, mask, truth, title)
+    return figure
+
+
+def proposals(image: ArrayLike, masks: ArrayLike, titles: Sequence[str] | None = None, columns: int = 6) -> Figure:
+    """An image's proposals [N, H, W], one a panel."""
+    figure, panels = grid(len(masks), columns, side=1.8)
+    for n, (panel, mask) in enumerate(zip(panels, masks)):
+        overlay(panel, image, mask, title=titles[n] if titles else "")
+    return figure
+
+
+def maps(image: ArrayLike, layers: Mapping[str, ArrayLike], colours: str = "viridis", bar: str = "") -> Figure:
+    """An image beside maps [H, W] (coloured, with a bar named `bar`) or pictures [H, W, 3]."""
+    figure, panels = grid(len(layers) + 1, len(layers) + 1, side=3)
+    overlay(panels[0], image, title="image")
+    for panel, (title, layer) in zip(panels[1:], layers.items()):
+        drawn = panel.imshow(layer, cmap=colours)
+        panel.set_title(title, fontsize=9)
+        if np.ndim(layer) == 2:
+            figure.colorbar(drawn, ax=panel, shrink=0.8, label=bar)
+    return figure
+
+
+def curves(
+    x: ArrayLike,
+    lines: Mapping[str, ArrayLike],
+    xlabel: str,
+    ylabel: str,
+    spreads: Mapping[str, ArrayLike] | None = None,
+) -> Figure:
+    """One line for each entry, with a band of ± `spreads` where given."""
+    figure, axis = plt.subplots(figsize=(5.2, 3.4), layout="constrained")
+    for name, y in lines.items():
+        (line,) = axis.plot(x, y, marker="o", markersize=3, label=name)
+        if spreads and name in spreads:
+            low, high = np.subtract(y, spreads[name]), np.add(y, spreads[name])
+            axis.fill_between(x, low, high, alpha=0.2, color=line.get_color())
+    axis.set(xlabel=xlabel, ylabel=ylabel)
+    axis.grid(alpha=0.3)
+    axis.legend(frameon=False)
+    return figure
+
+
+def bars(values: Mapping[str, float | Sequence[float]], ylabel: str, title: str = "") -> Figure:
+    """A bar for each entry; several values (seeds) give their mean with every value as a dot."""
+    figure, axis = plt.subplots(figsize=(max(4.0, 0.9 * len(values)), 3.2), layout="constrained")
+    for x, value in enumerate(values.values()):
+        several = np.atleast_1d(value)
+        axis.bar(x, several.mean(), color=MASK, alpha=0.8)
+        axis.plot(np.full(len(several), x), several, "k.", markersize=4)
+        axis.text(x, several.mean(), f"{several.mean():.1f}", ha="center", va="bottom", fontsize=8)
+    axis.set_xticks(range(len(values)), list(values), rotation=25, ha="right", fontsize=8)
+    axis.set(ylabel=ylabel, title=title)
+    return figure
+
+
+def principal_colours(patches: ArrayLike) -> np.ndarray:
+    """The first three principal components of patch features [C, h, w] as a picture [h, w, 3] in 0..1."""
+    c, h, w = np.shape(patches)
+    flat = np.asarray(patches, float).reshape(c, h * w).T
+    flat = flat - flat.mean(0)
+    parts = flat @ np.linalg.svd(flat, full_matrices=False)[2][:3].T  # (h w, 3)
+    low, high = np.percentile(parts, [2, 98], axis=0)
+    return np.clip((parts - low) / (high - low + 1e-9), 0, 1).reshape(h, w, 3)

@@ -1,0 +1,192 @@
+"""The project's steps as cached functions: whatever a notebook needs is made on demand and found the next time."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from wsris_lib import artefacts, floors
+from wsris_lib.es3net.align import Alignment
+from wsris_lib.es3net.candidates import ProposalTable, SentenceTable
+from wsris_lib.es3net.predict import choose
+from wsris_lib.es3net.train import new_model, train
+from wsris_lib.evaluate import Measures, measure
+from wsris_lib.foundation.features import ImageFeatures, extract, sentence_features
+from wsris_lib.profiles import Aligning, Profile
+from wsris_lib.refer.masks import decode_rle, encode_rle
+from wsris_lib.refer.reader import Refer
+from wsris_lib.refer.synref.make import make_synref
+from wsris_lib.refer.views import EvaluationView, JudgedSample
+
+EDITION = 1  # part of the key of trained weights: raise it when training itself changes
+
+
+def run_name(profile: Profile) -> str:
+    """Name of a run's folder: the profile, and the data's folder where that isn't SynRef."""
+    return profile.name if profile.data == "synref" else f"{profile.name}-{Path(profile.data).resolve().name}"
+
+
+def run_folder(profile: Profile) -> Path:
+    return artefacts.home() / run_name(profile)
+
+
+@contextmanager
+def timed(profile: Profile, stage: str) -> Iterator[None]:
+    """Note how long a stage took; of several runs the longest counts, since later ones find its result stored."""
+    start, path = time.perf_counter(), run_folder(profile) / "seconds.json"
+    yield
+    seconds = artefacts.read_json(path) if path.is_file() else {}
+    seconds[stage] = max(seconds.get(stage, 0.0), round(time.perf_counter() - start, 1))
+    artefacts.write_json(path, seconds)
+
+
+def frozen(profile: Profile) -> Profile:
+    """The profile without what only the alignment reads: profiles that share it share data and features."""
+    return replace(profile, aligning=Aligning(), seeds=())
+
+
+def corpus(profile: Profile) -> Refer:
+    """The data set of a profile: SynRef, made on first use, or a folder in the REFER layout."""
+    return _corpus(frozen(profile))
+
+
+@lru_cache
+def _corpus(profile: Profile) -> Refer:
+    with timed(profile, "data"):
+        root = make_synref(profile.synref) if profile.data == "synref" else Path(profile.data)
+        return Refer(root, profile.corpus, profile.split_by)
+
+
+def features(profile: Profile, split: str) -> ImageFeatures:
+    """Proposals and frozen features of a split's images. Made from the training view, so from no annotation at all."""
+    return _features(frozen(profile), split)
+
+
+@lru_cache
+def _features(profile: Profile, split: str) -> ImageFeatures:
+    view = corpus(profile).training_view(split)
+    with timed(profile, f"features of {split}"):
+        return extract(view, profile, artefacts.home() / "cache" / "features")
+
+
+def proposal_table(profile: Profile, split: str) -> ProposalTable:
+    """A split's proposals as the tables that ES3Net reads, pooled the way the profile says."""
+    found = features(profile, split)
+    pooled = {"max": found.pooled_max, "mean": found.pooled_mean}[profile.aligning.pooling]
+    return ProposalTable(found.class_tokens, found.embeddings, pooled, found.geometry, found.offsets)
+
+
+def sentence_table(profile: Profile, samples: list) -> SentenceTable:
+    """The sentences of some samples with both text embeddings."""
+    with timed(profile, "sentences"):
+        clip_text, text = sentence_features(
+            [s.sentence for s in samples], profile, artefacts.home() / "cache" / "features"
+        )
+    return SentenceTable([s.image_id for s in samples], clip_text, text)
+
+
+def training_tables(profile: Profile) -> tuple[ProposalTable, SentenceTable]:
+    """What the alignment learns from: image-sentence pairs (ST). Sentences on unreadable images are left out."""
+    proposals = proposal_table(profile, profile.train_split)
+    view = corpus(profile).training_view(profile.train_split)
+    return proposals, sentence_table(profile, [s for s in view if s.image_id in proposals.offsets])
+
+
+def alignment(profile: Profile, seed: int, esem: bool = True) -> tuple[Alignment, list[dict]]:
+    """The trained alignment and its history: loaded if the same features, settings and seed were trained before."""
+    proposals, sentences = training_tables(profile)
+    inputs = [proposals.class_tokens, proposals.pooled, proposals.geometry, sentences.clip_text, sentences.text]
+    digest = [float(t.double().sum()) for t in inputs] + [float((t.double() ** 2).sum()) for t in inputs]
+    settings = asdict(profile.aligning) | {"esem": esem}
+    name = artefacts.key(EDITION, digest, sentences.image_ids, settings, seed)
+    path = artefacts.home() / "cache" / "alignments" / f"{name}.safetensors"
+    if path.is_file():
+        weights, notes = artefacts.load_tensors(path)
+        model = new_model(proposals, sentences, profile.aligning, seed, esem)
+        model.load_state_dict(weights)
+        return model, notes["history"]
+    with timed(profile, f"training of {'esem' if esem else 'baseline'}, one seed"):
+        model, history = train(proposals, sentences, profile.aligning, seed, esem=esem, device=profile.device)
+    artefacts.save_tensors(path, model.state_dict(), history=history, settings=settings, seed=seed)
+    return model.cpu(), history
+
+
+@dataclass
+class Evaluation:
+    """A split with everything that predictions are judged by; the only place where a ground-truth mask is read."""
+
+    view: EvaluationView
+    samples: list[JudgedSample]
+    features: ImageFeatures
+    sentences: SentenceTable
+    _measured: dict[tuple[int, int], Measures] = field(default_factory=dict)
+    _masks: dict[int, np.ndarray] = field(default_factory=dict)
+
+    def truth(self, sample: JudgedSample) -> np.ndarray:
+        """bool [H, W]; kept, because an object has several sentences."""
+        if sample.ann_id not in self._masks:
+            self._masks[sample.ann_id] = self.view.mask(sample.ann_id)
+        return self._masks[sample.ann_id]
+
+    def mask(self, image_id: int, proposal: int) -> np.ndarray:
+        """The image's `proposal`-th mask, bool [H, W]; -1 is the empty mask of an image without proposals."""
+        if proposal < 0:
+            return np.zeros(self.view.image_size(image_id), bool)
+        return decode_rle(self.features.masks[self.features.offsets[image_id][0] + proposal])
+
+    def judge(self, chosen: torch.Tensor) -> list[Measures]:
+        """Measures of the chosen proposals, long [S] within each sentence's image."""
+        for sample, proposal in zip(self.samples, chosen.tolist()):
+            if (sample.ann_id, proposal) not in self._measured:
+                mask = self.mask(sample.image_id, proposal)
+                self._measured[sample.ann_id, proposal] = measure(mask, self.truth(sample))
+        return [self._measured[sample.ann_id, proposal] for sample, proposal in zip(self.samples, chosen.tolist())]
+
+    def truths(self) -> list[dict]:
+        """The ground truth of each sentence as RLE."""
+        return [encode_rle(self.truth(sample)) for sample in self.samples]
+
+    def proposal_masks(self) -> dict[int, list[dict]]:
+        """image_id -> its proposals' masks as RLE, best score first."""
+        return {i: self.features.masks[start:stop] for i, (start, stop) in self.features.offsets.items()}
+
+
+def evaluation(profile: Profile, split: str | None = None) -> Evaluation:
+    """The evaluation of a split (default: the profile's val), at original resolution, over all its sentences."""
+    return _evaluation(frozen(profile), split or profile.val_split)
+
+
+@lru_cache
+def _evaluation(profile: Profile, split: str) -> Evaluation:
+    view = corpus(profile).evaluation_view(split)
+    return Evaluation(view, list(view), features(profile, split), sentence_table(profile, list(view)))
+
+
+def floor_choices(profile: Profile, seed: int = 0) -> dict[str, torch.Tensor]:
+    """What the untrained methods choose on val: the floors, zero-shot CLIP, and the oracle that bounds them all."""
+    val, proposals = evaluation(profile), proposal_table(profile, profile.val_split)
+    areas = torch.tensor([int(decode_rle(mask).sum()) for mask in val.features.masks])
+    return {
+        "random": floors.random_proposal(proposals, val.sentences, seed),
+        "central": floors.central_proposal(proposals, val.sentences),
+        "largest": floors.largest_proposal(proposals, val.sentences, areas),
+        "zero_shot_clip": floors.zero_shot_clip(proposals, val.sentences),
+        "oracle": floors.oracle(val.proposal_masks(), val.sentences.image_ids, val.truths()),
+    }
+
+
+def trained_choice(profile: Profile, seed: int, esem: bool = True) -> tuple[torch.Tensor, torch.Tensor]:
+    """(chosen proposal long [S] within its image, confidence [S]) of a trained alignment on val."""
+    model, _ = alignment(profile, seed, esem)
+    settings, proposals = profile.aligning, proposal_table(profile, profile.val_split)
+    return choose(model, proposals, evaluation(profile).sentences, settings.candidates_eval, settings.temperature)
+
+
+def with_aligning(profile: Profile, **changes: object) -> Profile:
+    """The profile with some settings of the alignment changed; all features stay the same."""
+    return replace(profile, aligning=replace(profile.aligning, **changes))

@@ -33,7 +33,7 @@ COLUMNS = (
     {"foundation"},
     {"es3net"},
     {"evaluate", "floors"},
-    {"papers", "show", "stages"},
+    {"papers", "scoreboard", "show", "stages"},
     {"__main__", "notebooks"},
 )
 

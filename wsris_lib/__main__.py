@@ -29,10 +29,9 @@ def main(arguments: list[str] | None = None) -> int:
     given = vars(parser.parse_args(arguments))
     run, name = given.pop("run"), given.pop("profile")
     try:
-        profile = profiles.load(name, **{key: value for key, value in given.items() if value is not None})
-        if profile.data != "synref":
-            profile = profiles.load(name, **given | {"data": str(Path(profile.data).resolve())})
-        run(profile)
+        if given["data"]:  # notebooks run in a folder of their own
+            given["data"] = str(Path(given["data"]).resolve())
+        run(profiles.load(name or "", **given))
     except (DataError, FileNotFoundError, KeyError, artefacts.CorruptArtefact, notebooks.NotebookFailed) as error:
         print(f"error: {error.args[0] if isinstance(error, KeyError) else error}", file=sys.stderr)
         return 2

@@ -99,12 +99,13 @@ PROFILES = {
 }
 
 
-def load(name: str | None = None, **changes: object) -> Profile:
-    """The profile called `name` (default: `$WSRIS_PROFILE`, else "tiny"), with fields replaced by `changes`.
+def load(name: str = "", **changes: object) -> Profile:
+    """The profile called `name` (empty: `$WSRIS_PROFILE`, else "tiny"), with fields replaced by the `changes` given.
 
-    Raises KeyError that lists the known names.
+    An empty change keeps the profile's own value, as a notebook's parameter DATA = "" does. Raises KeyError that lists
+    the known names.
     """
     name = name or os.environ.get("WSRIS_PROFILE", "tiny")
     if name not in PROFILES:
         raise KeyError(f"no profile {name!r}; choose one of {', '.join(PROFILES)}")
-    return replace(PROFILES[name], **changes)
+    return replace(PROFILES[name], **{field: value for field, value in changes.items() if value})

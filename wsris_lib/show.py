@@ -107,6 +107,39 @@ def bars(values: Mapping[str, float | Sequence[float]], ylabel: str, title: str 
     return figure
 
 
+def matrix(
+    values: ArrayLike, rows: Sequence[str], columns: Sequence[str], label: str = "", form: str = "{:.2f}"
+) -> Figure:
+    """A table [rows, columns] as coloured cells with their numbers (form "": colours alone); NaN stays empty."""
+    values = np.asarray(values, float)
+    size = (2.2 + 0.75 * len(columns), 1.2 + 0.4 * len(rows)) if form else (4.6, 3.8)
+    figure, axis = plt.subplots(figsize=size, layout="constrained")
+    drawn = axis.imshow(values, cmap="viridis", aspect="auto")
+    figure.colorbar(drawn, ax=axis, label=label)
+    axis.set_xticks(range(len(columns)), columns, rotation=25, ha="right", fontsize=8)
+    axis.set_yticks(range(len(rows)), rows, fontsize=8)
+    if form:
+        middle = (np.nanmin(values) + np.nanmax(values)) / 2
+        for row, column in np.argwhere(~np.isnan(values)):
+            value = values[row, column]
+            colour = "black" if value > middle else "white"
+            axis.text(column, row, form.format(value), ha="center", va="center", fontsize=8, color=colour)
+    return figure
+
+
+def centroids(image: ArrayLike, places: ArrayLike, title: str = "") -> Figure:
+    """An image with a dot at each (x, y) of places [N, 3] in 0..1, coloured by z."""
+    figure, axis = plt.subplots(figsize=(4.8, 3.8), layout="constrained")
+    overlay(axis, image, title=title)
+    height, width = np.shape(image)[:2]
+    x, y, z = np.asarray(places, float).T
+    style = dict(c=z, cmap="magma", vmin=0, vmax=1, s=70, edgecolors="white")
+    dots = axis.scatter(x * width - 0.5, y * height - 0.5, **style)
+    figure.colorbar(dots, ax=axis, label="z: 0 = farthest, 1 = nearest")
+    axis.axis("off")
+    return figure
+
+
 def principal_colours(patches: ArrayLike) -> np.ndarray:
     """The first three principal components of patch features [C, h, w] as a picture [h, w, 3] in 0..1."""
     c, h, w = np.shape(patches)

@@ -32,6 +32,7 @@ def run_name(profile: Profile) -> str:
 
 
 def run_folder(profile: Profile) -> Path:
+    """Where a run leaves its scoreboard, timings and executed notebooks."""
     return artefacts.home() / run_name(profile)
 
 

@@ -37,5 +37,5 @@ def mask_contrast(
     if not own_negatives:
         excluded[mine, mine] = True
         excluded[mine, mine, best] = False
-    logits = scores.masked_fill(excluded.view(B, B * N), -torch.inf)
+    logits = scores.masked_fill(excluded.view(B, B * N), -torch.inf) / temperature
     return F.cross_entropy(logits, mine * N + best)

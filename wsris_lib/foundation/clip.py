@@ -45,7 +45,7 @@ class ClipEncoder:
         self.mean = torch.tensor(visual.image_mean).view(3, 1, 1)
         self.std = torch.tensor(visual.image_std).view(3, 1, 1)
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def crops(self, image: Image.Image, masks: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Encode every masked region of one image.
 
@@ -60,7 +60,7 @@ class ClipEncoder:
         tokens = torch.cat([self.model.visual(self.cut(pixels, part)) for part in masks.split(self.batch)])
         return tokens.cpu(), F.normalize(tokens @ self.projection, dim=-1).cpu()
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def sentences(self, sentences: list[str]) -> torch.Tensor:
         """L2-normalised projected embeddings of the sentences, float [S, E]."""
         parts = [sentences[i : i + self.batch] for i in range(0, len(sentences), self.batch)]

@@ -1,7 +1,6 @@
 """Depth Anything: how near each pixel is."""
 
 import torch
-import torch.nn.functional as F
 from PIL import Image
 from transformers import AutoImageProcessor, AutoModelForDepthEstimation
 
@@ -27,7 +26,7 @@ class DepthEstimator:
         if self.model.config.depth_estimation_type != "relative":
             raise ValueError(f"depth model {checkpoint} is metric (far = large), expected a relative one")
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def inverse_depth(self, images: list[Image.Image]) -> list[torch.Tensor]:
         """Relative inverse depth of each image, float [H, W] at its own resolution, 0 = farthest and 1 = nearest.
 
@@ -38,13 +37,9 @@ class DepthEstimator:
         maps: list[torch.Tensor] = [torch.empty(0)] * len(images)
         for shape in sorted({tuple(p.shape) for p in pixels}):  # a batch per shape: frames may keep their own
             which = [i for i, p in enumerate(pixels) if p.shape == shape]
-            predicted = self.model(torch.cat([pixels[i] for i in which]).to(self.device)).predicted_depth  # [b, h, w]
-            for i, inverse in zip(which, predicted.cpu()):
-                maps[i] = _min_max(inverse, images[i].height, images[i].width)
+            out = self.model(torch.cat([pixels[i] for i in which]).to(self.device))
+            sizes = [(images[i].height, images[i].width) for i in which]
+            for i, made in zip(which, self.processor.post_process_depth_estimation(out, sizes)):
+                low, high = made["predicted_depth"].aminmax()
+                maps[i] = ((made["predicted_depth"] - low) / (high - low).clamp(min=1e-12)).cpu()
         return maps
-
-
-def _min_max(inverse: torch.Tensor, height: int, width: int) -> torch.Tensor:
-    inverse = F.interpolate(inverse[None, None], (height, width), mode="bilinear", align_corners=False)[0, 0]
-    low, high = inverse.aminmax()
-    return (inverse - low) / (high - low).clamp(min=torch.finfo(inverse.dtype).tiny)

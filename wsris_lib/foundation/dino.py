@@ -28,7 +28,7 @@ class DinoEncoder:
             raise ValueError(f"DINO size {size}: expected a multiple of its patch of {patch}: {near} or {near + patch}")
         self.grid = size // patch
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def patches(self, images: list[Image.Image]) -> torch.Tensor:
         """Patch tokens after the last layer norm, float [B, C, h, w]; the images may differ in size."""
         pixels = self.processor(

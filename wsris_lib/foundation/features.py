@@ -18,10 +18,7 @@ from tqdm import tqdm
 
 from wsris_lib.artefacts import CorruptArtefact, file_digest, home, key, load_tensors, save_tensors
 from wsris_lib.foundation.clip import ClipEncoder
-from wsris_lib.foundation.depth import DepthEstimator
-from wsris_lib.foundation.dino import DinoEncoder
-from wsris_lib.foundation.masks import Proposals, Sam2Proposer
-from wsris_lib.foundation.pooling import geometry, pool_patches
+from wsris_lib.foundation.extractor import Extractor
 from wsris_lib.foundation.text import SentenceEncoder
 from wsris_lib.foundation.zoo import fingerprint
 from wsris_lib.profiles import Profile
@@ -68,45 +65,6 @@ class ImageFeatures:
     scores: torch.Tensor
     masks: list[dict]
     offsets: dict[int, tuple[int, int]]
-
-
-class Extractor:
-    """The five frozen models of a profile, over images."""
-
-    def __init__(self, profile: Profile):
-        p = profile.proposing
-        self.proposer = Sam2Proposer(
-            profile.sam2,
-            profile.device,
-            points_per_side=p.points_per_side,
-            iou_threshold=p.predicted_iou,
-            stability_threshold=p.stability,
-            nms_iou=p.nms_iou,
-            max_proposals=p.limit,
-        )
-        self.clip = ClipEncoder(profile.clip, profile.device, crop=profile.crop)
-        self.dino = DinoEncoder(profile.dino, profile.dino_pixels, profile.device)
-        self.depth = DepthEstimator(profile.depth, profile.depth_pixels, profile.device)
-
-    def __call__(self, images: list[Image.Image]) -> tuple[dict[str, torch.Tensor], list[Proposals]]:
-        """Tables over all proposals of the images (the tensors of `ImageFeatures`), and each image's proposals."""
-        proposals = self.proposer.everything(images)
-        parts = []
-        for image, found, patches, near in zip(
-            images, proposals, self.dino.patches(images), self.depth.inverse_depth(images)
-        ):
-            tokens, embeddings = self.clip.crops(image, found.masks)
-            parts.append(
-                {
-                    "class_tokens": tokens,
-                    "embeddings": embeddings,
-                    "pooled_max": pool_patches(patches, found.masks, "max"),
-                    "pooled_mean": pool_patches(patches, found.masks, "mean"),
-                    "geometry": geometry(found.masks, near),
-                    "scores": found.scores,
-                }
-            )
-        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}, proposals
 
 
 def extract(view: View, profile: Profile, out: Path | None = None, shard: int = SHARD) -> ImageFeatures:

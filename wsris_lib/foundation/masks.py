@@ -57,7 +57,7 @@ class Sam2Proposer:
         stability_threshold: float = 0.7,
         nms_iou: float = 0.8,
         max_proposals: int = 40,
-        batch: int = 256,
+        batch: int = 128,
     ):
         folder = resolve(checkpoint)
         self.processor = Sam2Processor.from_pretrained(folder).image_processor
@@ -66,7 +66,7 @@ class Sam2Proposer:
         self.mask_threshold, self.iou_threshold = mask_threshold, iou_threshold
         self.stability_threshold, self.nms_iou, self.max_proposals = stability_threshold, nms_iou, max_proposals
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def everything(self, images: list[Image.Image]) -> list[Proposals]:
         """Proposals for each image, from a regular grid of point prompts and three masks a point.
 
@@ -82,7 +82,7 @@ class Sam2Proposer:
         ]
         return [self._choose([chunk[b] for chunk in chunks], image) for b, image in enumerate(images)]
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def boxes(self, images: list[Image.Image], boxes: list[torch.Tensor]) -> list[Proposals]:
         """The mask within each box, in the order of the boxes: ES3Net's own prompts (section 3.1), from a detector.
 

@@ -15,7 +15,7 @@ class SentenceEncoder:
         self.model = AutoModel.from_pretrained(folder, dtype=torch.float32).eval().to(device)
         self.device, self.batch = device, batch
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def sentences(self, sentences: list[str]) -> torch.Tensor:
         """Pooled output of each sentence, float [S, D] in (-1, 1): SimCSE's supervised models use the tanh of [CLS].
 

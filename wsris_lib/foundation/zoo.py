@@ -5,7 +5,8 @@ from pathlib import Path
 
 from wsris_lib.artefacts import REPO, file_digest
 
-ZOO = REPO / "data" / "zoo"
+SHIPPED = Path(__file__).parents[1] / "zoo"  # where an installed wheel keeps what a checkout has in data/zoo
+ZOO = SHIPPED if SHIPPED.is_dir() else REPO / "data" / "zoo"
 
 
 def resolve(name: str) -> str:
@@ -23,7 +24,7 @@ def resolve(name: str) -> str:
                 f"`python -m wsris_lib.foundation.miniature {folder.name}`"
             )
         return str(folder)
-    if Path(name).is_dir():
+    if name and Path(name).is_dir():
         return name
     # "checkpoints/clpi" is written like a hub id: a first part that is a folder here says that a folder was meant.
     hub_id = re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", name) and not Path(name).parent.is_dir()

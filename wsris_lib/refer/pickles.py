@@ -15,7 +15,7 @@ class _PlainUnpickler(pickle.Unpickler):
     """Refuses every global. Dict, list, tuple, str, bytes, numbers, bool and None are opcodes and need no global."""
 
     def find_class(self, module: str, name: str) -> object:
-        raise UnsafePickle(f"{module}.{name}")
+        raise UnsafePickle(repr(f"{module}.{name}"))
 
 
 def load_refs(path: Path) -> list[dict]:
@@ -37,7 +37,8 @@ def load_refs(path: Path) -> list[dict]:
     except FileNotFoundError:
         raise DataError(f"{path}: no such file; put REFER's refs file there") from None
     except Exception as why:  # a damaged pickle can fail with nearly any exception
-        raise DataError(f"{path}: can't be read as a pickle ({type(why).__name__}: {why}); fetch it again") from None
+        reason = " ".join(f"{type(why).__name__}: {why}".split())
+        raise DataError(f"{path}: can't be read as a pickle ({reason}); fetch it again") from None
     if not isinstance(refs, list) or not all(isinstance(ref, dict) for ref in refs):
         raise DataError(f"{path}: holds {type(refs).__name__}, expected a list of dicts, one a ref; fetch it again")
     return refs

@@ -119,5 +119,5 @@ def warn_skipped(where: str, reason: str, lost: list[Sample]) -> None:
         f"{where}: {len(lost)} sentence(s) skipped because they {reason}, "
         f"the first is sent_id {first.sent_id} of ref {first.ref_id}, image {first.image_id}",
         DataWarning,
-        stacklevel=3,
+        stacklevel=4,  # whoever asked for the view: past this, the method and its decorator
     )

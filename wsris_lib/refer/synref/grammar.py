@@ -87,6 +87,7 @@ def look(drawing: Drawing) -> list[Seen]:
 
 
 def fits(thing: Seen, description: dict[str, str]) -> bool:
+    """Whether every fact of the description holds for the thing; the empty description fits anything."""
     return all(thing.facts[name] == value for name, value in description.items())
 
 

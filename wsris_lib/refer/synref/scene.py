@@ -27,6 +27,8 @@ class Thing:
 
 @dataclass(frozen=True)
 class Scene:
+    """Everything that a picture is drawn from, in world units (a large object is about 2 across), z up."""
+
     things: tuple[Thing, ...]
     eye: tuple[float, float, float]  # camera position; it looks at (0, 0, 0.5)
     zoom: float  # tangent of half the field of view

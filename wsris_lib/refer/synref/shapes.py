@@ -30,6 +30,8 @@ FIGURES = ("snowman", "robot", "bear")  # the "people" of split testA, after Ref
 
 @dataclass(frozen=True)
 class Part:
+    """One primitive of an object, in units of the object's size."""
+
     kind: str  # "sphere", "box", "cylinder" or "torus"
     centre: tuple[float, float, float]
     half: tuple[float, float, float]

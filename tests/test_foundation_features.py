@@ -1,0 +1,215 @@
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from wsris_lib import profiles
+from wsris_lib.artefacts import REPO
+from wsris_lib.foundation import features
+from wsris_lib.foundation.clip import ClipEncoder
+from wsris_lib.foundation.depth import DepthEstimator
+from wsris_lib.foundation.dino import DinoEncoder
+from wsris_lib.foundation.pooling import geometry, pool_patches
+from wsris_lib.foundation.text import SentenceEncoder
+from wsris_lib.refer.errors import DataError, DataWarning
+from wsris_lib.refer.masks import decode_rle
+
+TABLES = ("class_tokens", "embeddings", "pooled_max", "pooled_mean", "geometry", "scores")
+
+
+class Folder:
+    """The three things of a refer view that `extract` uses, over a folder of ID.png."""
+
+    def __init__(self, root):
+        self.root = root
+        self.image_ids = sorted(int(path.stem) for path in root.glob("*.png"))
+
+    def image_path(self, image_id):
+        return self.root / f"{image_id}.png"
+
+    def image(self, image_id):
+        try:
+            with Image.open(self.image_path(image_id)) as file:
+                return file.convert("RGB")
+        except OSError as why:
+            raise DataError(f"{self.image_path(image_id)}: {why}") from None
+
+
+def paint(root, count):
+    root.mkdir()
+    rng = np.random.default_rng(0)
+    for n in range(count):
+        coarse = Image.fromarray(rng.integers(0, 256, (6, 6, 3), dtype=np.uint8))
+        coarse.resize((56 + 8 * (n % 2), 48), Image.Resampling.BICUBIC).save(root / f"{10 * n + 7}.png")
+    return Folder(root)
+
+
+def tiny(zoo):
+    proposing = profiles.Proposing(points_per_side=3, predicted_iou=0.0, stability=0.0, limit=5)
+    places = {name: str(zoo / name) for name in ("clip", "dino", "depth", "sam2", "text")}
+    return profiles.load("smoke", **places, dino_pixels=48, depth_pixels=48, proposing=proposing)
+
+
+@pytest.fixture(scope="module")
+def profile(tiny_zoo):
+    return tiny(tiny_zoo)
+
+
+@pytest.fixture(scope="module")
+def view(tmp_path_factory):
+    return paint(tmp_path_factory.mktemp("data") / "images", 7)
+
+
+@pytest.fixture(scope="module")
+def made(view, profile, tmp_path_factory):
+    out = tmp_path_factory.mktemp("features")
+    return features.extract(view, profile, out, shard=2), out
+
+
+def contents(out):
+    return {path.name: path.read_bytes() for path in out.glob("*.safetensors")}
+
+
+def assert_same(a, b):
+    assert a.offsets == b.offsets and a.masks == b.masks
+    for name in TABLES:
+        assert torch.equal(getattr(a, name), getattr(b, name)), name
+
+
+def test_the_tables_are_what_each_model_says_of_each_image(view, profile, made):
+    found, _ = made
+    assert list(found.offsets) == view.image_ids
+    assert len(found.masks) == max(stop for _, stop in found.offsets.values())
+    clip, dino = ClipEncoder(profile.clip), DinoEncoder(profile.dino, 48)
+    depth = DepthEstimator(profile.depth, 48)
+    for image_id, (start, stop) in found.offsets.items():
+        assert 1 <= stop - start <= 5
+        image = view.image(image_id)
+        masks = torch.tensor(np.stack([decode_rle(rle) for rle in found.masks[start:stop]]))
+        assert masks.shape[1:] == (image.height, image.width)
+        patches = dino.patches([image])[0]
+        tokens, embeddings = clip.crops(image, masks)
+        expected = {
+            "class_tokens": tokens,
+            "embeddings": embeddings,
+            "pooled_max": pool_patches(patches, masks, "max"),
+            "pooled_mean": pool_patches(patches, masks, "mean"),
+            "geometry": geometry(masks, depth.inverse_depth([image])[0]),
+        }
+        for name, table in expected.items():
+            torch.testing.assert_close(getattr(found, name)[start:stop], table, atol=1e-4, rtol=1e-4, msg=name)
+
+
+def test_a_second_call_reads_and_loads_no_model(view, profile, made, monkeypatch):
+    found, out = made
+    monkeypatch.setattr(features, "Extractor", None)
+    assert_same(features.extract(view, profile, out, shard=2), found)
+
+
+def test_a_run_that_failed_half_way_ends_in_the_same_bytes(view, profile, made, tmp_path, monkeypatch):
+    class Dying(features.Extractor):
+        calls = 0
+
+        def __call__(self, images):
+            Dying.calls += 1
+            if Dying.calls == 3:
+                raise KeyboardInterrupt
+            return super().__call__(images)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(features, "Extractor", Dying)
+        with pytest.raises(KeyboardInterrupt):
+            features.extract(view, profile, tmp_path, shard=2)
+    assert 0 < len(contents(tmp_path)) < 4
+    features.extract(view, profile, tmp_path, shard=2)
+    assert contents(tmp_path) == contents(made[1])
+
+
+@pytest.mark.slow
+def test_a_run_that_was_killed_ends_in_the_same_bytes(tiny_zoo, profile, tmp_path):
+    view = paint(tmp_path / "images", 60)
+    script = (
+        "import sys; from pathlib import Path; sys.path[:0] = sys.argv[1:3]\n"
+        "from test_foundation_features import Folder, tiny; from wsris_lib.foundation import features\n"
+        "images, zoo, out = map(Path, sys.argv[3:])\n"
+        "features.extract(Folder(images), tiny(zoo), out, shard=2)\n"
+    )
+    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    places = [REPO, REPO / "tests", view.root, tiny_zoo]
+    run = subprocess.Popen([sys.executable, "-c", script, *map(str, places), str(killed)], stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while len(contents(killed)) < 3 and run.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.005)
+    run.send_signal(signal.SIGKILL)
+    assert run.wait() == -signal.SIGKILL
+    assert 3 <= len(contents(killed)) < 30
+    features.extract(view, profile, killed, shard=2)
+    features.extract(view, profile, whole, shard=2)
+    assert contents(killed) == contents(whole)
+
+
+def test_a_damaged_shard_is_named_and_made_again(view, profile, made, tmp_path):
+    found, out = made
+    shutil.copytree(out, tmp_path / "copy")
+    victim = sorted((tmp_path / "copy").glob("*.safetensors"))[1]
+    os.truncate(victim, victim.stat().st_size - 100)
+    with pytest.warns(UserWarning, match=f"{victim.name}.*removed.*making it again now"):
+        again = features.extract(view, profile, tmp_path / "copy", shard=2)
+    assert_same(again, found)
+    assert contents(tmp_path / "copy") == contents(out)
+
+
+def test_images_that_cannot_be_opened_are_counted_and_left_out(view, profile, made, tmp_path):
+    shutil.copytree(view.root, tmp_path / "images")
+    (tmp_path / "images" / "27.png").write_bytes(b"not a picture")
+    (tmp_path / "images" / "37.png").write_bytes(b"")  # both of the second shard
+    broken = Folder(tmp_path / "images")
+    for _ in range(2):  # made, and read again
+        with pytest.warns(DataWarning, match=r"2 of 7 images can't be opened and are left out, e\.g\. .*27\.png"):
+            found = features.extract(broken, profile, tmp_path / "out", shard=2)
+    assert sorted(found.offsets) == [7, 17, 47, 57, 67]
+    start, stop = found.offsets[67]
+    whole_start, whole_stop = made[0].offsets[67]
+    assert torch.equal(found.class_tokens[start:stop], made[0].class_tokens[whole_start:whole_stop])
+    broken.image_ids = [27]
+    with pytest.raises(DataError, match="none of the 1 images can be opened"):
+        features.extract(broken, profile, tmp_path / "out")
+
+
+def test_what_the_features_were_made_from_is_in_their_names(view, profile, made, tmp_path):
+    _, out = made
+    images = tmp_path / "images"
+    shutil.copytree(view.root, images)
+    Image.new("RGB", (56, 48), "red").save(images / "7.png")
+    copy = tmp_path / "out"
+    shutil.copytree(out, copy)
+    features.extract(Folder(images), profile, copy, shard=2)
+    assert len(contents(copy)) == len(contents(out)) + 1  # only the shard of that image is new
+    other = replace(profile, proposing=replace(profile.proposing, limit=4))
+    features.extract(view, other, copy, shard=2)
+    assert len(contents(copy)) == 2 * len(contents(out)) + 1
+
+
+def test_sentences_are_encoded_once_and_come_back_in_order(profile, tmp_path, monkeypatch):
+    sentences = ["the red mug", "tree", "the red mug", "a small blue car on the right"]
+    clip, text = features.sentence_features(sentences, profile, tmp_path)
+    torch.testing.assert_close(clip, ClipEncoder(profile.clip).sentences(sentences), atol=1e-5, rtol=0)
+    torch.testing.assert_close(text, SentenceEncoder(profile.text).sentences(sentences), atol=1e-5, rtol=0)
+    monkeypatch.setattr(features, "ClipEncoder", None)
+    again = features.sentence_features(sentences[::-1], profile, tmp_path)  # the same set: read, not made
+    assert torch.equal(again[0], clip.flip(0)) and torch.equal(again[1], text.flip(0))
+
+
+def test_the_time_is_said_before_a_long_run(view, profile, made, tmp_path, capsys):
+    features.extract(view, profile, made[1], shard=2)
+    assert capsys.readouterr().out == ""  # nothing to wait for
+    features.extract(view, profile, tmp_path, shard=2)
+    assert capsys.readouterr().out.startswith("features of 7 images: about ")

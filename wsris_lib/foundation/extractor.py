@@ -1,0 +1,55 @@
+"""The frozen models of a profile side by side: all that ES3Net is told about an image."""
+
+import torch
+from PIL import Image
+
+from wsris_lib.foundation.clip import ClipEncoder
+from wsris_lib.foundation.depth import DepthEstimator
+from wsris_lib.foundation.dino import DinoEncoder
+from wsris_lib.foundation.masks import Proposals, Sam2Proposer
+from wsris_lib.foundation.pooling import geometry, pool_patches
+from wsris_lib.profiles import Profile
+
+
+def proposer(profile: Profile) -> Sam2Proposer:
+    """SAM2 with the profile's grid and thresholds."""
+    wanted = profile.proposing
+    return Sam2Proposer(
+        profile.sam2,
+        profile.device,
+        points_per_side=wanted.points_per_side,
+        iou_threshold=wanted.predicted_iou,
+        stability_threshold=wanted.stability,
+        nms_iou=wanted.nms_iou,
+        max_proposals=wanted.limit,
+    )
+
+
+class Extractor:
+    """SAM2, CLIP, DINO and depth, loaded as the profile says."""
+
+    def __init__(self, profile: Profile):
+        self.proposer = proposer(profile)
+        self.clip = ClipEncoder(profile.clip, profile.device, crop=profile.crop)
+        self.dino = DinoEncoder(profile.dino, profile.dino_pixels, profile.device)
+        self.depth = DepthEstimator(profile.depth, profile.depth_pixels, profile.device)
+
+    def __call__(self, images: list[Image.Image]) -> tuple[dict[str, torch.Tensor], list[Proposals]]:
+        """Tables over all proposals of the images (the tensors of `ImageFeatures`), and each image's proposals."""
+        proposals = self.proposer.everything(images)
+        parts = []
+        for image, found, patches, near in zip(
+            images, proposals, self.dino.patches(images), self.depth.inverse_depth(images)
+        ):
+            tokens, embeddings = self.clip.crops(image, found.masks)
+            parts.append(
+                {
+                    "class_tokens": tokens,
+                    "embeddings": embeddings,
+                    "pooled_max": pool_patches(patches, found.masks, "max"),
+                    "pooled_mean": pool_patches(patches, found.masks, "mean"),
+                    "geometry": geometry(found.masks, near),
+                    "scores": found.scores,
+                }
+            )
+        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}, proposals

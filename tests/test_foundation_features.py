@@ -167,7 +167,7 @@ def test_a_damaged_shard_is_named_and_made_again(view, profile, made, tmp_path):
     assert contents(tmp_path / "copy") == contents(out)
 
 
-def test_images_that_cannot_be_opened_are_counted_and_left_out(view, profile, made, tmp_path):
+def test_images_that_cannot_be_opened_are_counted_and_left_out(view, profile, made, tmp_path, monkeypatch):
     shutil.copytree(view.root, tmp_path / "images")
     (tmp_path / "images" / "27.png").write_bytes(b"not a picture")
     (tmp_path / "images" / "37.png").write_bytes(b"")  # both of the second shard
@@ -179,6 +179,9 @@ def test_images_that_cannot_be_opened_are_counted_and_left_out(view, profile, ma
     start, stop = found.offsets[67]
     whole_start, whole_stop = made[0].offsets[67]
     assert torch.equal(found.class_tokens[start:stop], made[0].class_tokens[whole_start:whole_stop])
+    monkeypatch.setattr(broken, "image", view.image)  # the same files, but now they open: a disk that is back
+    assert_same(features.extract(broken, profile, tmp_path / "out", shard=2), made[0])
+    monkeypatch.undo()
     broken.image_ids = [27]
     with pytest.raises(DataError, match="none of the 1 images can be opened"):
         features.extract(broken, profile, tmp_path / "out")

@@ -110,6 +110,16 @@ def test_the_best_candidate_survives_thresholds_that_nothing_passes(checkpoint):
     torch.testing.assert_close(found.scores[0], best, atol=1e-5, rtol=0)
 
 
+def test_the_last_resort_is_not_an_empty_mask(checkpoint):
+    image = picture(16, 16)  # SAM2's own low resolution, at which nothing vanishes any more
+    logits, scores, _ = candidates(no_thresholds(checkpoint), image)
+    tops = logits.flatten(0, 1).amax((1, 2))
+    high = float(tops.sort().values[-3:].mean())  # a threshold above which all but two or so candidates are empty
+    (found,) = no_thresholds(checkpoint, mask_threshold=high, iou_threshold=1.1, batch=1).everything([image])
+    expected = scores.flatten()[tops > high].max()
+    torch.testing.assert_close(found.scores, expected[None], atol=1e-5, rtol=0)
+
+
 def test_a_frame_in_which_sam2_sees_nothing_is_its_own_proposal(checkpoint):
     (found,) = no_thresholds(checkpoint, mask_threshold=1e9).everything([picture(20, 30)])
     assert found.masks.shape == (1, 20, 30) and found.masks.all() and found.scores.tolist() == [0.0]

@@ -54,11 +54,19 @@ def predictions(images: Sequence, masks: Sequence, truths: Sequence, titles: Seq
     return figure
 
 
-def proposals(image: ArrayLike, masks: ArrayLike, titles: Sequence[str] | None = None, columns: int = 6) -> Figure:
-    """An image's proposals [N, H, W], one a panel."""
+def proposals(
+    image: ArrayLike,
+    masks: ArrayLike,
+    titles: Sequence[str] | None = None,
+    columns: int = 6,
+    point: tuple[float, float] | None = None,
+) -> Figure:
+    """An image's proposals [N, H, W], one a panel; a star marks the `point` (y, x) that was clicked."""
     figure, panels = grid(len(masks), columns, side=1.8)
     for n, (panel, mask) in enumerate(zip(panels, masks)):
         overlay(panel, image, mask, title=titles[n] if titles else "")
+        if point is not None:
+            panel.plot(point[1], point[0], "*", color="white", markeredgecolor="black", markersize=10)
     return figure
 
 
@@ -137,6 +145,37 @@ def centroids(image: ArrayLike, places: ArrayLike, title: str = "") -> Figure:
     dots = axis.scatter(x * width - 0.5, y * height - 0.5, **style)
     figure.colorbar(dots, ax=axis, label="z: 0 = farthest, 1 = nearest")
     axis.axis("off")
+    return figure
+
+
+def ranked(values: Mapping[str, float], xlabel: str, marked: Sequence[str] = (), what: str = "") -> Figure:
+    """A horizontal bar for each entry, the first on top; those that are `marked` in the other colour, named `what`."""
+    figure, axis = plt.subplots(figsize=(5.2, 0.6 + 0.17 * len(values)), layout="constrained")
+    for name, chosen, colour in (("", False, MASK), (what, True, TRUTH)):
+        bars = {key: value for key, value in values.items() if (key in marked) == chosen}
+        axis.barh([list(values).index(key) for key in bars], list(bars.values()), color=colour, label=name)
+    axis.set_yticks(range(len(values)), list(values), fontsize=8)
+    axis.set(xlabel=xlabel, ylim=(len(values) - 0.4, -0.6))
+    if what:
+        axis.legend(frameon=False)
+    return figure
+
+
+def scatter(
+    x: ArrayLike,
+    y: ArrayLike,
+    xlabel: str,
+    ylabel: str,
+    trend: tuple[ArrayLike, ArrayLike] | None = None,
+    log: bool = False,
+) -> Figure:
+    """A dot for each pair, and a line through the points of `trend`; `log` stretches the small values of x."""
+    figure, axis = plt.subplots(figsize=(5.2, 3.4), layout="constrained")
+    axis.plot(x, y, ".", color=MASK, alpha=0.4, markersize=5)
+    if trend is not None:
+        axis.plot(*trend, "-o", color=TRUTH, markersize=4)
+    axis.set(xlabel=xlabel, ylabel=ylabel, xscale="log" if log else "linear")
+    axis.grid(alpha=0.3)
     return figure
 
 

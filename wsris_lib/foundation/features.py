@@ -10,7 +10,6 @@ import warnings
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
-from typing import Protocol
 
 import torch
 from PIL import Image
@@ -24,23 +23,13 @@ from wsris_lib.foundation.zoo import fingerprint
 from wsris_lib.profiles import Profile
 from wsris_lib.refer.errors import DataError, DataWarning
 from wsris_lib.refer.masks import encode_rle
+from wsris_lib.refer.views import View
 
 SHARD = 32  # images a file: some ten seconds of work on a laptop, so little is lost when a run is killed
 BATCH = 8  # images through SAM2, DINO and depth at once; more gains nothing on a CPU and fills a GPU at 1024 px
 VERSION = 1  # part of every name: raise it when this package computes something else from the same input
 
-
 Shard = tuple[dict[str, torch.Tensor], dict]  # tensors and notes, as artefacts.load_tensors gives them
-
-
-class View(Protocol):
-    """What `extract` needs of a `wsris_lib.refer` view."""
-
-    image_ids: list[int]
-
-    def image(self, image_id: int) -> Image.Image: ...
-
-    def image_path(self, image_id: int) -> Path: ...
 
 
 @dataclass(frozen=True)
@@ -73,7 +62,7 @@ def extract(view: View, profile: Profile, out: Path | None = None, shard: int = 
     Says how long the rest will take before it starts. Images that can't be opened are left out, with one warning that
     counts them; a damaged file is named, removed and made again. Raises DataError if no image can be opened.
     """
-    out = out or home() / "features"
+    out = out or home() / "cache" / "features"
     settings = key(
         VERSION,
         [fingerprint(name) for name in (profile.sam2, profile.clip, profile.dino, profile.depth)],
@@ -83,7 +72,8 @@ def extract(view: View, profile: Profile, out: Path | None = None, shard: int = 
     groups = [ids[i : i + shard] for i in range(0, len(ids), shard)]
     paths = [out / f"images-{key(settings, group, [_digest(view, i) for i in group])}.safetensors" for group in groups]
     shards = [_read(path) for path in paths]
-    missing = [n for n, stored in enumerate(shards) if stored is None]
+    # An image that could not be opened is asked for again: the fault may have been the disk's, or instances.json's.
+    missing = [n for n, stored in enumerate(shards) if not stored or _open(view, stored[1]["unreadable"])[0]]
     if missing:
         extractor = Extractor(profile)
         left = sum(len(groups[n]) for n in missing)
@@ -105,7 +95,7 @@ def sentence_features(
     """
     unique = sorted(set(sentences), key=lambda s: (len(s), s))  # like lengths together: little padding
     name = key(VERSION, fingerprint(profile.clip), fingerprint(profile.text), unique)
-    path = (out or home() / "features") / f"sentences-{name}.safetensors"
+    path = (out or home() / "cache" / "features") / f"sentences-{name}.safetensors"
     stored = _read(path)
     if stored is None:
         clip = ClipEncoder(profile.clip, profile.device).sentences(unique)

@@ -87,7 +87,7 @@ class Sam2Proposer:
         """The mask within each box, in the order of the boxes: ES3Net's own prompts (section 3.1), from a detector.
 
         Args:
-            boxes: per image float [N, 4], x0 y0 x1 y1 in pixels. A box in which SAM2 sees nothing becomes its mask.
+            boxes: per image float [N >= 1, 4], x0 y0 x1 y1 in pixels. One in which SAM2 sees nothing is its own mask.
         """
         made = []
         for image, given in zip(images, boxes):
@@ -130,8 +130,9 @@ class Sam2Proposer:
         higher = (logits > self.mask_threshold + 1).sum((2, 3))
         lower = (logits > self.mask_threshold - 1).sum((2, 3))
         area = (logits > self.mask_threshold).sum((2, 3))
-        passed = (scores >= self.iou_threshold) & (higher >= self.stability_threshold * lower) & (area > 0)
-        best = torch.zeros_like(passed).scatter_(1, scores.masked_fill(area == 0, -1).argmax(1, keepdim=True), True)
+        scores = scores.masked_fill(area == 0, -torch.inf)  # an empty mask passes nothing and is the last resort
+        passed = (scores >= self.iou_threshold) & (higher >= self.stability_threshold * lower)
+        best = torch.zeros_like(passed).scatter_(1, scores.argmax(1, keepdim=True), True)
         points = points.to(self.device).repeat_interleave(scores.shape[1] // len(points), 0)  # [K, 2]
         return [
             {
@@ -150,11 +151,11 @@ class Sam2Proposer:
         order = order[found["passed"][order]] if found["passed"].any() else order[:1]
         kept = order[suppress(found["logits"][order] > self.mask_threshold, self.nms_iou, self.max_proposals)]
         masks = self._upsample(found["logits"][kept], image)
-        whole = masks.flatten(1).any(1)  # a few low-resolution pixels can vanish between their neighbours
-        if not whole.any():
+        seen = masks.flatten(1).any(1)  # a few low-resolution pixels can vanish between their neighbours
+        if not seen.any():
             masks, scores = torch.ones(1, image.height, image.width, dtype=torch.bool), torch.zeros(1)
             return Proposals(masks, scores, boxes_around(masks), torch.tensor([[image.height / 2, image.width / 2]]))
-        masks, kept = masks[whole], kept[whole]
+        masks, kept = masks[seen], kept[seen]
         points = found["points"][kept].flip(1) * torch.tensor([image.height, image.width])
         return Proposals(masks, found["scores"][kept], boxes_around(masks), points)
 

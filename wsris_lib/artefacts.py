@@ -7,6 +7,7 @@ stopped and a damaged file is named, removed and made again.
 import hashlib
 import json
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -83,21 +84,45 @@ def read_json(path: Path) -> object:
 
 
 def save_tensors(path: Path, tensors: "dict[str, torch.Tensor]", **notes: object) -> None:
-    """Write tensors and JSON-able `notes` as one safetensors file."""
+    """Write tensors and JSON-able `notes` as one safetensors file, with a checksum of the tensors."""
     from safetensors.torch import save_file
 
     whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with replacing(path) as temporary:
-        save_file(whole, temporary, metadata={"notes": json.dumps(notes, sort_keys=True)})
+        # one entry only: safetensors writes several in random order, and the same content must give the same bytes
+        save_file(whole, temporary, metadata={"wsris": json.dumps([_checksum(whole), notes], sort_keys=True)})
 
 
 def load_tensors(path: Path) -> "tuple[dict[str, torch.Tensor], dict]":
-    """Return (tensors, notes). Raises CorruptArtefact (and removes the file) when it is damaged or cut short."""
+    """Return (tensors, notes). Raises CorruptArtefact (and removes the file) when a bit of it is not as written."""
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, framework="pt") as f:
-            return {name: f.get_tensor(name) for name in f.keys()}, json.loads((f.metadata() or {}).get("notes", "{}"))
-    except (SafetensorError, json.JSONDecodeError) as why:
+            tensors = {name: f.get_tensor(name) for name in f.keys()}
+            checksum, notes = json.loads((f.metadata() or {}).get("wsris", "[null, null]"))
+        if checksum != _checksum(tensors):
+            raise ValueError("its content doesn't fit its checksum")
+        return tensors, notes
+    except (SafetensorError, ValueError) as why:
         path.unlink()
         raise CorruptArtefact(path, why) from None
+
+
+def stored_tensors(path: Path) -> "tuple[dict[str, torch.Tensor], dict] | None":
+    """Like `load_tensors`, but None where there is no file, or where a damaged one was removed (with a warning)."""
+    if not path.is_file():
+        return None
+    try:
+        return load_tensors(path)
+    except CorruptArtefact as damage:
+        warnings.warn(f"{damage}; making it again now", stacklevel=3)
+        return None
+
+
+def _checksum(tensors: "dict[str, torch.Tensor]") -> str:
+    """safetensors itself notices a damaged header and a file cut short, but no flipped bit."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        digest.update(tensors[name].numpy().tobytes())
+    return digest.hexdigest()

@@ -46,8 +46,9 @@ def make(profile: Profile) -> dict:
         "machine": {"device": profile.device, "threads": torch.get_num_threads(), "processor": platform.machine()},
         "seconds": artefacts.read_json(stages.run_folder(profile) / "seconds.json"),
     }
-    artefacts.write_json(stages.run_folder(profile) / "scoreboard.json", board)
-    return board
+    path = stages.run_folder(profile) / "scoreboard.json"
+    artefacts.write_json(path, board)
+    return artefacts.read_json(path)
 
 
 def choices(profile: Profile, seed: int) -> dict[str, torch.Tensor]:

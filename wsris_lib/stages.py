@@ -106,11 +106,11 @@ def alignment(profile: Profile, seed: int, esem: bool = True) -> tuple[Alignment
     settings = asdict(profile.aligning) | {"esem": esem}
     name = artefacts.key(EDITION, digest, sentences.image_ids, settings, seed)
     path = artefacts.home() / "cache" / "alignments" / f"{name}.safetensors"
-    if path.is_file():
-        weights, notes = artefacts.load_tensors(path)
+    stored = artefacts.stored_tensors(path)
+    if stored is not None:
         model = new_model(proposals, sentences, profile.aligning, seed, esem)
-        model.load_state_dict(weights)
-        return model, notes["history"]
+        model.load_state_dict(stored[0])
+        return model, stored[1]["history"]
     with timed(profile, f"training of {'esem' if esem else 'baseline'}, one seed"):
         model, history = train(proposals, sentences, profile.aligning, seed, esem=esem, device=profile.device)
     artefacts.save_tensors(path, model.state_dict(), history=history, settings=settings, seed=seed)

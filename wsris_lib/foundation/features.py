@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
-from wsris_lib.artefacts import CorruptArtefact, file_digest, home, key, load_tensors, save_tensors
+from wsris_lib.artefacts import file_digest, home, key, save_tensors, stored_tensors
 from wsris_lib.foundation.clip import ClipEncoder
 from wsris_lib.foundation.extractor import Extractor
 from wsris_lib.foundation.text import SentenceEncoder
@@ -71,7 +71,7 @@ def extract(view: View, profile: Profile, out: Path | None = None, shard: int = 
     ids = sorted(view.image_ids)
     groups = [ids[i : i + shard] for i in range(0, len(ids), shard)]
     paths = [out / f"images-{key(settings, group, [_digest(view, i) for i in group])}.safetensors" for group in groups]
-    shards = [_read(path) for path in paths]
+    shards = [stored_tensors(path) for path in paths]
     # An image that could not be opened is asked for again: the fault may have been the disk's, or instances.json's.
     missing = [n for n, stored in enumerate(shards) if not stored or _open(view, stored[1]["unreadable"])[0]]
     if missing:
@@ -96,7 +96,7 @@ def sentence_features(
     unique = sorted(set(sentences), key=lambda s: (len(s), s))  # like lengths together: little padding
     name = key(VERSION, fingerprint(profile.clip), fingerprint(profile.text), unique)
     path = (out or home() / "cache" / "features") / f"sentences-{name}.safetensors"
-    stored = _read(path)
+    stored = stored_tensors(path)
     if stored is None:
         clip = ClipEncoder(profile.clip, profile.device).sentences(unique)
         text = SentenceEncoder(profile.text, profile.device).sentences(unique)
@@ -164,13 +164,3 @@ def _open(view: View, group: list[int]) -> tuple[dict[int, Image.Image], list[in
 def _digest(view: View, image_id: int) -> str:
     path = view.image_path(image_id)
     return file_digest(path) if path.is_file() else "missing"
-
-
-def _read(path: Path) -> Shard | None:
-    if not path.is_file():
-        return None
-    try:
-        return load_tensors(path)
-    except CorruptArtefact as damage:
-        warnings.warn(f"{damage}; making it again now", stacklevel=3)
-        return None

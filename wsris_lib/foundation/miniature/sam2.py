@@ -15,7 +15,6 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from tqdm.auto import trange
 from transformers import (
@@ -144,7 +143,7 @@ def prompt_loss(logits: Tensor, predicted_iou: Tensor, masks: Tensor) -> Tensor:
     return each.amin(-1).mean() + 0.1 * each.mean() + F.mse_loss(predicted_iou, iou)
 
 
-def train(out: Path, web: Web, steps: int = 22_000, dense: int = 3_000, seed: int = 0, lr: float = 8e-4) -> None:
+def train(out: Path, web: Web, steps: int = 16_000, dense: int = 3_000, seed: int = 0, lr: float = 8e-4) -> None:
     """Train and write the folder `out`: some 50 minutes on one core. A run that was killed goes on where it was.
 
     `dense` of the steps are stage 1. Each step draws from its own seed, so where a run was cut leaves no trace.
@@ -154,12 +153,11 @@ def train(out: Path, web: Web, steps: int = 22_000, dense: int = 3_000, seed: in
     model, head = new_model().to(where).train(), PixelEmbedding().to(where)
     both = nn.ModuleDict({"model": model, "head": head})
     optimizer = adamw(both, lr, weight_decay=0.01)
-    saved, log, start = out.parent / f".{out.name}.partial", LossLog(every=200), 0
-    if (saved / "weights.safetensors").is_file():
-        both.load_state_dict(load_file(saved / "weights.safetensors"))
-        state = torch.load(saved / "optimizer.pt", weights_only=True)
-        optimizer.load_state_dict(state["optimizer"])
-        start, log.curve = state["step"], state["curve"]
+    saved, log, start = out.parent / f".{out.name}.partial.safetensors", LossLog(every=200), 0
+    if (stored := artefacts.stored_tensors(saved)) is not None:
+        both.load_state_dict({name: stored[0][name] for name in both.state_dict()})
+        optimizer.load_state_dict(optimizer.state_dict() | {"state": _unflattened(stored[0])})
+        start, log.curve = stored[1]["step"], stored[1]["curve"]
     bar = trange(start, steps, initial=start, total=steps, desc="SAM2", unit="step")
     for step in bar:
         rng = np.random.default_rng([seed, step])
@@ -185,8 +183,10 @@ def train(out: Path, web: Web, steps: int = 22_000, dense: int = 3_000, seed: in
         log.add(step, loss)
         if (step + 1) % 1000 == 0:
             bar.set_postfix(loss=log.curve[-1][1])
-            _keep(saved, both, optimizer, step + 1, log)
+            state = both.state_dict() | _flattened(optimizer)
+            artefacts.save_tensors(saved, state, step=step + 1, curve=log.curve)
     out.mkdir(parents=True, exist_ok=True)
+    saved.unlink(missing_ok=True)
     model.half().save_pretrained(out)
     processor().save_pretrained(out)
     write_card(
@@ -201,13 +201,19 @@ def train(out: Path, web: Web, steps: int = 22_000, dense: int = 3_000, seed: in
     )
 
 
-def _keep(saved: Path, both: nn.Module, optimizer: torch.optim.Optimizer, step: int, log: LossLog) -> None:
-    saved.mkdir(parents=True, exist_ok=True)
-    state = {"optimizer": optimizer.state_dict(), "step": step, "curve": log.curve}
-    with artefacts.replacing(saved / "optimizer.pt") as temporary:
-        torch.save(state, temporary)
-    with artefacts.replacing(saved / "weights.safetensors") as temporary:
-        save_file({name: value.contiguous() for name, value in both.state_dict().items()}, temporary)
+def _flattened(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """AdamW's state as named tensors, so that a checkpoint needs no pickle."""
+    state = optimizer.state_dict()["state"]
+    return {f"adamw.{n}.{name}": value for n, values in state.items() for name, value in values.items()}
+
+
+def _unflattened(tensors: dict[str, Tensor]) -> dict[int, dict[str, Tensor]]:
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        if key.startswith("adamw."):
+            _, n, name = key.split(".")
+            state.setdefault(int(n), {})[name] = value
+    return state
 
 
 @torch.no_grad()

@@ -1,0 +1,147 @@
+"""The steps joined together, on a small SynRef and random checkpoints in the public formats: seconds, no shortcut."""
+
+import json
+import shutil
+from dataclasses import replace
+
+import pytest
+import torch
+
+from wsris_lib import profiles, scoreboard, stages
+from wsris_lib.__main__ import main
+from wsris_lib.refer.errors import DataError, DataWarning
+from wsris_lib.refer.synref.make import make_synref
+
+SIZE = profiles.SynRefSize(train=10, val=4, test_a=0, test_b=0, pixels=64)
+KINDS = ("clip", "dino", "depth", "sam2", "text")
+
+
+@pytest.fixture
+def small(tiny_zoo, tmp_path, monkeypatch):
+    """A profile of the smallest sizes, on data in a folder of its own, in an empty home."""
+    monkeypatch.setenv("WSRIS_HOME", str(tmp_path / "home"))
+    root = shutil.copytree(make_synref(SIZE, workers=1), tmp_path / "data")
+    return profiles.load(
+        "smoke",
+        data=str(root),
+        **{kind: str(tiny_zoo / kind) for kind in KINDS},
+        dino_pixels=48,
+        depth_pixels=48,
+        proposing=profiles.Proposing(points_per_side=4, predicted_iou=0, stability=0, limit=6),
+        aligning=profiles.Aligning(candidates_train=4, candidates_eval=6, batch=8, epochs=2),
+    )
+
+
+def forget():
+    for cached in (stages._corpus, stages._features, stages._evaluation):
+        cached.cache_clear()
+
+
+def weights(profile) -> dict[str, torch.Tensor]:
+    forget()
+    return stages.alignment(profile, seed=0)[0].state_dict()
+
+
+def test_no_trained_weight_knows_a_mask(small, tmp_path, monkeypatch):
+    """Contract 1: without any annotation on disk, features and training end in the same weights, bit for bit."""
+    with_masks = weights(small)
+    path = tmp_path / "data" / "refcoco" / "instances.json"
+    instances = json.loads(path.read_text())
+    assert instances["annotations"][0]["segmentation"]
+    del instances["annotations"], instances["categories"]
+    path.write_text(json.dumps(instances))
+    monkeypatch.setenv("WSRIS_HOME", str(tmp_path / "another home"))
+    without = weights(small)
+    assert with_masks.keys() == without.keys()
+    assert all(torch.equal(with_masks[name], without[name]) for name in without)
+    with pytest.raises(DataError, match="annotations"):
+        stages.evaluation(small)
+
+
+def test_training_follows_the_sentences_and_the_seed(small):
+    """The counterpart: what may matter does."""
+    first = weights(small)
+    assert not torch.equal(first["class_weight"], stages.alignment(small, seed=1)[0].class_weight)
+    path = stages.corpus(small).refs_path
+    path.write_bytes(path.read_bytes().replace(b"left", b"ball"))
+    assert not torch.equal(first["class_weight"], weights(small)["class_weight"])
+
+
+def test_a_trained_alignment_is_found_again(small, monkeypatch):
+    model, history = stages.alignment(small, seed=0)
+    monkeypatch.setattr(stages, "train", lambda *_, **__: pytest.fail("trained again"))
+    again, read = stages.alignment(small, seed=0)
+    assert read == history and len(history) == 2
+    assert all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), again.state_dict().values()))
+
+
+def test_settings_of_the_alignment_share_the_features(small):
+    assert stages.features(small, "val") is stages.features(stages.with_aligning(small, pooling="mean"), "val")
+    assert stages.evaluation(small) is stages.evaluation(stages.with_aligning(small, geometry="2d"))
+
+
+def test_scoreboard_holds_every_method_between_floors_and_ceiling(small):
+    board = scoreboard.make(small)
+    assert json.loads((stages.run_folder(small) / "scoreboard.json").read_text()) == board
+    assert board["dataset"] == "data/refcoco" and board["split"] == "unc/val" and board["resolution"] == "original"
+    assert {r["method"] for r in board["rows"]} == set(scoreboard.METHODS)
+    assert {r["subset"] for r in board["rows"]} >= {"all", "spatial", "other"}
+    whole = {r["method"]: r for r in board["rows"] if r["subset"] == "all"}
+    assert {r["sentences"] for r in whole.values()} == {board["sentences"]}
+    assert all(r["mIoU"] <= whole["oracle"]["mIoU"] for r in whole.values())
+    shares = ("oIoU", "Pr@0.5", "Pr@0.9", "PointM", "PointIt", "BoxAcc")
+    assert all(0 <= r[m] <= 1 for r in whole.values() for m in shares)
+    assert board["versions"]["torch"] == torch.__version__ and "features of val" in board["seconds"]
+    text = scoreboard.table(board)
+    assert all(method in text for method in scoreboard.METHODS) and "ST" in text
+
+
+def test_judging_agrees_with_evaluate(small):
+    """Memoised measures give the rows that `evaluate` computes one sentence at a time."""
+    from wsris_lib.evaluate import evaluate
+
+    val = stages.evaluation(small)
+    chosen = stages.floor_choices(small)["random"]
+    masks = (val.mask(s.image_id, n) for s, n in zip(val.samples, chosen.tolist()))
+    rows = evaluate(val.samples, masks, (val.view.mask(s.ann_id) for s in val.samples))
+    ours = scoreboard.rows_of(val, "random", 0, chosen)
+    assert [{k: v for k, v in row.items() if k not in ("method", "seed")} for row in ours] == rows
+
+
+def test_an_unreadable_training_image_is_counted_and_left_out(small, tmp_path):
+    broken = sorted((tmp_path / "data" / "images").rglob("*train*.jpg"))[0]
+    broken.write_bytes(broken.read_bytes()[:200])
+    forget()
+    with pytest.warns(DataWarning, match="1 of .* images can't be opened"):
+        proposals, sentences = stages.training_tables(small)
+    assert len(proposals.offsets) == len(stages.corpus(small).training_view("train").image_ids) - 1
+    assert set(sentences.image_ids) == proposals.offsets.keys()
+
+
+def test_a_corrupt_alignment_is_named_and_made_again(small, tmp_path):
+    first = weights(small)
+    (stored,) = (tmp_path / "home" / "cache" / "alignments").glob("*.safetensors")
+    stored.write_bytes(stored.read_bytes()[:-7])
+    with pytest.warns(UserWarning, match=stored.name):
+        again = weights(small)
+    assert all(torch.equal(first[name], again[name]) for name in first)
+
+
+def test_run_names_tell_data_apart(small):
+    assert stages.run_name(profiles.load("tiny")) == "tiny"
+    assert stages.run_name(replace(small, data="some/where/photos")) == "smoke-photos"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["scoreboard", "--profile", "huge"], "no profile 'huge'; choose one of tiny"),
+        (["reproduce", "--data", "no/such/folder"], "no/such/folder"),
+        (["scoreboard"], "scoreboard.json: no such file; run `python -m wsris_lib reproduce` first"),
+    ],
+)
+def test_errors_of_use_are_one_line(arguments, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("WSRIS_HOME", str(tmp_path))
+    assert main(arguments) == 2
+    said = capsys.readouterr().err
+    assert message in said and said.startswith("error: ") and said.count("\n") == 1

@@ -91,7 +91,7 @@ def test_scoreboard_holds_every_method_between_floors_and_ceiling(small):
     assert all(r["mIoU"] <= whole["oracle"]["mIoU"] for r in whole.values())
     shares = ("oIoU", "Pr@0.5", "Pr@0.9", "PointM", "PointIt", "BoxAcc")
     assert all(0 <= r[m] <= 1 for r in whole.values() for m in shares)
-    assert board["versions"]["torch"] == torch.__version__ and "features of val" in board["seconds"]
+    assert torch.__version__.startswith(board["versions"]["torch"]) and "features of val" in board["seconds"]
     text = scoreboard.table(board)
     assert all(method in text for method in scoreboard.METHODS) and "ST" in text
 

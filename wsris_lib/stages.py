@@ -99,7 +99,13 @@ def training_tables(profile: Profile) -> tuple[ProposalTable, SentenceTable]:
 
 
 def alignment(profile: Profile, seed: int, esem: bool = True) -> tuple[Alignment, list[dict]]:
-    """The trained alignment and its history: loaded if the same features, settings and seed were trained before."""
+    """The trained alignment and its history: loaded if the same features, settings and seed were trained before.
+
+    The baseline (`esem=False`) compares the class token with the whole sentence vector, d = D: without ESEM there is
+    nothing to share it with.
+    """
+    if not esem:
+        profile = with_aligning(profile, class_width=1.0)
     proposals, sentences = training_tables(profile)
     inputs = [proposals.class_tokens, proposals.pooled, proposals.geometry, sentences.clip_text, sentences.text]
     digest = [float(t.double().sum()) for t in inputs] + [float((t.double() ** 2).sum()) for t in inputs]

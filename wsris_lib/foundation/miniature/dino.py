@@ -1,227 +1,232 @@
 """A DINOv2 of under a million weights, trained by its own objective: images only, no label, mask or sentence.
 
-A student sees small and masked views, a teacher (the student's moving average) sees the whole ones, and the student
-names what the teacher sees: Caron et al. 2021 (DINO), Zhou et al. 2022 (iBOT), Oquab et al. 2024 (DINOv2, section 4).
+A student sees small and masked views, a teacher (the student's moving average) the whole ones, and the student names
+what the teacher sees: Caron et al. 2021 (DINO), Zhou et al. 2022 (iBOT), Oquab et al. 2024 (DINOv2, section 4).
 """
 
 import copy
 import math
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor, nn
-from tqdm import tqdm
+from tqdm import trange
 from transformers import BitImageProcessor, Dinov2Config, Dinov2Model
 
+from wsris_lib.foundation.dino import DinoEncoder
 from wsris_lib.foundation.miniature.card import LossLog, adamw, cosine, device, write_card
+from wsris_lib.foundation.miniature.views import MEAN, STD, block_masks, crops, jitter, load_images, normalise, uniform
 from wsris_lib.foundation.pooling import pool_patches
+from wsris_lib.refer.synref.web import Web
 
-if TYPE_CHECKING:
-    from wsris_lib.refer.synref.web import Web
-
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, which both public processors assume
-PATCH = 8
-
-
-def config(**changes) -> Dinov2Config:
-    """DINOv2's ViT at width 128 and depth 4, for 128 px images in 16 x 16 patches; depth.py builds upon the same."""
-    sizes = dict(hidden_size=128, num_hidden_layers=4, num_attention_heads=4, image_size=128, patch_size=PATCH)
-    return Dinov2Config(**(sizes | changes))
+SIZE, PATCH = 128, 8
+REACH = 0.3  # how far apart the crops of an image are, where 1 is half of their free way
+STUDENT, TEACHER = 0.1, 0.05  # temperatures: the teacher's names are the sharper ones
 
 
-def normalise(images: Tensor) -> Tensor:
-    """float [B, 3, H, W] in [0, 1] -> what the network takes."""
-    return (images - images.new_tensor(MEAN).view(3, 1, 1)) / images.new_tensor(STD).view(3, 1, 1)
+def config(**more) -> Dinov2Config:
+    """DINOv2's ViT at width 128 and depth 4, 16 x 16 patches; the miniature Depth Anything builds upon the same.
 
-
-def load_images(web: "Web", index) -> Tensor:
-    """uint8 [n, H, W, 3] on disk -> float [B, 3, H, W] in [0, 1] on the training device."""
-    return torch.from_numpy(web.images[index]).to(device()).permute(0, 3, 1, 2).float() / 255
-
-
-def uniform(low: float, high: float, *shape: int, generator: torch.Generator) -> Tensor:
-    return torch.empty(shape).uniform_(low, high, generator=generator).to(device())
-
-
-def jitter(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Mild brightness, contrast and tint, one draw per image. Strong jitter would make features blind to colour,
-    and "the red mug" is found by its colour."""
-    b = len(images)
-    gain = uniform(0.8, 1.2, b, 1, 1, 1, generator=generator) * uniform(0.93, 1.07, b, 3, 1, 1, generator=generator)
-    mean = images.mean((1, 2, 3), keepdim=True)
-    return ((images - mean) * gain + mean * uniform(0.85, 1.15, b, 1, 1, 1, generator=generator)).clamp(0, 1)
-
-
-def crops(images: Tensor, size: int, area: tuple[float, float], generator: torch.Generator) -> Tensor:
-    """One random square of each image [B, 3, H, W], `area` of it, perhaps mirrored, resampled to [B, 3, size, size]."""
-    b = len(images)
-    side = uniform(*area, b, generator=generator).sqrt()
-    shift = uniform(-1, 1, 2, b, generator=generator) * (1 - side)  # keeps the square inside the image
-    theta = images.new_zeros(b, 2, 3)
-    theta[:, 0, 0] = side * uniform(-1, 1, b, generator=generator).sign()
-    theta[:, 1, 1] = side
-    theta[:, :, 2] = shift.T
-    grid = F.affine_grid(theta, [b, 3, size, size], align_corners=False)
-    return F.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
-
-
-def patch_masks(b: int, grid: int, ratio: tuple[float, float], generator: torch.Generator) -> Tensor:
-    """bool [B, grid * grid]: one rectangle hidden per image, `ratio` of its area. Blocks, because a single hidden patch can
-    be filled in from its neighbours without knowing what the thing is (BEiT's masking, as in iBOT)."""
-    area = torch.empty(b).uniform_(*ratio, generator=generator) * grid**2
-    aspect = torch.empty(b).uniform_(-0.4, 0.4, generator=generator).exp()
-    h, w = [(area * a).sqrt().round().clamp(1, grid - 1) for a in (aspect, 1 / aspect)]
-    top, left = [(torch.rand(b, generator=generator) * (grid - side + 1)).floor() for side in (h, w)]
-    at = torch.arange(grid)
-    rows = (at >= top[:, None]) & (at < (top + h)[:, None])  # [B, grid]
-    columns = (at >= left[:, None]) & (at < (left + w)[:, None])
-    return (rows[:, :, None] & columns[:, None, :]).flatten(1).to(device())
+    Weights start at std 0.05, not 0.02: at a sixth of ViT-B's width the blocks would hardly speak at first.
+    """
+    return Dinov2Config(
+        hidden_size=128,
+        num_hidden_layers=4,
+        num_attention_heads=4,
+        image_size=SIZE,
+        patch_size=PATCH,
+        initializer_range=0.05,
+        **more,
+    )
 
 
 class Head(nn.Module):
-    """Token [.., C] -> logits over K prototypes [.., K]: a small MLP, then cosine to unit-length prototypes."""
+    """Tokens [.., C] -> cosines with K prototypes [.., K], one head for [CLS] and patches (as in iBOT)."""
 
-    def __init__(self, width: int, prototypes: int, bottleneck: int = 64):
+    def __init__(self, width: int, prototypes: int):
         super().__init__()
-        self.mlp = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, bottleneck))
-        self.prototypes = nn.Parameter(F.normalize(torch.randn(prototypes, bottleneck), dim=1))
+        self.mlp = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width // 2))
+        self.prototypes = nn.Parameter(torch.randn(prototypes, width // 2))
 
     def forward(self, tokens: Tensor) -> Tensor:
         return F.normalize(self.mlp(tokens), dim=-1) @ F.normalize(self.prototypes, dim=1).T
 
 
 @torch.no_grad()
-def sinkhorn(logits: Tensor, temperature: float, iterations: int = 3) -> Tensor:
-    """Teacher's targets [M, K], rows summing to 1, made sharp by `temperature` and using all prototypes about equally:
-    DINOv2's guard against collapse (Sinkhorn-Knopp, after SwAV)."""
-    log = logits / temperature
+def sinkhorn(logits: Tensor, iterations: int = 3) -> Tensor:
+    """The teacher's targets [M, K] from its logits: rows sum to 1, and every prototype is used about as much as the
+    others, which is DINOv2's guard against collapse (Sinkhorn-Knopp, after SwAV)."""
+    log = logits / TEACHER
     for _ in range(iterations):
         log = log - log.logsumexp(0, keepdim=True)
         log = log - log.logsumexp(1, keepdim=True)
     return log.exp()
 
 
-def cross_entropy(targets: Tensor, logits: Tensor, temperature: float) -> Tensor:
-    return -(targets * F.log_softmax(logits / temperature, dim=-1)).sum(-1).mean()
+def cross_entropy(targets: Tensor, logits: Tensor) -> Tensor:
+    return -(targets * F.log_softmax(logits / STUDENT, dim=-1)).sum(-1).mean()
 
 
-def information(logits: Tensor, temperature: float) -> float:
-    """Share in [0, 1] of log K that the choice of prototype tells about the token: H(mean p) - mean H(p), over log K.
+def information(logits: Tensor) -> float:
+    """What the teacher's choice among K prototypes tells about a token, in [0, 1]: (H(mean p) - mean H(p)) / log K.
 
-    It is 0 in both ways to collapse, all tokens on one prototype and every token on all of them evenly.
+    It is 0 in both ways to collapse: all tokens on one prototype, and every token on all of them evenly.
     """
-    p = F.softmax(logits / temperature, dim=-1)
-    mean = p.mean(0)
-    gained = torch.special.entr(mean).sum() - torch.special.entr(p).sum(-1).mean()
-    return (gained / math.log(logits.shape[-1])).item()
+    p = F.softmax(logits / TEACHER, dim=-1)
+    gained = torch.special.entr(p.mean(0)).sum() - torch.special.entr(p).sum(-1).mean()
+    return gained.item() / math.log(logits.shape[-1])
+
+
+def view(images: Tensor, size: int, area: tuple[float, float], place: Tensor, generator: torch.Generator) -> Tensor:
+    """A crop near `place`, recoloured. The public DINO's crops lie anywhere in a photograph, whose one subject most of
+    them share; two ends of a table share the table alone, and its cloth would be all there is to learn."""
+    near = place + uniform(-REACH, REACH, *place.shape, generator=generator)
+    return jitter(crops(images, size, area, near, generator), generator)
 
 
 def train(
     out: Path,
-    web: "Web",
-    steps: int = 1000,
+    web: Web,
+    steps: int = 1400,
     batch: int = 32,
     seed: int = 0,
     *,
     lr: float = 1e-3,
     prototypes: int = 256,
-    global_size: int = 96,
-    global_area: tuple[float, float] = (0.4, 1.0),
+    big: tuple[int, float, float] = (64, 0.25, 0.8),
+    small: tuple[int, float, float] = (32, 0.05, 0.2),
     locals_: int = 4,
-    local_size: int = 48,
-    local_area: tuple[float, float] = (0.08, 0.3),
-    masked: tuple[float, float] = (0.15, 0.45),
-    teacher_temperature: float = 0.05,
-    student_temperature: float = 0.1,
+    hide: tuple[float, float] = (0.2, 0.5),
     momentum: float = 0.99,
-) -> Path:
-    """Train on the web split's images alone; write the teacher (fp16, transformers' format), its processor and card.
+) -> None:
+    """Train on images alone and write `out` in transformers' format: the teacher in fp16, its processor, card.json.
 
-    Each step: two global crops per image (the student's have a block masked), `locals_` local ones. The student's
-    [CLS] of every crop must predict the teacher's [CLS] of the other global crops (DINO), its masked patches the
-    teacher's same, unmasked patches (iBOT). Raises RuntimeError when the teacher has collapsed.
+    `big` and `small` are the global and local crops: pixels, and the least and greatest share of the image's area.
+    Each step, the student's [CLS] of every crop must name what the teacher's [CLS] says of the *other* global crops
+    (DINO); and its hidden patches of a global crop what the teacher, who sees them, says of these same patches (iBOT).
+    Raises RuntimeError if the teacher collapses.
     """
-    generator = torch.Generator().manual_seed(seed)
     torch.manual_seed(seed)
-    student = nn.ModuleDict({"body": Dinov2Model(config()), "head": Head(config().hidden_size, prototypes)}).to(
-        device()
-    )
+    generator = torch.Generator().manual_seed(seed)
+    body = Dinov2Model(config())
+    student = nn.ModuleDict({"body": body, "head": Head(body.config.hidden_size, prototypes)}).to(device()).train()
     teacher = copy.deepcopy(student).requires_grad_(False).eval()
-    optimiser = adamw(student.train(), lr)
-    losses, told = LossLog(), 0.0
-
-    for step in (bar := tqdm(range(steps), desc="dino", mininterval=2)):
+    optimiser, log = adamw(student, lr), LossLog()
+    for step in (bar := trange(1, steps + 1, desc="miniature DINOv2", unit="step")):
         for group in optimiser.param_groups:
-            group["lr"] = lr * cosine(step, steps, warmup=steps // 10)
-        index = torch.randint(len(web.images), (batch,), generator=generator).numpy()
-        images = load_images(web, index)
-        views = torch.cat([jitter(crops(images, global_size, global_area, generator), generator) for _ in range(2)])
-        small = torch.cat([jitter(crops(images, local_size, local_area, generator), generator) for _ in range(locals_)])
-        views, small = normalise(views), normalise(small)  # [2B, 3, G, G], [4B, 3, L, L]
-        hidden = patch_masks(2 * batch, global_size // PATCH, masked, generator)
+            group["lr"] = lr * cosine(step, steps, warmup=max(1, steps // 10))
+        images = load_images(web, torch.randint(len(web.images), (batch,), generator=generator).numpy())
+        place = uniform(-1, 1, batch, 2, generator=generator)
+        wide, near = [
+            normalise(torch.cat([view(images, size, area, place, generator) for _ in range(n)]))
+            for n, (size, *area) in ((2, big), (locals_, small))
+        ]  # [2B, 3, G, G], [locals_ * B, 3, L, L]
+        hidden = block_masks(2 * batch, big[0] // PATCH, hide, generator)
 
         with torch.no_grad():
-            seen = teacher["body"](views).last_hidden_state  # [2B, 1 + patches, C]
-            cls_logits, patch_logits = teacher["head"](seen[:, 0]), teacher["head"](seen[:, 1:][hidden])
-            cls_targets = sinkhorn(cls_logits, teacher_temperature).view(2, batch, -1)
-            patch_targets = sinkhorn(patch_logits, teacher_temperature)
-
-        tokens = student["body"](views, bool_masked_pos=hidden).last_hidden_state
-        local_cls = student["head"](student["body"](small).last_hidden_state[:, 0]).view(locals_, batch, -1)
-        first, second = student["head"](tokens[:, 0]).view(2, batch, -1)
-        # [CLS] of each crop against each other global crop: 2 pairs of globals, 2 * locals_ with a local one
-        names = torch.stack([first, second, *local_cls, *local_cls])
-        targets = torch.stack([*cls_targets.flip(0), *[t for t in cls_targets for _ in range(locals_)]])
-        dino = cross_entropy(targets, names, student_temperature)
-        ibot = cross_entropy(patch_targets, student["head"](tokens[:, 1:][hidden]), student_temperature)
-        loss = dino + ibot
+            tokens = teacher["body"](wide).last_hidden_state  # [2B, 1 + patches, C]
+            seen = teacher["head"](tokens[:, 1:][hidden])
+            whole = sinkhorn(teacher["head"](tokens[:, 0])).view(2, batch, prototypes)
+        tokens = student["body"](wide, bool_masked_pos=hidden).last_hidden_state
+        guessed = student["head"](tokens[:, 1:][hidden])
+        named = student["head"](tokens[:, 0]).view(2, batch, prototypes)
+        parts = student["head"](student["body"](near).last_hidden_state[:, 0]).view(locals_, batch, prototypes)
+        # [CLS] of a crop against the teacher's of another: 2 such pairs of globals, 2 * locals_ of a global and a local
+        targets = torch.cat([whole.flip(0), *whole[:, None].expand(-1, locals_, -1, -1)])  # [2 + 2 * locals_, B, K]
+        dino = cross_entropy(targets, torch.cat([named, parts, parts]))
+        ibot = cross_entropy(sinkhorn(seen), guessed)
 
         optimiser.zero_grad()
-        loss.backward()
+        (dino + ibot).backward()
         nn.utils.clip_grad_norm_(student.parameters(), 3.0)
         optimiser.step()
-        keep = 1 - (1 - momentum) * cosine(step, steps, warmup=0)  # DINO: the teacher comes to rest
         with torch.no_grad():
+            follow = (1 - momentum) * cosine(step, steps, warmup=1)  # DINO: the teacher comes to rest
             for slow, fast in zip(teacher.parameters(), student.parameters()):
-                slow.lerp_(fast, 1 - keep)
+                slow.lerp_(fast, follow)
+        log.add(step, dino + ibot)
+        if step % 50 == 0 or step == steps:
+            bar.set_postfix(dino=f"{dino:.3f}", ibot=f"{ibot:.3f}", information=f"{information(seen):.3f}")
+    if not information(seen) > 0.02:
+        raise RuntimeError(f"the teacher collapsed: information {information(seen):.3f}, expected > 0.02; lower lr")
 
-        losses.add(step, loss)
-        if step % 50 == 0 or step == steps - 1:
-            told = information(patch_logits, teacher_temperature)
-            bar.set_postfix(dino=dino.item(), ibot=ibot.item(), information=told)
-
-    if not told > 0.02:
-        raise RuntimeError(f"dino: the teacher collapsed (information {told:.3f} of log K, expected > 0.02); lower lr")
     save(teacher["body"], out)
     write_card(
         out,
-        name="Miniature DINOv2",
-        objective="self-distillation of image crops (DINO) and of masked patches (iBOT), Sinkhorn targets; no labels",
-        data={"split": "SynRef web, images only", "scenes": len(web.images), "batch": batch, "seed": seed},
+        name="dino",
+        objective="self-distillation of crops (DINO) and of masked patches (iBOT) with Sinkhorn targets (DINOv2)",
+        data=dict(scenes=len(web.images), images=steps * batch, seed=seed, uses="images only"),
         steps=steps,
-        seconds=losses.seconds,
-        loss_curve=losses.curve,
-        limits="Knows rendered tabletop scenes only. Features keep colour, because the jitter is mild.",
+        seconds=log.seconds,
+        loss_curve=log.curve,
+        limits="knows SynRef's tables; trained on mild changes of colour, so its features tell colours apart",
     )
-    return out
 
 
 def save(model: Dinov2Model, out: Path) -> None:
-    """Write the folder that AutoModel and AutoImageProcessor load."""
-    size = model.config.image_size
-    copy.deepcopy(model).half().save_pretrained(out)
-    BitImageProcessor(
-        size={"shortest_edge": size},
-        crop_size={"height": size, "width": size},
-        image_mean=list(MEAN),
-        image_std=list(STD),
-    ).save_pretrained(out)
+    """Write weights (fp16) and processor as AutoModel and AutoImageProcessor read them."""
+    model.half().save_pretrained(out)
+    sizes = dict(size={"shortest_edge": SIZE}, crop_size={"height": SIZE, "width": SIZE})
+    BitImageProcessor(**sizes, image_mean=MEAN, image_std=STD).save_pretrained(out)
 
 
-@torch.no_grad()
-def patches(model: Dinov2Model, images: Tensor) -> Tensor:
-    """float [B, 3, H, W] in [0, 1] -> patch features [B, C, H / 8, W / 8]."""
-    b, _, h, w = images.shape
-    return model(normalise(images)).last_hidden_state[:, 1:].mT.reshape(b, -1, h // PATCH, w // PATCH)
+def probe(folder: Path, web: Web, k: int = 10) -> dict[str, float]:
+    """What the k nearest features (cosine) of *other* scenes say, for patches and for whole objects.
+
+    Purity is the share of the k neighbours of the same category; accuracy that of their majority vote. Objects are
+    described as ES3Net does, by max pooling under the mask. Beside the trained model stand the same network with
+    random weights and the mean colour of each patch, which any training must beat. The first half of the scenes is
+    the memory, the second asks.
+    """
+    trained, untrained = DinoEncoder(str(folder), SIZE), DinoEncoder(str(folder), SIZE)
+    torch.manual_seed(0)
+    untrained.model = Dinov2Model(untrained.model.config).eval()
+
+    def colour(images: list[Image.Image]) -> Tensor:
+        pixels = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float() / 255
+        return F.avg_pool2d(normalise(pixels), PATCH)
+
+    result = {}
+    for name, encode in {"": trained.patches, ", random weights": untrained.patches, ", mean colour": colour}.items():
+        of_patches, of_objects = described(web, encode)
+        purity, accuracy = neighbours(*of_patches, column=1, k=k)
+        result |= {f"patch category purity{name}": purity, f"patch category accuracy{name}": accuracy}
+        for column, what in ((1, "category"), (2, "colour")):
+            result[f"object {what} accuracy{name}"] = neighbours(*of_objects, column, k)[1]
+    common = of_patches[1][:, 1].bincount().max() / len(of_patches[1])
+    return result | {"patch category chance": round(common.item(), 4)}
+
+
+def described(web: Web, encode: Callable[[list[Image.Image]], Tensor]) -> list[tuple[Tensor, Tensor]]:
+    """(features [M, C], codes int [M, 3]) of all patches that mostly show an object, then of all visible objects.
+
+    The codes are scene, category and colour.
+    """
+    words = [sorted({t[name] for things in web.objects for t in things}) for name in ("category", "colour")]
+    patches, objects = [], []
+    for scene, things in enumerate(web.objects):
+        ids = torch.from_numpy(np.array(web.ids[scene]))
+        things = [t for t in things if (ids == t["id"]).any()]
+        if not things:
+            continue
+        masks = ids == torch.tensor([t["id"] for t in things])[:, None, None]  # [N, H, W]
+        codes = torch.tensor([[scene, words[0].index(t["category"]), words[1].index(t["colour"])] for t in things])
+        features = encode([Image.fromarray(np.array(web.images[scene]))])[0]  # [C, h, w]
+        n, y, x = (F.adaptive_avg_pool2d(masks.float(), features.shape[1:]) > 0.5).nonzero(as_tuple=True)
+        patches.append((features[:, y, x].T, codes[n]))
+        objects.append((pool_patches(features, masks), codes))
+    return [tuple(torch.cat(part) for part in zip(*rows)) for rows in (patches, objects)]
+
+
+def neighbours(features: Tensor, codes: Tensor, column: int, k: int) -> tuple[float, float]:
+    """(purity, accuracy of the majority) of the labels codes[:, column] among the k nearest of the first scenes."""
+    memory = codes[:, 0] < codes[:, 0].max() / 2
+    unit, labels = F.normalize(features - features[memory].mean(0), dim=1), codes[:, column]
+    nearest = (unit[~memory] @ unit[memory].T).topk(k).indices  # [Q, k]
+    votes = F.one_hot(labels[memory][nearest], int(labels.max()) + 1).sum(1)  # [Q, labels]
+    own = votes.gather(1, labels[~memory, None])
+    return round((own / k).mean().item(), 4), round((votes.argmax(1) == labels[~memory]).float().mean().item(), 4)

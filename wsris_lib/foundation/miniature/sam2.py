@@ -17,63 +17,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm.auto import trange
-from transformers import (
-    Sam2Config,
-    Sam2HieraDetConfig,
-    Sam2MaskDecoderConfig,
-    Sam2Model,
-    Sam2Processor,
-    Sam2PromptEncoderConfig,
-    Sam2VisionConfig,
-)
-from transformers.models.sam2.image_processing_sam2 import Sam2ImageProcessor
+from transformers import Sam2Model
 
 from wsris_lib import artefacts
 from wsris_lib.foundation.miniature.card import LossLog, adamw, cosine, device, write_card
+from wsris_lib.foundation.miniature.sam2_model import (
+    PIXELS,
+    WIDTH,
+    image_embeddings,
+    new_model,
+    pixel_values,
+    processor,
+)
 from wsris_lib.refer.synref.web import Web
 
-PIXELS, STRIDE = 192, 4  # scenes of 128 px are enlarged: masks of 48 x 48 hold a 12-pixel mug, 32 x 32 don't
-WIDTH, TRUNK = 64, 24
 IMAGES, PROMPTS = 4, 8  # a step: many small steps teach the decoder more than few large ones
-IMAGENET = {"image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]}
-
-
-def new_model() -> Sam2Model:
-    """The public architecture at 1.1 M parameters, with random weights."""
-    widths = [TRUNK * 2**i for i in range(4)]
-    trunk = Sam2HieraDetConfig(
-        hidden_size=TRUNK,
-        num_attention_heads=1,
-        image_size=[PIXELS, PIXELS],
-        blocks_per_stage=[1, 1, 4, 1],
-        embed_dim_per_stage=widths,
-        num_attention_heads_per_stage=[1, 2, 4, 8],
-        window_size_per_stage=[8, 4, 8, 4],
-        global_attention_blocks=[3, 5],
-    )
-    vision = Sam2VisionConfig(
-        backbone_config=trunk,
-        backbone_channel_list=widths[::-1],
-        backbone_feature_sizes=[[PIXELS // (STRIDE * 2**i)] * 2 for i in range(3)],
-        fpn_hidden_size=WIDTH,
-    )
-    prompts = Sam2PromptEncoderConfig(hidden_size=WIDTH, image_size=PIXELS, patch_size=4 * STRIDE)
-    decoder = Sam2MaskDecoderConfig(hidden_size=WIDTH, mlp_dim=256, num_attention_heads=4, iou_head_hidden_dim=WIDTH)
-    return Sam2Model(Sam2Config(vision_config=vision, prompt_encoder_config=prompts, mask_decoder_config=decoder))
-
-
-def processor() -> Sam2Processor:
-    """Squash to 192 x 192, scale to [0, 1], normalise by ImageNet's statistics: SAM 2's own steps."""
-    side = {"height": PIXELS, "width": PIXELS}
-    quarter = {"height": PIXELS // STRIDE, "width": PIXELS // STRIDE}
-    return Sam2Processor(Sam2ImageProcessor(size=side, mask_size=quarter, **IMAGENET), target_size=PIXELS)
-
-
-def pixel_values(images: np.ndarray) -> Tensor:
-    """uint8 [B, H, W, 3] -> [B, 3, 192, 192], what `processor` makes of them."""
-    x = torch.from_numpy(images).permute(0, 3, 1, 2) / 255
-    mean, std = (torch.tensor(IMAGENET[name]).view(3, 1, 1) for name in ("image_mean", "image_std"))
-    return F.interpolate((x - mean) / std, (PIXELS, PIXELS), mode="bilinear", antialias=True)
 
 
 class PixelEmbedding(nn.Module):
@@ -143,7 +101,15 @@ def prompt_loss(logits: Tensor, predicted_iou: Tensor, masks: Tensor) -> Tensor:
     return each.amin(-1).mean() + 0.1 * each.mean() + F.mse_loss(predicted_iou, iou)
 
 
-def train(out: Path, web: Web, steps: int = 16_000, dense: int = 3_000, seed: int = 0, lr: float = 8e-4) -> None:
+def train(
+    out: Path,
+    web: Web,
+    steps: int = 10_000,
+    dense: int = 1_500,
+    seed: int = 0,
+    lr: float = 8e-4,
+    save_every: int = 1_000,
+) -> None:
     """Train and write the folder `out`: some 50 minutes on one core. A run that was killed goes on where it was.
 
     `dense` of the steps are stage 1. Each step draws from its own seed, so where a run was cut leaves no trace.
@@ -163,7 +129,7 @@ def train(out: Path, web: Web, steps: int = 16_000, dense: int = 3_000, seed: in
         rng = np.random.default_rng([seed, step])
         chosen = rng.integers(len(web.images), size=IMAGES)
         ids = np.asarray(web.ids[chosen])
-        features = model.get_image_embeddings(pixel_values(web.images[chosen]).to(where))
+        features = image_embeddings(model, pixel_values(web.images[chosen]).to(where))
         if step < dense:
             generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
             loss = same_object_loss(head(features), torch.from_numpy(ids).to(where), generator)
@@ -181,12 +147,11 @@ def train(out: Path, web: Web, steps: int = 16_000, dense: int = 3_000, seed: in
         nn.utils.clip_grad_norm_(both.parameters(), 1.0)
         optimizer.step()
         log.add(step, loss)
-        if (step + 1) % 1000 == 0:
-            bar.set_postfix(loss=log.curve[-1][1])
+        if (step + 1) % save_every == 0:
+            bar.set_postfix(loss=round(loss.item(), 3))
             state = both.state_dict() | _flattened(optimizer)
             artefacts.save_tensors(saved, state, step=step + 1, curve=log.curve)
     out.mkdir(parents=True, exist_ok=True)
-    saved.unlink(missing_ok=True)
     model.half().save_pretrained(out)
     processor().save_pretrained(out)
     write_card(
@@ -199,6 +164,7 @@ def train(out: Path, web: Web, steps: int = 16_000, dense: int = 3_000, seed: in
         loss_curve=log.curve,
         limits="has seen tabletop scenes only; whole objects, no parts; on photographs its masks mean little",
     )
+    saved.unlink(missing_ok=True)
 
 
 def _flattened(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

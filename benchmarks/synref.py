@@ -1,6 +1,6 @@
 """Images a second that SynRef is made at, on one core and on all: pictures, ids and depth, without writing files.
 
-    python benchmarks/synref.py [IMAGES] [PIXELS]
+python benchmarks/synref.py [IMAGES] [PIXELS]
 """
 
 import os

@@ -70,12 +70,18 @@ def proposals(
     return figure
 
 
-def maps(image: ArrayLike, layers: Mapping[str, ArrayLike], colours: str = "viridis", bar: str = "") -> Figure:
-    """An image beside maps [H, W] (coloured, with a bar named `bar`) or pictures [H, W, 3]."""
+def maps(
+    image: ArrayLike,
+    layers: Mapping[str, ArrayLike],
+    colours: str = "viridis",
+    bar: str = "",
+    limits: tuple[float | None, float | None] = (None, None),
+) -> Figure:
+    """An image beside maps [H, W] (coloured between `limits`, with a bar named `bar`) or pictures [H, W, 3]."""
     figure, panels = grid(len(layers) + 1, len(layers) + 1, side=3)
     overlay(panels[0], image, title="image")
     for panel, (title, layer) in zip(panels[1:], layers.items()):
-        drawn = panel.imshow(layer, cmap=colours)
+        drawn = panel.imshow(layer, cmap=colours, vmin=limits[0], vmax=limits[1])
         panel.set_title(title, fontsize=9)
         if np.ndim(layer) == 2:
             figure.colorbar(drawn, ax=panel, shrink=0.8, label=bar)
@@ -175,6 +181,8 @@ def scatter(
     if trend is not None:
         axis.plot(*trend, "-o", color=TRUTH, markersize=4)
     axis.set(xlabel=xlabel, ylabel=ylabel, xscale="log" if log else "linear")
+    axis.xaxis.set_major_formatter("{x:g}")
+    axis.xaxis.set_minor_formatter("{x:g}")
     axis.grid(alpha=0.3)
     return figure
 

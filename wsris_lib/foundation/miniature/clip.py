@@ -82,7 +82,13 @@ def vocabulary(web: Web) -> Iterable[str]:
 
 
 def train(
-    out: Path, web: Web, steps: int = 2500, batch: int = 128, seed: int = 0, lr: float = 1e-3, patch_dropout: float = 0.5
+    out: Path,
+    web: Web,
+    steps: int = 2500,
+    batch: int = 128,
+    seed: int = 0,
+    lr: float = 1e-3,
+    patch_dropout: float = 0.5,
 ) -> open_clip.CLIP:
     """Train from scratch and write `out` in open_clip's local-dir format, fp16, with card.json; return it in fp32.
 

@@ -38,18 +38,28 @@ def jitter(images: Tensor, generator: torch.Generator) -> Tensor:
     return ((images - mean) * contrast + mean * brightness).clamp(0, 1)
 
 
-def crops(images: Tensor, size: int, area: tuple[float, float], place: Tensor, generator: torch.Generator) -> Tensor:
+def striking_places(images: Tensor, generator: torch.Generator, cells: int = 16) -> Tensor:
+    """A random place in each image [B, 3, H, W], the likelier the less its colour is that of the image at large.
+
+    Returns (x, y) [B, 2] in [-1, 1]. No label is needed to see where a table has something on it.
+    """
+    coarse = F.adaptive_avg_pool2d(images, cells).flatten(2)  # [B, 3, cells^2]
+    strange = (coarse - coarse.median(2, keepdim=True).values).square().sum(1) + 1e-4
+    chosen = torch.multinomial(strange.cpu(), 1, generator=generator)[:, 0]
+    return ((torch.stack([chosen % cells, chosen // cells], 1) + 0.5) / cells * 2 - 1).to(images)
+
+
+def crops(images: Tensor, size: int, area: tuple[float, float], centre: Tensor, generator: torch.Generator) -> Tensor:
     """One square of each image [B, 3, H, W], `area` of it, perhaps mirrored, resampled to [B, 3, size, size].
 
-    `place` [B, 2] says where: from -1, the left-most (upper) place that a square of its size can have, to 1, the other
-    end. So a small square lies within a larger one of the same place.
+    Its centre is `centre` [B, 2] in [-1, 1], as far as the square then lies within the image.
     """
     b = len(images)
     side = uniform(*area, b, generator=generator).sqrt()
     theta = images.new_zeros(b, 2, 3)
     theta[:, 0, 0] = side * uniform(-1, 1, b, generator=generator).sign()
     theta[:, 1, 1] = side
-    theta[:, :, 2] = place.clamp(-1, 1) * (1 - side)[:, None]
+    theta[:, :, 2] = torch.minimum(centre.abs(), (1 - side)[:, None]) * centre.sign()
     grid = F.affine_grid(theta, [b, 3, size, size], align_corners=False)
     return F.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
 

@@ -10,8 +10,6 @@ from transformers import Sam2Model, Sam2Processor
 from wsris_lib.foundation.miniature import sam2, sam2_model
 from wsris_lib.refer.synref.web import Web
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.*")
-
 
 @pytest.fixture(scope="module")
 def web():
@@ -170,5 +168,5 @@ def test_loss_falls(web):
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        losses.append(float(loss))
+        losses.append(loss.item())
     assert np.mean(losses[-5:]) < 0.75 * np.mean(losses[:3])

@@ -1,15 +1,50 @@
 """Run the lessons without a front end: parameters checked before, hidden errors looked for after."""
 
+import time
 from pathlib import Path
+from queue import Empty
 
 import papermill
+from jupyter_client import AsyncKernelClient, AsyncKernelManager
+from jupyter_client.channels import AsyncZMQSocketChannel
 from nbformat import NotebookNode
+from traitlets import Type
 
 from wsris_lib.artefacts import REPO
 
 
 class NotebookFailed(RuntimeError):
     """A cell or a widget of a notebook raised; the message names the cell, the error and the copy to read."""
+
+
+class WakefulChannel(AsyncZMQSocketChannel):
+    """A shell channel that looks for a message five times a second instead of waiting to be woken.
+
+    nbclient answers an Output widget on the very socket on which it awaits the cell's reply. It sends past asyncio, and
+    zmq then may never announce that reply: the cell has run, and nbclient sleeps until its timeout.
+    """
+
+    async def get_msg(self, timeout: float | None = None) -> dict:
+        """The next message; raises Empty after `timeout` seconds without one."""
+        deadline = float("inf") if timeout is None else time.monotonic() + timeout
+        while True:
+            try:
+                return await super().get_msg(0.2)
+            except Empty:
+                if time.monotonic() > deadline:
+                    raise
+
+
+class WakefulClient(AsyncKernelClient):
+    """The client of a kernel with such a shell channel."""
+
+    shell_channel_class = Type(WakefulChannel)
+
+
+class WakefulManager(AsyncKernelManager):
+    """Starts kernels for such clients."""
+
+    client_factory = Type(WakefulClient)
 
 
 def lessons() -> list[Path]:
@@ -39,6 +74,7 @@ def execute(notebook: Path, out: Path, cell_seconds: int = 1800, **parameters: o
             cwd=str(out.parent),
             progress_bar=False,
             execution_timeout=cell_seconds,
+            kernel_manager_class=WakefulManager,
         )
     except papermill.PapermillExecutionError as error:
         problem = f"{error.ename}: {error.evalue}"

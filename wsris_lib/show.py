@@ -117,6 +117,7 @@ def bars(values: Mapping[str, float | Sequence[float]], ylabel: str, title: str 
         axis.plot(np.full(len(several), x), several, "k.", markersize=4)
         axis.text(x, several.mean(), f"{several.mean():.1f}", ha="center", va="bottom", fontsize=8)
     axis.set_xticks(range(len(values)), list(values), rotation=25, ha="right", fontsize=8)
+    axis.margins(y=0.1)  # room for the highest number
     axis.set(ylabel=ylabel, title=title)
     return figure
 
@@ -183,6 +184,7 @@ def scatter(
     axis.set(xlabel=xlabel, ylabel=ylabel, xscale="log" if log else "linear")
     axis.xaxis.set_major_formatter("{x:g}")
     axis.xaxis.set_minor_formatter("{x:g}")
+    axis.tick_params(axis="x", which="minor", labelsize=6)
     axis.grid(alpha=0.3)
     return figure
 

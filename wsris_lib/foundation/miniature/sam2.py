@@ -1,6 +1,6 @@
 """A SAM 2 of 2 MB: the image branch of the public architecture, trained from nothing on the web split's masks.
 
-Two stages, because a promptable decoder can't learn to say "this object" from features that don't tell objects apart:
+Two stages, so that the decoder, which is to say "this object", starts from features that tell objects apart:
 
 1. *dense*: the image encoder alone learns an embedding in which two pixels are near if they lie on the same object;
 2. *promptable*, as SAM's (Kirillov et al. 2023, section 3): clicks, of whose three masks the best is taught, and boxes

@@ -40,7 +40,13 @@ def new_model() -> Sam2Model:
         fpn_hidden_size=WIDTH,
     )
     prompts = Sam2PromptEncoderConfig(hidden_size=WIDTH, image_size=PIXELS, patch_size=4 * STRIDE)
-    decoder = Sam2MaskDecoderConfig(hidden_size=WIDTH, mlp_dim=256, num_attention_heads=4, iou_head_hidden_dim=WIDTH)
+    decoder = Sam2MaskDecoderConfig(
+        hidden_size=WIDTH,
+        mlp_dim=256,
+        num_attention_heads=4,
+        iou_head_hidden_dim=WIDTH,
+        dynamic_multimask_via_stability=False,  # a box must not fall back on the three masks that only clicks trained
+    )
     model = Sam2Model(Sam2Config(vision_config=vision, prompt_encoder_config=prompts, mask_decoder_config=decoder))
     initialise(model)
     return model
@@ -48,11 +54,11 @@ def new_model() -> Sam2Model:
 
 @torch.no_grad()
 def initialise(model: Sam2Model) -> None:
-    """Put right what the library leaves to a checkpoint; from its own random weights nothing is learnt.
+    """Put right what the library leaves to a checkpoint.
 
-    Its normal(0, 0.02) makes the mask tokens twins and the masks, a product of three small layers, almost zero; SAM's
-    layers keep the variance and its tokens are normal(0, 1). And clicks and image positions are coded by two copies of
-    one random matrix, which `from_config` draws apart: the decoder could not tell where a click is.
+    Its normal(0, 0.02) makes the mask tokens twins and the masks, a product of three small layers, almost zero; here
+    layers keep the variance and tokens are normal(0, 1). And SAM codes clicks and image positions by one random matrix,
+    of which a model made from a config draws two: the decoder would have to learn by heart where a click is.
     """
     for module in model.modules():
         if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):

@@ -68,7 +68,7 @@ class WordHead(nn.Module):
 
 
 def train(
-    out: Path, web: Web, steps: int = 900, batch: int = 128, seed: int = 0, lr: float = 1e-3, word_weight: float = 0.1
+    out: Path, web: Web, steps: int = 1500, batch: int = 64, seed: int = 0, lr: float = 1e-3, word_weight: float = 1.0
 ) -> BertModel:
     """Train from scratch and write `out` as a transformers folder, fp16, with card.json; return the model in fp32.
 

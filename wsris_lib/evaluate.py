@@ -93,6 +93,7 @@ def component_boxes(mask: NDArray[np.bool_]) -> list[Box]:
 
 
 def box_iou(a: Box, b: Box) -> float:
+    """IoU of two boxes whose edges are pixels that belong to them."""
     width = min(a[2], b[2]) - max(a[0], b[0]) + 1
     height = min(a[3], b[3]) - max(a[1], b[1]) + 1
     common = max(width, 0) * max(height, 0)

@@ -13,6 +13,7 @@ from wsris_lib import artefacts
 
 
 def device() -> torch.device:
+    """The GPU where there is one."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 

@@ -78,6 +78,7 @@ def sinkhorn(logits: Tensor, iterations: int = 3) -> Tensor:
 
 
 def cross_entropy(targets: Tensor, logits: Tensor) -> Tensor:
+    """Mean over tokens of -<targets, log softmax of the student's logits>, both [..., K]."""
     return -(targets * F.log_softmax(logits / STUDENT, dim=-1)).sum(-1).mean()
 
 

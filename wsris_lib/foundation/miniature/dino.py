@@ -94,8 +94,7 @@ def information(logits: Tensor) -> float:
 
 def view(images: Tensor, size: int, area: tuple[float, float], place: Tensor, generator: torch.Generator) -> Tensor:
     """A crop near `place`, recoloured. The public DINO's crops lie anywhere in a photograph, whose one subject most of
-    them share; two ends of a table share the table alone, and its cloth would be all there is to learn. (It was: with
-    crops anywhere the probe stayed below that of random weights.)"""
+    them share; two ends of a table share the table alone, and its cloth would be all there is to learn."""
     near = place + uniform(-REACH, REACH, *place.shape, generator=generator)
     return jitter(crops(images, size, area, near, generator), generator)
 
@@ -175,7 +174,7 @@ def train(
         steps=steps,
         seconds=log.seconds,
         loss_curve=log.curve,
-        limits="knows SynRef's tables; trained on mild changes of colour, so its features tell colours apart",
+        limits="undertrained: by nearest neighbours below random weights, see the probe; knows SynRef's tables only",
     )
 
 

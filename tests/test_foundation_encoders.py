@@ -11,7 +11,7 @@ from transformers import AutoImageProcessor, AutoModel, BertTokenizer, pipeline
 
 from wsris_lib.foundation.depth import DepthEstimator
 from wsris_lib.foundation.dino import DinoEncoder
-from wsris_lib.foundation.text import SentenceEncoder
+from wsris_lib.foundation.text import POOLING, SentenceEncoder, write_pooling
 
 
 def picture(height, width, seed=0):
@@ -79,6 +79,23 @@ def test_sentences_are_pooled_as_alone_whatever_the_batch(tiny_zoo):
             expected = torch.tanh(model.pooler.dense(hidden))[0]
         torch.testing.assert_close(vector, expected, atol=1e-5, rtol=0)
     assert (ours[0] - ours[2]).abs().max() > 1e-3
+
+
+def test_a_checkpoint_can_ask_for_the_mean_of_its_words(tiny_zoo, tmp_path):
+    shutil.copytree(tiny_zoo / "text", tmp_path / "text")
+    folder, sentences = str(tmp_path / "text"), ["the red mug", "mug", "a tree on the left of the car"]
+    assert not SentenceEncoder(folder).mean
+    write_pooling(tmp_path / "text", 32)
+    tokenizer = BertTokenizer.from_pretrained(folder)
+    model = AutoModel.from_pretrained(folder, dtype=torch.float32).eval()
+    for sentence, vector in zip(sentences, SentenceEncoder(folder).sentences(sentences)):
+        with torch.inference_mode():
+            expected = model(**tokenizer(sentence, return_tensors="pt")).last_hidden_state[0].mean(0)
+        torch.testing.assert_close(vector, expected, atol=1e-5, rtol=0)
+
+    (tmp_path / "text" / POOLING).write_text('{"pooling_mode_max_tokens": true, "pooling_mode_mean_tokens": false}')
+    with pytest.raises(ValueError, match="pooling_mode_max_tokens"):
+        SentenceEncoder(folder)
 
 
 def test_a_sentence_longer_than_the_model_is_cut(tiny_zoo):

@@ -32,7 +32,7 @@ def small_web(n: int = 8, seed: int = 0) -> Web:
             ids[there], distance[there] = k, far[top + 40, 0]
         objects.append([dict(id=k, category=kind, colour=kind, material="matte", size="small")
                         for k, kind in enumerate(kinds.tolist(), start=1)])  # fmt: skip
-    return Web(images, ids, distance, objects, [])
+    return Web(images, ids, distance, objects, [], [])
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -113,6 +113,15 @@ def test_information_is_zero_in_both_ways_to_collapse():
     each_its_own = torch.eye(4).repeat(4, 1) * 2 - 1
     assert abs(dino.information(one_prototype)) < 1e-5 and abs(dino.information(all_evenly)) < 1e-5
     assert dino.information(each_its_own) > 0.99
+
+
+def test_a_teacher_with_nothing_to_say_is_not_shipped(tmp_path):
+    """All images are one flat grey: what is left to tell patches apart is where they lie."""
+    web = small_web()
+    blank = Web(np.full_like(web.images, 128), *list(vars(web).values())[1:])
+    with pytest.raises(RuntimeError, match=r"collapsed: information 0\.0"):
+        dino.train(tmp_path, blank, steps=6, batch=4, prototypes=32)
+    assert not list(tmp_path.iterdir())
 
 
 def test_cross_entropy_against_a_loop():

@@ -22,7 +22,7 @@ def web():
             y, x, h, w = *rng.integers([4, left], [20, left + 6]), *rng.integers(14, 22, 2)
             scene[y : y + h, x : x + w] = k
             image[scene == k] = rng.integers(120, 255, 3)
-    return Web(images, ids, np.ones(ids.shape, np.float16), [[{"id": 1}, {"id": 2}]] * 12, [])
+    return Web(images, ids, np.ones(ids.shape, np.float16), [[{"id": 1}, {"id": 2}]] * 12, [], [])
 
 
 @pytest.fixture(scope="module")

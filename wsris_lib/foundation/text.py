@@ -1,28 +1,38 @@
 """A BERT trained as SimCSE: one vector per sentence, the t of ES3Net's eq. 3."""
 
+import json
+from pathlib import Path
+
 import torch
+from torch import Tensor
 from transformers import AutoModel, AutoTokenizer
+from transformers.utils import cached_file
 
 from wsris_lib.foundation.zoo import resolve
 
+POOLING = "1_Pooling/config.json"  # where sentence-transformers' checkpoints say how words become one vector
+
 
 class SentenceEncoder:
-    """A frozen sentence encoder; `checkpoint` is a name that `zoo.resolve` knows."""
+    """A frozen sentence encoder; `checkpoint` is a name that `zoo.resolve` knows.
+
+    The vector is the mean of the words' states if the checkpoint says so (as our miniature does), else the pooled
+    output, the tanh of a layer on [CLS] (as the public SimCSE models have it).
+    """
 
     def __init__(self, checkpoint: str, device: str = "cpu", batch: int = 256):
+        """Raises ValueError for a checkpoint with yet another pooling."""
         folder = resolve(checkpoint)
         self.tokenizer = AutoTokenizer.from_pretrained(folder)
         self.model = AutoModel.from_pretrained(folder, dtype=torch.float32).eval().to(device)
+        self.mean = pools_mean(folder)
         self.device, self.batch = device, batch
 
     @torch.no_grad()
-    def sentences(self, sentences: list[str]) -> torch.Tensor:
-        """Pooled output of each sentence, float [S, D] in (-1, 1): SimCSE's supervised models use the tanh of [CLS].
-
-        Sentences longer than the model's positions are cut.
-        """
+    def sentences(self, sentences: list[str]) -> Tensor:
+        """The vector of each sentence, float [S, D]. Sentences longer than the model's positions are cut."""
         longest = self.model.config.max_position_embeddings
-        pooled = []
+        vectors = []
         for start in range(0, len(sentences), self.batch):
             tokens = self.tokenizer(
                 sentences[start : start + self.batch],
@@ -30,6 +40,36 @@ class SentenceEncoder:
                 truncation=True,
                 max_length=longest,
                 return_tensors="pt",
-            )
-            pooled.append(self.model(**tokens.to(self.device)).pooler_output.cpu())
-        return torch.cat(pooled)
+            ).to(self.device)
+            output = self.model(**tokens)
+            pooled = mean_of_words(output.last_hidden_state, tokens["attention_mask"])
+            vectors.append((pooled if self.mean else output.pooler_output).cpu())
+        return torch.cat(vectors)
+
+
+def mean_of_words(states: Tensor, seen: Tensor) -> Tensor:
+    """Mean of states [B, L, D] where the attention mask `seen` [B, L] is 1: [B, D]."""
+    seen = seen[..., None].to(states)
+    return (states * seen).sum(1) / seen.sum(1)
+
+
+def pools_mean(folder: str) -> bool:
+    """Whether a checkpoint (folder or hub id) asks for the mean of the words; False when it says nothing.
+
+    Raises ValueError when it asks for something else.
+    """
+    quiet = dict(_raise_exceptions_for_missing_entries=False, _raise_exceptions_for_connection_errors=False)
+    path = cached_file(folder, POOLING, **quiet)
+    if path is None:
+        return False
+    asked = {name for name, wanted in json.loads(Path(path).read_text()).items() if wanted is True}
+    if asked - {"include_prompt"} != {"pooling_mode_mean_tokens"}:
+        raise ValueError(f"{path} asks for {sorted(asked)}; only pooling_mode_mean_tokens and no such file are known")
+    return True
+
+
+def write_pooling(folder: Path, width: int) -> None:
+    """Say in sentence-transformers' way that the checkpoint in `folder` pools by the mean."""
+    path = folder / POOLING
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"word_embedding_dimension": width, "pooling_mode_mean_tokens": True}))

@@ -7,6 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from wsris_lib import artefacts
@@ -76,3 +77,17 @@ def add_probe(folder: Path, probe: dict) -> None:
     """Put the results of a probe on held-out scenes into a card that training has written."""
     card = artefacts.read_json(folder / "card.json")
     artefacts.write_json(folder / "card.json", card | {"probe": probe})
+
+
+def linear_accuracy(vectors: Tensor, classes: Tensor, known: Tensor, ridge: float = 10.0) -> float:
+    """How often a linear map fitted on the `known` rows (bool [M]) names the class of the others.
+
+    vectors [M, D], classes long [M]. Ridge regression of one-hot classes on standardised vectors: no more than what a
+    linear layer, such as those of ES3Net's eq. 2 and 3, could read off them.
+    """
+    x = (vectors - vectors[known].mean(0)) / vectors[known].std(0).clamp(min=1e-6)
+    y = F.one_hot(classes).to(x)
+    mean = y[known].mean(0)
+    gram = x[known].T @ x[known] + ridge * torch.eye(x.shape[1]).to(x)
+    named = (x[~known] @ torch.linalg.solve(gram, x[known].T @ (y[known] - mean)) + mean).argmax(1)
+    return round((named == classes[~known]).float().mean().item(), 4)

@@ -1,8 +1,10 @@
-"""A sentence encoder of 2 MB: BERT's architecture, trained as unsupervised SimCSE on SynRef's sentences.
+"""A sentence encoder of 2 MB: BERT's architecture, trained as supervised SimCSE on SynRef's sentences.
 
-SimCSE (Gao et al. 2021, section 3): a sentence goes through the encoder twice, under two draws of dropout; the two
-outputs shall be nearer to each other than to any other sentence's. Its authors start from a BERT that knows its words;
-this one starts from nothing, so their auxiliary masked-word loss (section 6.3) carries more of the learning here.
+SimCSE (Gao et al. 2021, section 4): a sentence and one that follows from it (a pair of a language inference corpus)
+shall be nearer to each other than to any other sentence. Here the pair is one meaning in two wordings. Without pairs,
+on dropout alone (section 3), a BERT that starts from nothing learns which words a sentence has, and hardly which of
+them matter. And the vector is the mean of the words' states, not the tanh of [CLS]: nearly linear in the words, as
+the vectors of a BERT with a past are, it is what ES3Net's linear layers can start from (data/README.md has figures).
 """
 
 import copy
@@ -18,8 +20,8 @@ from torch import Tensor, nn
 from tqdm.auto import trange
 from transformers import BertConfig, BertModel, BertTokenizer
 
-from wsris_lib.foundation.miniature.card import LossLog, adamw, cosine, device, write_card
-from wsris_lib.foundation.text import SentenceEncoder
+from wsris_lib.foundation.miniature.card import LossLog, adamw, cosine, device, linear_accuracy, write_card
+from wsris_lib.foundation.text import SentenceEncoder, mean_of_words, write_pooling
 from wsris_lib.refer.synref import grammar
 from wsris_lib.refer.synref.web import Web
 
@@ -38,7 +40,7 @@ def word_pieces(sentences: list[str], least: int = 3) -> BertTokenizer:
 
 
 def contrast(first: Tensor, second: Tensor, temperature: float = 0.05) -> Tensor:
-    """SimCSE's eq. 4 on two dropout draws [B, D] of the same B different sentences."""
+    """SimCSE's eq. 5 without its hard negatives: first[i] and second[i], both [B, D], are one meaning worded twice."""
     cosines = F.normalize(first, dim=-1) @ F.normalize(second, dim=-1).T
     return F.cross_entropy(cosines / temperature, torch.arange(len(first), device=first.device))
 
@@ -68,16 +70,16 @@ class WordHead(nn.Module):
 
 
 def train(
-    out: Path, web: Web, steps: int = 1500, batch: int = 64, seed: int = 0, lr: float = 1e-3, word_weight: float = 1.0
+    out: Path, web: Web, steps: int = 600, batch: int = 96, seed: int = 0, lr: float = 1e-3, word_weight: float = 0.1
 ) -> BertModel:
     """Train from scratch and write `out` as a transformers folder, fp16, with card.json; return the model in fp32.
 
-    What is trained is `pooler_output`, the tanh of [CLS], because ES3Net reads that. `word_weight` is the weight of
-    the masked-word loss (0.1 in SimCSE). Sentences are distinct, so no sentence is ever its own negative.
+    `word_weight` is the weight of the masked-word loss (0.1 in SimCSE, section 6.3, which starts from a BERT that has
+    done nothing else before). The sentences of a batch are distinct; two of them may still mean the same.
     """
     torch.manual_seed(seed)
     rng, where = np.random.default_rng(seed), device()
-    sentences = sorted(set(web.sentences))
+    pairs = sorted(dict(zip(web.sentences, web.rewordings)).items())
     tokenizer = word_pieces(web.sentences)
     config = BertConfig(
         vocab_size=len(tokenizer),
@@ -93,15 +95,16 @@ def train(
     for step in trange(1, steps + 1, desc="miniature SimCSE", unit="step"):
         for group in optimiser.param_groups:
             group["lr"] = lr * cosine(step, steps, warmup=steps // 20)
-        chosen = rng.choice(len(sentences), min(batch, len(sentences)), replace=False)
-        tokens = tokenizer([sentences[i] for i in chosen], padding=True, truncation=True, return_tensors="pt").to(where)
-        ids, seen = tokens["input_ids"], tokens["attention_mask"]
-        masked, hidden = mask_words(ids, tokenizer)
-        # One pass for the two views and the masked one: dropout draws anew for each row.
-        output = model(torch.cat([ids, ids, masked]), torch.cat([seen, seen, seen]))
-        first, second, _ = output.pooler_output.chunk(3)
-        words = head(output.last_hidden_state.chunk(3)[2][hidden])
-        loss = contrast(first, second) + word_weight * F.cross_entropy(words, ids[hidden])
+        chosen = rng.choice(len(pairs), min(batch, len(pairs)), replace=False)
+        texts = [sentence for wording in zip(*(pairs[i] for i in chosen)) for sentence in wording]
+        tokens = tokenizer(texts, padding=True, truncation=True, return_tensors="pt").to(where)
+        ids, seen = (tokens[name].chunk(2) for name in ("input_ids", "attention_mask"))  # two of [B, L] each
+        masked, hidden = mask_words(ids[0], tokenizer)
+        seen = torch.cat([*seen, seen[0]])
+        states = model(torch.cat([*ids, masked]), seen).last_hidden_state  # [3B, L, D], one pass for all three
+        first, second, _ = mean_of_words(states, seen).chunk(3)
+        words = head(states.chunk(3)[2][hidden])
+        loss = contrast(first, second) + word_weight * F.cross_entropy(words, ids[0][hidden])
         optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -109,11 +112,12 @@ def train(
         log.add(step, loss)
     copy.deepcopy(model).half().save_pretrained(out)
     tokenizer.save_pretrained(out)
+    write_pooling(out, WIDTH)
     write_card(
         out,
         name="text",
-        objective=f"unsupervised SimCSE (dropout contrast, temperature 0.05) + {word_weight} x masked words",
-        data=dict(scenes=len(web.images), sentences=len(sentences), shown=steps * len(chosen)),
+        objective=f"supervised SimCSE (two wordings of a meaning, temperature 0.05) + {word_weight} x masked words",
+        data=dict(scenes=len(web.images), pairs=len(pairs), shown=steps * len(chosen)),
         steps=steps,
         seconds=log.seconds,
         loss_curve=log.curve,
@@ -122,19 +126,20 @@ def train(
     return model.eval()
 
 
-def probe(folder: Path, web: Web, pairs: int = 1000, seed: int = 0) -> dict[str, float]:
+def probe(folder: Path, web: Web, pairs: int = 2000, seed: int = 0) -> dict[str, float]:
     """What the vectors of "red mug on the left" and its like are near to, on things of held-out scenes.
 
     Each is compared with the same said in other words, with left and right swapped and else word for word the same,
     and with a sentence about some other thing: mean cosines, and how often rewording is nearer (chance 0.5).
-    "side accuracy" reads left or right off the vector by least squares, on things not fitted: eq. 3 is linear in t.
+    "side accuracy" and "category accuracy" read left or right, and the category, off the vector by a linear map, on
+    things not fitted: eq. 3 is linear in t.
     """
     rng, encoder = np.random.default_rng(seed), SentenceEncoder(str(folder))
     things = [thing for scene in web.objects for thing in scene]
     forms = [grammar.PLACES[side][1] for side in ("left", "right")]
     said, reworded, swapped, sides = [], [], [], rng.integers(2, size=pairs)
-    for side in sides:
-        thing = things[rng.integers(len(things))]
+    spoken_of = [things[i] for i in rng.integers(len(things), size=pairs)]
+    for side, thing in zip(sides, spoken_of):
         named = {name: thing[name] for name in ("category", "colour")}
         first, second = rng.choice(len(forms[0]), 2, replace=False)
         phrase = grammar.say(named, rng)
@@ -143,15 +148,17 @@ def probe(folder: Path, web: Web, pairs: int = 1000, seed: int = 0) -> dict[str,
         reworded.append(forms[side][second].format(grammar.say(named, rng)))
     vectors = [encoder.sentences(group) for group in (said, reworded, swapped)]
     near, swap, far = (F.cosine_similarity(vectors[0], v) for v in (vectors[1], vectors[2], vectors[0].roll(1, 0)))
-    half, target = pairs // 2, torch.from_numpy(sides * 2.0 - 1).float()
-    centred = vectors[0] - vectors[0][:half].mean(0)
-    weights = torch.linalg.lstsq(centred[:half], target[:half, None]).solution[:, 0]
+    names = sorted({thing["category"] for thing in things})
+    of_category = torch.tensor([names.index(thing["category"]) for thing in spoken_of])
+    known = torch.arange(pairs) < pairs // 2
     return {
         "cosine reworded": round(near.mean().item(), 4),
         "cosine left-right swapped": round(swap.mean().item(), 4),
         "cosine random": round(far.mean().item(), 4),
         "reworded above random": round((near > far).float().mean().item(), 4),
         "reworded above swapped": round((near > swap).float().mean().item(), 4),
-        "side accuracy": round(((centred[half:] @ weights).sign() == target[half:]).float().mean().item(), 4),
+        "side accuracy": linear_accuracy(vectors[0], torch.from_numpy(sides), known),
         "side chance": 0.5,
+        "category accuracy": linear_accuracy(vectors[0], of_category, known),
+        "category chance": round(of_category.bincount().max().item() / pairs, 4),
     }

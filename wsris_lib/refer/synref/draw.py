@@ -12,7 +12,7 @@ from tqdm import tqdm
 from wsris_lib.refer.synref.render import render
 from wsris_lib.refer.synref.scene import Scene, sample_scene
 
-EDITION = 1  # part of every key: raise it when a change draws other pictures or says other sentences (a test notices)
+EDITION = 2  # part of every key: raise it when a change draws other pictures or says other sentences (a test notices)
 CHUNK = 16  # scenes a worker draws per task
 
 

@@ -7,7 +7,7 @@ only they tell a learner without masks which side is called left.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 import numpy as np
@@ -63,11 +63,22 @@ class Seen:
 
 
 @dataclass(frozen=True)
+class Meaning:
+    """What a sentence says, apart from its words: facts of the thing, and perhaps its place or a relation."""
+
+    description: dict[str, str]
+    place: str = ""  # a key of PLACES, or a ...
+    relation: str = ""  # ... key of RELATIONS ...
+    landmark: dict[str, str] = field(default_factory=dict)  # ... to the one thing that these facts describe
+
+
+@dataclass(frozen=True)
 class Sentence:
     """`decisive`: several things fit every word but those of place, so the place decides."""
 
     text: str
     decisive: bool
+    meaning: Meaning
 
 
 def look(drawing: Drawing) -> list[Seen]:
@@ -164,6 +175,17 @@ def say(description: dict[str, str], rng: np.random.Generator) -> str:
     return " ".join([*words, nouns[0] if rng.random() < 0.7 else _one(nouns, rng)])
 
 
+def word(meaning: Meaning, rng: np.random.Generator) -> str:
+    """One of the ways to say it."""
+    phrase = say(meaning.description, rng)
+    if meaning.place:
+        phrase = _one(PLACES[meaning.place][1], rng).format(phrase)
+    if meaning.relation:
+        the = "the " if rng.random() < 0.6 else ""
+        phrase = f"{phrase} {_one(RELATIONS[meaning.relation][1], rng)} {the}{say(meaning.landmark, rng)}"
+    return f"the {phrase}" if rng.random() < 0.15 and not phrase.startswith("the ") else phrase
+
+
 def draw_sentence(target: Seen, things: list[Seen], rng: np.random.Generator) -> Sentence | None:
     """One random attempt at a sentence that means `target` and nothing else; None when it is false or ambiguous."""
     chance = {"category": 0.92, "colour": 0.4, "size": 0.15, "material": 0.08}
@@ -171,19 +193,21 @@ def draw_sentence(target: Seen, things: list[Seen], rng: np.random.Generator) ->
     if not description or ("category" not in description and "colour" not in description):
         description = {}  # "leftmost thing"
     fitting = [t for t in things if fits(t, description)]
-    phrase = say(description, rng)
     kind = rng.choice(["none", "place", "relation"], p=[0.36, 0.48, 0.16])
     if kind == "none":
-        return Sentence(_article(phrase, rng), decisive=False) if [t.id for t in fitting] == [target.id] else None
-    if kind == "place":
-        meant, forms = PLACES[str(rng.choice(list(PLACES), p=[0.22, 0.22, 0.06, 0.06, 0.15, 0.13, 0.08, 0.04, 0.04]))]
-        if [t.id for t in meant(fitting, things)] != [target.id]:
-            return None
-        return Sentence(_article(_one(forms, rng).format(phrase), rng), decisive=len(fitting) > 1)
-    return _related(target, fitting, things, phrase, rng)
+        meaning, meant = Meaning(description), fitting
+    elif kind == "place":
+        place = str(rng.choice(list(PLACES), p=[0.22, 0.22, 0.06, 0.06, 0.15, 0.13, 0.08, 0.04, 0.04]))
+        meaning, meant = Meaning(description, place), PLACES[place][0](fitting, things)
+    else:
+        meaning = _related(target, fitting, things, description, rng)
+        meant = [target] if meaning else []
+    if [t.id for t in meant] != [target.id]:
+        return None
+    return Sentence(word(meaning, rng), decisive=len(fitting) > 1, meaning=meaning)
 
 
-def _related(target, fitting, things, phrase, rng) -> Sentence | None:
+def _related(target, fitting, things, description, rng) -> Meaning | None:
     """A relation to a landmark that is the only one of its name; it must be clear for the target and every rival."""
     landmark = things[rng.integers(len(things))]
     name = {"category": landmark.facts["category"]} | (
@@ -191,12 +215,12 @@ def _related(target, fitting, things, phrase, rng) -> Sentence | None:
     )
     if landmark.id == target.id or sum(fits(t, name) for t in things) != 1 or not landmark.clear:
         return None
-    holds, forms = RELATIONS[str(rng.choice(list(RELATIONS)))]
+    relation = str(rng.choice(list(RELATIONS)))
+    holds = RELATIONS[relation][0]
     rivals = [t for t in fitting if t.id not in (target.id, landmark.id)]
     if holds(target, landmark) < 1 or any(holds(t, landmark) > 0 for t in rivals):
         return None
-    the = "the " if rng.random() < 0.6 else ""
-    return Sentence(_article(f"{phrase} {_one(forms, rng)} {the}{say(name, rng)}", rng), decisive=len(fitting) > 1)
+    return Meaning(description, relation=relation, landmark=name)
 
 
 def refer_all(drawing: Drawing, rng: np.random.Generator, most: int = 4, tries: int = 60) -> dict[int, list[Sentence]]:
@@ -220,7 +244,3 @@ def refer_all(drawing: Drawing, rng: np.random.Generator, most: int = 4, tries: 
 
 def _one(options, rng: np.random.Generator) -> str:
     return options[int(rng.integers(len(options)))]
-
-
-def _article(phrase: str, rng: np.random.Generator) -> str:
-    return f"the {phrase}" if rng.random() < 0.15 and not phrase.startswith("the ") else phrase

@@ -26,6 +26,7 @@ class Web:
         depth: float16 [n, H, W], distance from the camera in world units.
         objects: per scene, dicts with id, category, colour, material and size.
         sentences: referring sentences about the same scenes, as text alone.
+        rewordings: the same meanings said again, sentence for sentence; often in other words, at times in the same.
     """
 
     images: np.ndarray
@@ -33,6 +34,7 @@ class Web:
     depth: np.ndarray
     objects: list[list[dict]]
     sentences: list[str]
+    rewordings: list[str]
 
 
 def load_web(n_scenes: int, seed: int = 0, size: int = 128, workers: int | None = None) -> Web:
@@ -42,7 +44,7 @@ def load_web(n_scenes: int, seed: int = 0, size: int = 128, workers: int | None 
         _make(folder, n_scenes, seed, size, workers)
     notes = artefacts.read_json(folder / "scenes.json")
     arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("images", "ids", "depth")}
-    return Web(**arrays, objects=notes["objects"], sentences=notes["sentences"])
+    return Web(**arrays, objects=notes["objects"], sentences=notes["sentences"], rewordings=notes["rewordings"])
 
 
 def _make(folder: Path, n_scenes: int, seed: int, size: int, workers: int | None) -> None:
@@ -58,7 +60,7 @@ def _make(folder: Path, n_scenes: int, seed: int, size: int, workers: int | None
             name: np.lib.format.open_memmap(temporary / f"{name}.npy", "w+", dtype, (n_scenes, *shape))
             for name, (dtype, shape) in forms.items()
         }
-        objects, sentences = [], []
+        objects, sentences, rewordings = [], [], []
         for drawing in draw.draw((STREAM, seed), n_scenes, size, workers, what="web split"):
             arrays["images"][drawing.index] = drawing.image
             arrays["ids"][drawing.index] = drawing.ids
@@ -71,10 +73,14 @@ def _make(folder: Path, n_scenes: int, seed: int, size: int, workers: int | None
                 ]
             )
             rng = np.random.default_rng([STREAM, seed, drawing.index, 1])
-            sentences += [s.text for group in grammar.refer_all(drawing, rng).values() for s in group]
+            said = [s for group in grammar.refer_all(drawing, rng).values() for s in group]
+            sentences += [s.text for s in said]
+            rewordings += [grammar.word(s.meaning, rng) for s in said]
         for array in arrays.values():
             array.flush()
-        artefacts.write_json(temporary / "scenes.json", {"objects": objects, "sentences": sentences})
+        artefacts.write_json(
+            temporary / "scenes.json", {"objects": objects, "sentences": sentences, "rewordings": rewordings}
+        )
         os.replace(temporary, folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

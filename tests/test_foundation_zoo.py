@@ -34,3 +34,9 @@ def test_the_fingerprint_follows_the_files(tmp_path):
     before = zoo.fingerprint(str(tmp_path))
     weights.write_bytes(b"two")
     assert zoo.fingerprint(str(tmp_path)) != before
+    changed = zoo.fingerprint(str(tmp_path))
+    (tmp_path / "card.json").write_text("{}")
+    assert zoo.fingerprint(str(tmp_path)) == changed  # a note beside the weights makes no other features
+    (tmp_path / "1_Pooling").mkdir()
+    (tmp_path / "1_Pooling" / "config.json").write_text("{}")
+    assert zoo.fingerprint(str(tmp_path)) != changed

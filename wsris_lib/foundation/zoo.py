@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from wsris_lib.artefacts import REPO, file_digest
+from wsris_lib.artefacts import REPO, file_digest, key
 
 SHIPPED = Path(__file__).parents[1] / "zoo"  # where an installed wheel keeps what a checkout has in data/zoo
 ZOO = SHIPPED if SHIPPED.is_dir() else REPO / "data" / "zoo"
@@ -36,6 +36,12 @@ def resolve(name: str) -> str:
 
 
 def fingerprint(name: str) -> str:
-    """What changes when the checkpoint does: the digest of a folder's files, or a hub's name (assumed not to move)."""
-    place = resolve(name)
-    return file_digest(Path(place)) if Path(place).is_dir() else place
+    """What changes when the checkpoint does: the digest of a folder's files, or a hub's name (assumed not to move).
+
+    A file card.json doesn't count: no loader reads it.
+    """
+    folder = Path(resolve(name))
+    if not folder.is_dir():
+        return str(folder)
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != "card.json")
+    return key(*[[str(path.relative_to(folder)), file_digest(path)] for path in files])

@@ -75,6 +75,7 @@ def execute(notebook: Path, out: Path, cell_seconds: int = 1800, **parameters: o
             progress_bar=False,
             execution_timeout=cell_seconds,
             kernel_manager_class=WakefulManager,
+            extra_arguments=["--log-level=ERROR"],  # the kernel's warning that it talks to this machine unencrypted
         )
     except papermill.PapermillExecutionError as error:
         problem = f"{error.ename}: {error.evalue}"

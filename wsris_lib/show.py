@@ -108,14 +108,14 @@ def curves(
     return figure
 
 
-def bars(values: Mapping[str, float | Sequence[float]], ylabel: str, title: str = "") -> Figure:
-    """A bar for each entry; several values (seeds) give their mean with every value as a dot."""
+def bars(values: Mapping[str, float | Sequence[float]], ylabel: str, title: str = "", form: str = "{:.1f}") -> Figure:
+    """A bar for each entry with its number; several values (seeds) give their mean with every value as a dot."""
     figure, axis = plt.subplots(figsize=(max(4.0, 0.9 * len(values)), 3.2), layout="constrained")
     for x, value in enumerate(values.values()):
         several = np.atleast_1d(value)
         axis.bar(x, several.mean(), color=MASK, alpha=0.8)
         axis.plot(np.full(len(several), x), several, "k.", markersize=4)
-        axis.text(x, several.mean(), f"{several.mean():.1f}", ha="center", va="bottom", fontsize=8)
+        axis.text(x, several.mean(), form.format(several.mean()), ha="center", va="bottom", fontsize=8)
     axis.set_xticks(range(len(values)), list(values), rotation=25, ha="right", fontsize=8)
     axis.margins(y=0.1)  # room for the highest number
     axis.set(ylabel=ylabel, title=title)

@@ -173,7 +173,7 @@ def test_summaries_stay_in_bounds_and_precision_falls_with_its_threshold(areas):
 
 
 def sample(sentence: str, decisive: bool | None = None) -> JudgedSample:
-    return JudgedSample(1, 2, 3, sentence, ann_id=4, category="mug", box=(0, 0, 1, 1), decisive=decisive)
+    return JudgedSample(1, 2, 3, sentence, ann_id=4, category="mug", box=(0, 0, 1, 1), decisive=decisive, part=None)
 
 
 def test_every_subset_gets_its_row():
@@ -197,7 +197,7 @@ def test_every_subset_gets_its_row():
 
 def test_real_data_have_no_decisive_subset():
     samples = [sample("left mug"), sample("mug")]
-    assert subsets(samples) == {"all": [0, 1], "decisive": [], "spatial": [0], "other": [1]}
+    assert subsets(samples) == {"all": [0, 1], "decisive": [], "spatial": [0], "other": [1], "part": []}
     assert [row["subset"] for row in evaluate(samples, np.ones((2, 4, 4)), np.ones((2, 4, 4)))] == [
         "all",
         "spatial",

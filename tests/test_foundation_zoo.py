@@ -24,7 +24,7 @@ def test_a_mistyped_folder_is_not_taken_for_a_hub_id(name, monkeypatch):
 
 def test_a_missing_zoo_checkpoint_says_what_to_run(tmp_path, monkeypatch):
     monkeypatch.setattr(zoo, "ZOO", tmp_path)
-    with pytest.raises(FileNotFoundError, match=r"python -m wsris_lib\.foundation\.miniature dino"):
+    with pytest.raises(FileNotFoundError, match=r"python -m wsris_lib zoo train dino"):
         zoo.resolve("zoo:dino")
 
 

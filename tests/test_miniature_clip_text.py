@@ -9,12 +9,12 @@ from transformers import AutoModel, AutoTokenizer
 
 from wsris_lib.foundation.miniature import captions, card, clip, text
 from wsris_lib.foundation.text import SentenceEncoder
-from wsris_lib.refer.synref import grammar
+from wsris_lib.refer.synref import wording
 from wsris_lib.refer.synref.web import Web
 from wsris_lib.refer.words import is_spatial
 
 PAINT = {"red": (200, 30, 30), "green": (30, 150, 40), "blue": (30, 60, 210), "white": (240, 240, 240)}
-NAMES = list(grammar.NOUNS)
+NAMES = list(wording.NOUNS)
 
 
 @pytest.fixture(scope="module")

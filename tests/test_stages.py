@@ -145,3 +145,15 @@ def test_errors_of_use_are_one_line(arguments, message, tmp_path, monkeypatch, c
     assert main(arguments) == 2
     said = capsys.readouterr().err
     assert message in said and said.startswith("error: ") and said.count("\n") == 1
+
+
+def test_a_corpus_brings_its_split_and_its_own_folder():
+    refcocog = profiles.load("tiny", corpus="refcocog")
+    assert (refcocog.split_by, profiles.load("tiny", corpus="refcocog", split_by="google").split_by) == (
+        "umd",
+        "google",
+    )
+    names = {
+        stages.run_name(profiles.load("tiny", corpus=c, data=d)) for c in ("refcocog", "refcoco", "") for d in ("", "x")
+    }
+    assert names == {"tiny", "tiny-x", "tiny-refcocog", "tiny-x-refcocog"}

@@ -9,6 +9,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from wsris_lib import artefacts, notebooks, profiles, scoreboard, stages
+from wsris_lib.foundation.miniature import command
 from wsris_lib.refer.errors import DataError
 
 
@@ -20,15 +21,26 @@ def main(arguments: list[str] | None = None) -> int:
         ("reproduce", reproduce, "data, features, training, scoreboard and every notebook; goes on where it stopped"),
         ("scoreboard", show_scoreboard, "print the table of a finished run"),
     ):
-        command = commands.add_parser(name, help=purpose, description=purpose)
-        command.add_argument("--profile", help=f"one of {', '.join(profiles.PROFILES)} (default: tiny)")
-        command.add_argument("--data", help="a folder in the REFER layout instead of the profile's own data")
-        command.add_argument("--corpus", help="the folder of refs and instances in it (default: refcoco)")
-        command.add_argument("--split-by", help="whose split, the word in refs(*.p) (default: unc)")
-        command.set_defaults(run=run)
+        sub = commands.add_parser(name, help=purpose, description=purpose)
+        sub.add_argument("--profile", help=f"one of {', '.join(profiles.PROFILES)} (default: tiny)")
+        sub.add_argument("--data", help="a folder in the REFER layout instead of the profile's own data")
+        sub.add_argument("--corpus", help="the folder of refs and instances in it (default: refcoco)")
+        sub.add_argument("--split-by", help="whose split, the word in refs(*.p) (default: the corpus's usual one)")
+        sub.set_defaults(run=run)
+    zoo = commands.add_parser(
+        "zoo", help="train, probe or describe a miniature checkpoint", description=command.__doc__
+    )
+    zoo.add_argument("action", choices=("train", "probe", "card"))
+    zoo.add_argument("name", choices=command.NAMES)
+    zoo.add_argument("--out", type=Path, help="the checkpoint's folder (default: data/zoo/NAME)")
+    zoo.add_argument("--steps", type=int, help="of training (default: the shipped model's)")
     given = vars(parser.parse_args(arguments))
-    run, name = given.pop("run"), given.pop("profile")
     try:
+        if "action" in given:
+            length = {"steps": given["steps"]} if given["action"] == "train" else {}
+            getattr(command, given["action"])(given["name"], given["out"], **length)
+            return 0
+        run, name = given.pop("run"), given.pop("profile")
         if given["data"]:  # notebooks run in a folder of their own
             given["data"] = str(Path(given["data"]).resolve())
         run(profiles.load(name or "", **given))
@@ -49,7 +61,8 @@ def reproduce(profile: profiles.Profile) -> None:
         for esem in (False, True):
             stages.alignment(profile, seed, esem)
     board = scoreboard.make(profile)
-    for lesson in tqdm(notebooks.lessons(), desc="notebooks", unit="notebook"):
+    lessons = notebooks.lessons() if profile.corpus == "refcoco" else []  # the lessons speak of this corpus
+    for lesson in tqdm(lessons, desc="notebooks", unit="notebook"):
         run_lesson(profile, lesson, folder / "notebooks" / lesson.name)
     print(f"\n{scoreboard.table(board)}\n\n{time.perf_counter() - start:.0f} s in all; {folder / 'scoreboard.json'}")
 

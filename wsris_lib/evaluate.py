@@ -122,10 +122,10 @@ def summarise(measures: Sequence[Measures]) -> dict[str, float]:
 
 
 def subsets(samples: Sequence[JudgedSample]) -> dict[str, list[int]]:
-    """Positions in `samples` of four groups, of which the last two part the first.
+    """Positions in `samples` of five groups; "spatial" and "other" together are "all".
 
-    "all"; "decisive": only position tells the object from others (SynRef knows, real data don't and leave it empty);
-    "spatial": the sentence has a position word; "other": it has none.
+    "decisive": only position tells the object from others; "part": what is meant is a part of an object (SynRef knows
+    both, real data don't and leave them empty); "spatial": the sentence has a position word; "other": it has none.
     """
     spatial = [is_spatial(sample.sentence) for sample in samples]
     return {
@@ -133,6 +133,7 @@ def subsets(samples: Sequence[JudgedSample]) -> dict[str, list[int]]:
         "decisive": [i for i, sample in enumerate(samples) if sample.decisive],
         "spatial": [i for i, yes in enumerate(spatial) if yes],
         "other": [i for i, yes in enumerate(spatial) if not yes],
+        "part": [i for i, sample in enumerate(samples) if sample.part],
     }
 
 

@@ -78,6 +78,7 @@ class Profile:
     device: str = "cpu"
 
 
+SPLIT_BY = {"refcoco": "unc", "refcoco+": "unc", "refcocog": "umd", "refclef": "berkeley"}  # the usual ones
 PROFILES = {
     "tiny": Profile("tiny"),
     # The same path at the smallest size at which every step still has something to do; the project's own tests use it.
@@ -102,10 +103,13 @@ PROFILES = {
 def load(name: str = "", **changes: object) -> Profile:
     """The profile called `name` (empty: `$WSRIS_PROFILE`, else "tiny"), with fields replaced by the `changes` given.
 
-    An empty change keeps the profile's own value, as a notebook's parameter DATA = "" does. Raises KeyError that lists
-    the known names.
+    An empty change keeps the profile's own value, as a notebook's parameter DATA = "" does; another corpus brings its
+    usual split along. Raises KeyError that lists the known names.
     """
     name = name or os.environ.get("WSRIS_PROFILE", "tiny")
     if name not in PROFILES:
         raise KeyError(f"no profile {name!r}; choose one of {', '.join(PROFILES)}")
-    return replace(PROFILES[name], **{field: value for field, value in changes.items() if value})
+    given = {field: value for field, value in changes.items() if value}
+    if given.get("corpus") in SPLIT_BY:
+        given.setdefault("split_by", SPLIT_BY[given["corpus"]])
+    return replace(PROFILES[name], **given)

@@ -27,8 +27,9 @@ EDITION = 1  # part of the key of trained weights: raise it when training itself
 
 
 def run_name(profile: Profile) -> str:
-    """Name of a run's folder: the profile, and the data's folder where that isn't SynRef."""
-    return profile.name if profile.data == "synref" else f"{profile.name}-{Path(profile.data).resolve().name}"
+    """Name of a run's folder: the profile, then data and corpus where they aren't SynRef and refcoco."""
+    data = "" if profile.data == "synref" else f"-{Path(profile.data).resolve().name}"
+    return profile.name + data + ("" if profile.corpus == "refcoco" else f"-{profile.corpus}")
 
 
 def run_folder(profile: Profile) -> Path:

@@ -21,7 +21,7 @@ def resolve(name: str) -> str:
         if not folder.is_dir():
             raise FileNotFoundError(
                 f"checkpoint {name}: there is no folder {folder}; make it with "
-                f"`python -m wsris_lib.foundation.miniature {folder.name}`"
+                f"`python -m wsris_lib zoo train {folder.name}`"
             )
         return str(folder)
     if name and Path(name).is_dir():

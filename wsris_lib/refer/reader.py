@@ -20,7 +20,7 @@ from wsris_lib.refer.views import EvaluationView, ImageFile, JudgedSample, Sampl
 
 ANNOTATION_FOLDERS = ("{corpus}", "refer/{corpus}")
 COCO_FOLDERS = ("images/mscoco/images/train2014", "train2014")
-IMAGE_FOLDERS = {"refclef": ("images/saiapr_tc-12",)}  # the one corpus that is not of COCO photographs
+IMAGE_FOLDERS = {"refclef": ("images/saiapr_tc-12", *COCO_FOLDERS)}  # as published not of COCO's photographs
 
 # Refs in each split of the corpora as published, to tell a whole copy from a part of one. RefCOCO has 142,210 sentences
 # (papers print 142,209) on 19,994 images; RefCOCOg's published part has 95,010 (papers count Google's unreleased test).
@@ -125,6 +125,7 @@ class Refer:
                     category=category,
                     box=box,
                     decisive=sentence.get("decisive"),
+                    part=ref.get("part"),
                 )
                 for sentence in ref["sentences"]
             ]

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from wsris_lib.foundation.miniature.card import device
-from wsris_lib.refer.synref import grammar
+from wsris_lib.refer.synref import wording
 from wsris_lib.refer.synref.web import Web
 
 SIZE = 64  # pixels of CLIP's input
@@ -27,7 +27,7 @@ def caption(thing: dict, rng: np.random.Generator, size_tells: bool) -> tuple[st
     odds = {"category": 0.95, "colour": 0.75, "size": 0.5 if size_tells else 0.0, "material": 0.25}
     named = {name: thing[name] for name in ATTRIBUTES if rng.random() < odds[name]}
     named = named or {"category": thing["category"]}
-    return grammar.say(named, rng), named
+    return wording.say(named, rng), named
 
 
 class Captioned:

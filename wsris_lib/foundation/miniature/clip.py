@@ -23,7 +23,7 @@ from wsris_lib import artefacts
 from wsris_lib.foundation.clip import ClipEncoder
 from wsris_lib.foundation.miniature.captions import FRAMES, MEAN, SIZE, STD, Captioned
 from wsris_lib.foundation.miniature.card import LossLog, adamw, cosine, write_card
-from wsris_lib.refer.synref import grammar, shapes
+from wsris_lib.refer.synref import shapes, wording
 from wsris_lib.refer.synref.web import Web
 
 VISION = dict(image_size=SIZE, patch_size=8, width=128, layers=4, head_width=64)
@@ -76,9 +76,9 @@ def write_merges(path: Path, sentences: Iterable[str]) -> None:
 
 def vocabulary(web: Web) -> Iterable[str]:
     """Everything that a caption may hold, and the referring sentences: "left" must be readable, though never learnt."""
-    for forms in (grammar.NOUNS | grammar.WORDS).values():
+    for forms in (wording.NOUNS | wording.WORDS).values():
         yield from forms
-    yield from (*shapes.COLOURS, *grammar.ANYTHING, *FRAMES, *web.sentences)
+    yield from (*shapes.COLOURS, *wording.ANYTHING, *FRAMES, *web.sentences)
 
 
 def train(out: Path, web: Web, steps: int = 2500, batch: int = 128, seed: int = 0, lr: float = 1e-3) -> open_clip.CLIP:
@@ -138,7 +138,7 @@ def probe(folder: Path, web: Web) -> dict[str, float]:
     an object clearly in one half; it should be at chance, since no caption ever told places.
     """
     data, clip, frame = Captioned(web), ClipEncoder(str(folder)), ClipEncoder(str(folder), crop="full")
-    prompts = {"category": [f"a photo of a {grammar.NOUNS[name][0]}" for name in data.values[0]],
+    prompts = {"category": [f"a photo of a {wording.NOUNS[name][0]}" for name in data.values[0]],
                "colour": [f"a photo of a {name} thing" for name in data.values[1]]}  # fmt: skip
     crops = []
     for scene, rows in enumerate(data.of_scene):
@@ -154,7 +154,7 @@ def probe(folder: Path, web: Web) -> dict[str, float]:
     side, right = data.whole[2], []
     for (scene, thing, _), (x, _, _) in zip(data.things, data.places):
         if abs(x / side - 0.5) > 0.15:
-            phrase = f"{thing['colour']} {grammar.NOUNS[thing['category']][0]}"
+            phrase = f"{thing['colour']} {wording.NOUNS[thing['category']][0]}"
             pair = clip.sentences([f"{phrase} on the left", f"{phrase} on the right"])
             everything = torch.ones(1, int(side), int(side), dtype=torch.bool)
             seen = frame.crops(Image.fromarray(np.array(web.images[scene])), everything)[1]

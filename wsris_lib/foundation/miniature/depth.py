@@ -27,7 +27,7 @@ def build(dino: Path) -> DepthAnythingForDepthEstimation:
     costs more than the ViT.
     """
     if not (dino / "config.json").is_file():
-        raise FileNotFoundError(f"{dino} holds no DINOv2; run `python -m wsris_lib.foundation.miniature dino` first")
+        raise FileNotFoundError(f"{dino} holds no DINOv2; run `python -m wsris_lib zoo train dino` first")
     stages = dict(out_features=["stage1", "stage2", "stage3", "stage4"], reshape_hidden_states=False)
     neck = dict(reassemble_hidden_size=128, neck_hidden_sizes=[24, 32, 48, 64], reassemble_factors=[2, 1, 1, 0.5])
     head = dict(fusion_hidden_size=24, head_hidden_size=8, initializer_range=0.1)  # 0.02 lets narrow layers fade out

@@ -22,7 +22,7 @@ from transformers import BertConfig, BertModel, BertTokenizer
 
 from wsris_lib.foundation.miniature.card import LossLog, adamw, cosine, device, linear_accuracy, write_card
 from wsris_lib.foundation.text import SentenceEncoder, mean_of_words, write_pooling
-from wsris_lib.refer.synref import grammar
+from wsris_lib.refer.synref import wording
 from wsris_lib.refer.synref.web import Web
 
 WIDTH, POSITIONS = 128, 64
@@ -136,16 +136,16 @@ def probe(folder: Path, web: Web, pairs: int = 2000, seed: int = 0) -> dict[str,
     """
     rng, encoder = np.random.default_rng(seed), SentenceEncoder(str(folder))
     things = [thing for scene in web.objects for thing in scene]
-    forms = [grammar.PLACES[side][1] for side in ("left", "right")]
+    forms = [wording.PLACES[side][0] for side in ("left", "right")]
     said, reworded, swapped, sides = [], [], [], rng.integers(2, size=pairs)
     spoken_of = [things[i] for i in rng.integers(len(things), size=pairs)]
     for side, thing in zip(sides, spoken_of):
         named = {name: thing[name] for name in ("category", "colour")}
         first, second = rng.choice(len(forms[0]), 2, replace=False)
-        phrase = grammar.say(named, rng)
+        phrase = wording.say(named, rng)
         said.append(forms[side][first].format(phrase))
         swapped.append(forms[1 - side][first].format(phrase))
-        reworded.append(forms[side][second].format(grammar.say(named, rng)))
+        reworded.append(forms[side][second].format(wording.say(named, rng)))
     vectors = [encoder.sentences(group) for group in (said, reworded, swapped)]
     near, swap, far = (F.cosine_similarity(vectors[0], v) for v in (vectors[1], vectors[2], vectors[0].roll(1, 0)))
     names = sorted({thing["category"] for thing in things})

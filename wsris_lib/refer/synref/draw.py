@@ -1,7 +1,7 @@
 """Draw many scenes on all cores, in order, each from its own seed: the n-th scene is the same however many are made."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -12,18 +12,19 @@ from tqdm import tqdm
 from wsris_lib.refer.synref.render import render
 from wsris_lib.refer.synref.scene import Scene, sample_scene
 
-EDITION = 2  # part of every key: raise it when a change draws other pictures or says other sentences (a test notices)
+EDITION = 3  # part of every key: raise it when a change draws other pictures or says other sentences (a test notices)
 CHUNK = 16  # scenes a worker draws per task
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """A rendered scene: image uint8 [H, W, 3], ids uint8 [H, W], depth float16 [H, W], covered int [things]."""
+    """A rendered scene: image uint8 [H, W, 3], ids, parts uint8 [H, W], depth float16 [H, W], covered int [things]."""
 
     index: int
     scene: Scene
     image: np.ndarray
     ids: np.ndarray
+    parts: np.ndarray
     depth: np.ndarray
     covered: np.ndarray
 
@@ -31,20 +32,29 @@ class Drawing:
 def draw_one(stream: tuple[int, ...], index: int, pixels: int) -> Drawing:
     """The `index`-th scene of the random stream called `stream`."""
     scene = sample_scene(np.random.default_rng([*stream, index]))
-    image, ids, depth, covered = render(scene, pixels)
-    return Drawing(index, scene, image, ids, depth.astype(np.float16), covered)
+    image, ids, parts, depth, covered = render(scene, pixels)
+    return Drawing(index, scene, image, ids, parts, depth.astype(np.float16), covered)
 
 
-def _chunk(task: tuple[tuple[int, ...], range, int]) -> list[Drawing]:
-    stream, indices, pixels = task
-    return [draw_one(stream, i, pixels) for i in indices]
+def _chunk(task: tuple[tuple[int, ...], range, int, Callable]) -> list[tuple[Drawing, object]]:
+    stream, indices, pixels, tell = task
+    drawings = [draw_one(stream, i, pixels) for i in indices]
+    return [(drawing, tell and tell(drawing)) for drawing in drawings]
 
 
 def draw(
-    stream: tuple[int, ...], number: int, pixels: int, workers: int | None = None, what: str = "SynRef"
-) -> Iterator[Drawing]:
-    """Yield scenes 0 .. number - 1 in order. `workers` defaults to the number of cores; 1 draws in this process."""
-    tasks = [(stream, range(i, min(i + CHUNK, number)), pixels) for i in range(0, number, CHUNK)]
+    stream: tuple[int, ...],
+    number: int,
+    pixels: int,
+    workers: int | None = None,
+    what: str = "SynRef",
+    tell: Callable[[Drawing], object] | None = None,
+) -> Iterator[tuple[Drawing, object]]:
+    """Yield scenes 0 .. number - 1 in order, each with what `tell`, a function that can be pickled, says of it.
+
+    `workers` defaults to the number of cores; 1 draws in this process.
+    """
+    tasks = [(stream, range(i, min(i + CHUNK, number)), pixels, tell) for i in range(0, number, CHUNK)]
     workers = min(workers or os.cpu_count() or 1, len(tasks))
     with tqdm(total=number, desc=what, unit="image", disable=number < 2 * CHUNK) as bar:
         if workers <= 1:

@@ -1,48 +1,62 @@
-"""Sentences about a scene, true and unambiguous by a check against the scene.
+"""Sentences about a scene, true and unambiguous by a check against the scene, in the manners of four corpora.
 
 A sentence is a *description* (category, colour, size, material: some of them) and perhaps a *place* (left of its like,
-closest to us, second from the right, behind the tree). It is kept when exactly one object satisfies it. Because the two
-halves are drawn independently, some sentences over-specify ("the mug on the left" where there is one mug, on the left):
-only they tell a learner without masks which side is called left.
+closest to us, second from the right) or a *relation* (behind the tree). It is kept when exactly one object satisfies
+it. Because the two halves are drawn independently, some sentences over-specify ("the mug on the left" where there is
+one mug, on the left): only they tell a learner without masks which side is called left.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
 
 from wsris_lib.refer.synref.draw import Drawing
+from wsris_lib.refer.synref.shapes import CATEGORIES
+from wsris_lib.refer.synref.wording import Meaning, misspell, word
 
-NOUNS = {
-    "mug": ("mug", "cup"),
-    "donut": ("donut", "doughnut"),
-    "chair": ("chair", "seat"),
-    "table": ("table", "desk"),
-    "car": ("car",),
-    "truck": ("truck", "lorry"),
-    "tree": ("tree",),
-    "snowman": ("snowman",),
-    "robot": ("robot",),
-    "bear": ("bear", "teddy"),
-    "bottle": ("bottle",),
-    "ball": ("ball", "sphere"),
-    "house": ("house", "hut"),
-    "lamp": ("lamp",),
-    "mushroom": ("mushroom",),
-    "cactus": ("cactus",),
-}
-ANYTHING = ("thing", "object", "one")
-WORDS = {
-    "purple": ("purple", "violet"),
-    "small": ("small", "little", "tiny"),
-    "large": ("big", "large"),
-    "shiny": ("shiny", "glossy"),
-    "matte": ("matte", "dull"),
-}
 LEAST_PIXELS, LEAST_SHARE = 60, 0.4  # at 128 px: a thing smaller or more hidden than this is not referred to
+LEAST_PART, MOST_PART = 40, 0.6  # pixels at 128 px; share of its thing, so that the whole is no good answer for a part
 APART = 0.07  # of the image's width: closer centres have no clear left and right
 DEEPER = 0.6  # world units: closer depths have no clear front and back
+
+
+@dataclass(frozen=True)
+class Style:
+    """The manner of a corpus: how often what is told, and in how many words."""
+
+    facts: dict[str, float]  # chance that a fact is told
+    kinds: dict[str, float]  # chance of no place, a place, a relation
+    relations: tuple[str, ...] = ("left of", "right of", "behind", "in front of", "next to")
+    words: tuple[int, int] = (1, 20)  # least and most
+    long: bool = False
+
+
+STYLES = {
+    "refcoco": Style(
+        {"category": 0.92, "colour": 0.4, "size": 0.15, "material": 0.08},
+        {"none": 0.36, "place": 0.48, "relation": 0.16},
+    ),
+    "refcoco+": Style(  # its writers were told to avoid places
+        {"category": 0.92, "colour": 0.6, "size": 0.3, "material": 0.2},
+        {"none": 0.5, "place": 0.0, "relation": 0.5},
+        relations=("behind", "in front of", "next to"),
+    ),
+    "refcocog": Style(  # whole phrases, written without haste
+        {"category": 0.95, "colour": 0.65, "size": 0.25, "material": 0.15},
+        {"none": 0.1, "place": 0.3, "relation": 0.6},
+        words=(4, 20),
+        long=True,
+    ),
+    "refclef": Style(  # ReferIt's game: as few words as will do
+        {"category": 0.85, "colour": 0.35, "size": 0.08, "material": 0.04},
+        {"none": 0.55, "place": 0.45, "relation": 0.0},
+        words=(1, 3),
+    ),
+}
+SLIPS = 0.02  # share of sentences with a typing error
+PARTS = 0.12  # share of things of which a part is referred to as well
 
 
 @dataclass(frozen=True)
@@ -56,6 +70,7 @@ class Seen:
     depth: float
     pixels: int
     share: float
+    parts: tuple[str, ...]  # those that can be referred to: visible, and by far not all of the thing
 
     @property
     def clear(self) -> bool:
@@ -63,28 +78,27 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class Meaning:
-    """What a sentence says, apart from its words: facts of the thing, and perhaps its place or a relation."""
-
-    description: dict[str, str]
-    place: str = ""  # a key of PLACES, or a ...
-    relation: str = ""  # ... key of RELATIONS ...
-    landmark: dict[str, str] = field(default_factory=dict)  # ... to the one thing that these facts describe
-
-
-@dataclass(frozen=True)
 class Sentence:
-    """`decisive`: several things fit every word but those of place, so the place decides."""
+    """`decisive`: several things fit every word but those of place, so the place decides. `noisy`: has a slip."""
 
     text: str
     decisive: bool
     meaning: Meaning
+    noisy: bool = False
+
+
+def part_mask(drawing: Drawing, thing: int, part: str) -> np.ndarray:
+    """bool [H, W]: where the named part of the `thing`-th thing (from 1) is visible."""
+    shape = CATEGORIES[drawing.scene.things[thing - 1].category]
+    numbers = [n for n, primitive in enumerate(shape, 1) if primitive.name == part]
+    return (drawing.ids == thing) & np.isin(drawing.parts, numbers)
 
 
 def look(drawing: Drawing) -> list[Seen]:
     """Every thing of which at least a few pixels are visible, with its facts."""
     height, width = drawing.ids.shape
-    least = LEAST_PIXELS * height * width / 128**2
+    scale = height * width / 128**2
+    least = LEAST_PIXELS * scale
     seen = []
     for k, thing in enumerate(drawing.scene.things):
         ys, xs = np.nonzero(drawing.ids == k + 1)
@@ -93,7 +107,13 @@ def look(drawing: Drawing) -> list[Seen]:
         facts = {"category": thing.category, "colour": thing.colour, "material": thing.material, "size": thing.size}
         share = len(xs) / drawing.covered[k] if len(xs) >= least else 0.0
         depth = float(drawing.depth[ys, xs].astype(np.float32).mean())
-        seen.append(Seen(k + 1, facts, (xs.mean() + 0.5) / width, (ys.mean() + 0.5) / height, depth, len(xs), share))
+        parts = []
+        for name in dict.fromkeys(part.name for part in CATEGORIES[thing.category] if part.name):
+            size = int(part_mask(drawing, k + 1, name).sum())
+            if LEAST_PART * scale <= size <= MOST_PART * len(xs):
+                parts.append(name)
+        x, y = (xs.mean() + 0.5) / width, (ys.mean() + 0.5) / height
+        seen.append(Seen(k + 1, facts, x, y, depth, len(xs), share, tuple(parts)))
     return seen
 
 
@@ -102,7 +122,7 @@ def fits(thing: Seen, description: dict[str, str]) -> bool:
     return all(thing.facts[name] == value for name, value in description.items())
 
 
-# Places: (things that fit the description, all things) -> those meant; and the words, with {} for the noun phrase.
+# What a place means: (things that fit the description, all things) -> those meant.
 def _extreme(value: Callable[[Seen], float], margin: float, alone: Callable[[Seen], bool]):
     """The thing with the least `value`, by at least `margin`; where it has no rival, only if `alone` holds."""
 
@@ -131,116 +151,122 @@ def _second(sign: int):
     return meant
 
 
-PLACES: dict[str, tuple[Callable, tuple[str, ...]]] = {
-    "left": (
-        _extreme(lambda t: t.x, APART, lambda t: t.x < 0.4),
-        ("left {}", "{} on the left", "{} on left", "leftmost {}", "{} left", "{} to the left", "the left {}"),
-    ),
-    "right": (
-        _extreme(lambda t: -t.x, APART, lambda t: t.x > 0.6),
-        ("right {}", "{} on the right", "{} on right", "rightmost {}", "{} right", "{} to the right", "the right {}"),
-    ),
-    "far left": (_extreme(lambda t: t.x, APART, lambda t: t.x < 0.25), ("far left {}", "{} on the far left")),
-    "far right": (_extreme(lambda t: -t.x, APART, lambda t: t.x > 0.75), ("far right {}", "{} on the far right")),
-    "front": (
-        _extreme(lambda t: t.depth, DEEPER, lambda t: t.y > 0.6),
-        ("front {}", "{} in front", "closest {}", "{} closest to us", "nearest {}", "{} in the foreground"),
-    ),
-    "back": (
-        _extreme(lambda t: -t.depth, DEEPER, lambda t: t.y < 0.4),
-        ("back {}", "{} in back", "{} in the back", "farthest {}", "{} farthest away", "{} in the background"),
-    ),
-    "middle": (_middle, ("middle {}", "{} in the middle", "center {}", "{} in center")),
-    "second left": (_second(1), ("second {} from left", "second {} from the left", "2nd {} from left")),
-    "second right": (_second(-1), ("second {} from right", "second {} from the right", "2nd {} from right")),
+PLACES: dict[str, Callable[[list[Seen], list[Seen]], list[Seen]]] = {
+    "left": _extreme(lambda t: t.x, APART, lambda t: t.x < 0.4),
+    "right": _extreme(lambda t: -t.x, APART, lambda t: t.x > 0.6),
+    "far left": _extreme(lambda t: t.x, APART, lambda t: t.x < 0.25),
+    "far right": _extreme(lambda t: -t.x, APART, lambda t: t.x > 0.75),
+    "front": _extreme(lambda t: t.depth, DEEPER, lambda t: t.y > 0.6),
+    "back": _extreme(lambda t: -t.depth, DEEPER, lambda t: t.y < 0.4),
+    "middle": _middle,
+    "second left": _second(1),
+    "second right": _second(-1),
 }
-RELATIONS: dict[str, tuple[Callable[[Seen, Seen], float], tuple[str, ...]]] = {
+PLACES_SAID = dict(zip(PLACES, (0.22, 0.22, 0.06, 0.06, 0.15, 0.13, 0.08, 0.04, 0.04)))  # how often
+RELATIONS: dict[str, Callable[[Seen, Seen], float]] = {
     # how clearly the relation holds between a thing and its landmark: above 1 yes, below 0 no, between: unclear
-    "left of": (lambda a, b: (b.x - a.x) / APART, ("left of", "to the left of")),
-    "right of": (lambda a, b: (a.x - b.x) / APART, ("right of", "to the right of")),
-    "behind": (lambda a, b: min((a.depth - b.depth) / DEEPER, (0.25 - abs(a.x - b.x)) / 0.1), ("behind", "in back of")),
-    "in front of": (lambda a, b: min((b.depth - a.depth) / DEEPER, (0.25 - abs(a.x - b.x)) / 0.1), ("in front of",)),
-    "next to": (lambda a, b: (0.34 - np.hypot(a.x - b.x, a.y - b.y)) / 0.1, ("next to", "by", "near")),
+    "left of": lambda a, b: (b.x - a.x) / APART,
+    "right of": lambda a, b: (a.x - b.x) / APART,
+    "behind": lambda a, b: min((a.depth - b.depth) / DEEPER, (0.25 - abs(a.x - b.x)) / 0.1),
+    "in front of": lambda a, b: min((b.depth - a.depth) / DEEPER, (0.25 - abs(a.x - b.x)) / 0.1),
+    "next to": lambda a, b: (0.34 - np.hypot(a.x - b.x, a.y - b.y)) / 0.1,
 }
 
 
-def say(description: dict[str, str], rng: np.random.Generator) -> str:
-    """The noun phrase for a description: adjectives in English order, then the noun."""
-    words = [
-        _one(WORDS.get(description[n], (description[n],)), rng)
-        for n in ("size", "material", "colour")
-        if n in description
-    ]
-    nouns = NOUNS[description["category"]] if "category" in description else ANYTHING
-    return " ".join([*words, nouns[0] if rng.random() < 0.7 else _one(nouns, rng)])
-
-
-def word(meaning: Meaning, rng: np.random.Generator) -> str:
-    """One of the ways to say it."""
-    phrase = say(meaning.description, rng)
-    if meaning.place:
-        phrase = _one(PLACES[meaning.place][1], rng).format(phrase)
-    if meaning.relation:
-        the = "the " if rng.random() < 0.6 else ""
-        phrase = f"{phrase} {_one(RELATIONS[meaning.relation][1], rng)} {the}{say(meaning.landmark, rng)}"
-    return f"the {phrase}" if rng.random() < 0.15 and not phrase.startswith("the ") else phrase
-
-
-def draw_sentence(target: Seen, things: list[Seen], rng: np.random.Generator) -> Sentence | None:
-    """One random attempt at a sentence that means `target` and nothing else; None when it is false or ambiguous."""
-    chance = {"category": 0.92, "colour": 0.4, "size": 0.15, "material": 0.08}
-    description = {name: target.facts[name] for name, p in chance.items() if rng.random() < p}
+def draw_sentence(
+    target: Seen, things: list[Seen], rng: np.random.Generator, style: Style, part: str = ""
+) -> Sentence | None:
+    """One random attempt at a sentence that means `target` (or its `part`) and nothing else; None when it fails."""
+    description = {name: target.facts[name] for name, chance in style.facts.items() if rng.random() < chance}
     if not description or ("category" not in description and "colour" not in description):
         description = {}  # "leftmost thing"
     fitting = [t for t in things if fits(t, description)]
-    kind = rng.choice(["none", "place", "relation"], p=[0.36, 0.48, 0.16])
+    kind = _pick(style.kinds, rng)
     if kind == "none":
         meaning, meant = Meaning(description), fitting
     elif kind == "place":
-        place = str(rng.choice(list(PLACES), p=[0.22, 0.22, 0.06, 0.06, 0.15, 0.13, 0.08, 0.04, 0.04]))
-        meaning, meant = Meaning(description, place), PLACES[place][0](fitting, things)
+        place = _pick(PLACES_SAID, rng)
+        meaning, meant = Meaning(description, place), PLACES[place](fitting, things)
     else:
-        meaning = _related(target, fitting, things, description, rng)
+        meaning = _related(target, fitting, things, description, rng, style)
         meant = [target] if meaning else []
     if [t.id for t in meant] != [target.id]:
         return None
-    return Sentence(word(meaning, rng), decisive=len(fitting) > 1, meaning=meaning)
+    meaning = replace(meaning, part=part)
+    said = word(meaning, rng, style.long)
+    if not style.words[0] <= len(said.split()) <= style.words[1]:
+        return None
+    slipped = misspell(said, rng) if rng.random() < SLIPS else said
+    return Sentence(slipped, decisive=len(fitting) > 1, meaning=meaning, noisy=slipped != said)
 
 
-def _related(target, fitting, things, description, rng) -> Meaning | None:
+def _related(target, fitting, things, description, rng, style) -> Meaning | None:
     """A relation to a landmark that is the only one of its name; it must be clear for the target and every rival."""
     landmark = things[rng.integers(len(things))]
-    name = {"category": landmark.facts["category"]} | (
-        {"colour": landmark.facts["colour"]} if rng.random() < 0.4 else {}
-    )
+    named = {"category"} | ({"colour"} if rng.random() < style.facts["colour"] else set())
+    name = {fact: landmark.facts[fact] for fact in ("category", "colour") if fact in named}
     if landmark.id == target.id or sum(fits(t, name) for t in things) != 1 or not landmark.clear:
         return None
-    relation = str(rng.choice(list(RELATIONS)))
-    holds = RELATIONS[relation][0]
+    relation = style.relations[int(rng.integers(len(style.relations)))]
+    holds = RELATIONS[relation]
     rivals = [t for t in fitting if t.id not in (target.id, landmark.id)]
     if holds(target, landmark) < 1 or any(holds(t, landmark) > 0 for t in rivals):
         return None
     return Meaning(description, relation=relation, landmark=name)
 
 
-def refer_all(drawing: Drawing, rng: np.random.Generator, most: int = 4, tries: int = 60) -> dict[int, list[Sentence]]:
-    """Two to `most` different sentences for each thing that is clearly visible; {} for things nobody can single out."""
-    things = look(drawing)
-    groups = {}
+def refer_all(
+    drawing: Drawing,
+    rng: np.random.Generator,
+    style: Style = STYLES["refcoco"],
+    most: int = 5,
+    tries: int = 60,
+    things: list[Seen] | None = None,
+) -> dict[int, list[Sentence]]:
+    """Two to `most` different sentences for each thing that is clearly visible; {} for things nobody can single out.
+
+    `things`: what `look` has found, if it has been asked before.
+    """
+    things = look(drawing) if things is None else things
+    groups = {t.id: _group(t, "", things, rng, style, most, tries) for t in things if t.clear}
+    return {thing: group for thing, group in groups.items() if group}
+
+
+def refer_parts(
+    drawing: Drawing,
+    rng: np.random.Generator,
+    style: Style = STYLES["refcoco"],
+    most: int = 3,
+    tries: int = 60,
+    things: list[Seen] | None = None,
+) -> dict[tuple[int, str], list[Sentence]]:
+    """(thing, part) -> sentences, for a part of some of the things: targets that no mask of a whole object fits."""
+    things, groups = look(drawing) if things is None else things, {}
     for target in things:
-        if not target.clear:
-            continue
-        wanted, found = int(rng.integers(2, most + 1)), {}
-        for _ in range(tries):
-            sentence = draw_sentence(target, things, rng)
-            if sentence is not None:
-                found.setdefault(sentence.text, sentence)
-            if len(found) == wanted:
-                break
-        if len(found) >= 2:
-            groups[target.id] = list(found.values())
+        if target.clear and target.parts and rng.random() < PARTS:
+            part = target.parts[int(rng.integers(len(target.parts)))]
+            group = _group(target, part, things, rng, style, most, tries)
+            if group:
+                groups[target.id, part] = group
     return groups
 
 
-def _one(options, rng: np.random.Generator) -> str:
-    return options[int(rng.integers(len(options)))]
+def _pick(chances: dict[str, float], rng: np.random.Generator) -> str:
+    """A key by its chance. (NumPy's `choice` does the same in ten times the time.)"""
+    drawn, total = rng.random(), 0.0
+    for name, chance in chances.items():
+        total += chance
+        if drawn < total:
+            return name
+    return name  # rounding may leave the total a hair below 1
+
+
+def _group(target, part, things, rng, style, most, tries) -> list[Sentence]:
+    wanted, found = int(rng.integers(2, most + 1)), {}
+    for _ in range(tries):
+        sentence = draw_sentence(target, things, rng, style, part)
+        if sentence is not None:
+            found.setdefault(sentence.text, sentence)
+        if len(found) == wanted:
+            break
+    return list(found.values()) if len(found) >= 2 else []

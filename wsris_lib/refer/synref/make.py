@@ -1,8 +1,9 @@
-"""Write a SynRef corpus to disk in the REFER layout, so that it is read by the same reader as RefCOCO."""
+"""Write SynRef to disk in the REFER layout, so that it is read by the same reader as RefCOCO."""
 
 import os
 import shutil
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,18 +16,24 @@ from wsris_lib.refer.masks import encode_rle
 from wsris_lib.refer.synref import draw, grammar
 from wsris_lib.refer.synref.shapes import CATEGORIES, FIGURES
 
-CORPUS, SPLIT_BY = "refcoco", "unc"
-SPLITS = ("train", "val", "testA", "testB")  # testA refers to figures only and testB to the rest, after RefCOCO
+POOLS = ("train", "val", "testA", "testB")  # of images, shared by the corpora as COCO's are
+# split_by, and what the corpus calls a pool. Where testA and testB keep their names they refer to figures and to the
+# rest only, after RefCOCO.
+BOTH = {"testA": "test", "testB": "test"}
+CORPORA = {"refcoco": ("unc", {}), "refcoco+": ("unc", {}), "refcocog": ("umd", BOTH), "refclef": ("berkeley", BOTH)}
 CATEGORY_IDS = {name: i + 1 for i, name in enumerate(sorted(CATEGORIES))}
 DEPTH_UNIT = 1000  # depth PNGs hold thousandths of a world unit
 
+Target = tuple[int, str]  # the number of a thing from 1, and a part of it or ""
+
 
 def make_synref(size: SynRefSize, workers: int | None = None) -> Path:
-    """The root of a SynRef corpus of this size, made on first use on all cores (some 10 ms an image and core).
+    """The root of SynRef in this size, made on first use on all cores (some 10 ms an image and core).
 
-    The root holds refcoco/{instances.json, refs(unc).p}, images/mscoco/images/train2014/*.jpg and depth/*.png (16 bit,
-    thousandths of a world unit). Each sentence carries `decisive`: whether only its words of place single out the
-    object. The same size and code give the same bytes.
+    The root holds {refcoco, refcoco+, refcocog, refclef}/{instances.json, refs(<split_by>).p}, and the images they
+    share: images/mscoco/images/train2014/*.jpg and depth/*.png (16 bit, thousandths of a world unit). Each sentence
+    carries `decisive` (only its words of place single out the object) and `noisy` (a typing error), each ref the `part`
+    it is about ("" for the whole object). The same size and code give the same bytes.
     """
     settings = asdict(size)
     root = artefacts.home() / "cache" / f"synref-{artefacts.key(draw.EDITION, settings)}"
@@ -36,18 +43,20 @@ def make_synref(size: SynRefSize, workers: int | None = None) -> Path:
     (temporary / "depth").mkdir(parents=True)
     (temporary / writer.IMAGES).mkdir(parents=True)
     try:
-        images, annotations, refs = [], [], []
-        for number, (split, count) in enumerate(zip(SPLITS, (size.train, size.val, size.test_a, size.test_b))):
-            for drawing in draw.draw((size.seed, number), count, size.pixels, workers, what=f"SynRef {split}"):
-                groups = grammar.refer_all(drawing, np.random.default_rng([size.seed, number, drawing.index, 1]))
-                groups = {k: v for k, v in groups.items() if _belongs(drawing.scene.things[k - 1].category, split)}
-                if groups:
-                    _add_image(temporary, split, drawing, groups, images, annotations, refs)
+        books = {corpus: {"images": [], "annotations": [], "refs": []} for corpus in CORPORA}
+        image_id = 0
+        for number, (pool, count) in enumerate(zip(POOLS, (size.train, size.val, size.test_a, size.test_b))):
+            stream = (size.seed, number)
+            tell = partial(_tell, pool=pool, stream=stream)
+            for drawing, told in draw.draw(stream, count, size.pixels, workers, f"SynRef {pool}", tell):
+                image_id += 1
+                _add(temporary, image_id, pool, drawing, told, books)
         categories = [
             {"id": i, "name": name, "supercategory": "figure" if name in FIGURES else "object"}
             for name, i in CATEGORY_IDS.items()
         ]
-        writer.write_corpus(temporary, CORPUS, SPLIT_BY, images, annotations, categories, refs)
+        for corpus, book in books.items():
+            writer.write_corpus(temporary, corpus, CORPORA[corpus][0], categories=categories, **book)
         artefacts.write_json(temporary / "dataset.json", {"name": "synref", "size": settings})
         os.replace(temporary, root)
     finally:
@@ -55,50 +64,70 @@ def make_synref(size: SynRefSize, workers: int | None = None) -> Path:
     return root
 
 
-def _belongs(category: str, split: str) -> bool:
-    return {"testA": category in FIGURES, "testB": category not in FIGURES}.get(split, True)
+def _tell(drawing: draw.Drawing, pool: str, stream: tuple[int, int]) -> dict[str, dict[Target, list]]:
+    """Every corpus's sentences about a drawing: corpus -> target -> group."""
+    things, told = grammar.look(drawing), {}
+    is_figure = [thing.category in FIGURES for thing in drawing.scene.things]
+    for number, (corpus, (_, renamed)) in enumerate(CORPORA.items(), 1):
+        rng, style = np.random.default_rng([*stream, drawing.index, number]), grammar.STYLES[corpus]
+        whole = grammar.refer_all(drawing, rng, style, things=things)
+        groups = {(k, ""): group for k, group in whole.items()}
+        groups |= grammar.refer_parts(drawing, rng, style, things=things)
+        kept = {"testA": True, "testB": False}.get(renamed.get(pool, pool))  # figures only, no figures; None: all
+        told[corpus] = {target: g for target, g in groups.items() if kept is None or is_figure[target[0] - 1] == kept}
+    return told
 
 
-def _add_image(
-    root: Path, split: str, drawing: draw.Drawing, groups: dict, images: list, annotations: list, refs: list
-) -> None:
-    """Save one drawing and append its records; ids count up from 1 over the whole corpus."""
-    image_id, name = len(images) + 1, f"synref_{split}_{drawing.index:06d}"
+def _add(root: Path, image_id: int, pool: str, drawing: draw.Drawing, told: dict[str, dict], books: dict) -> None:
+    """Save a drawing that some corpus speaks of, and append its records to the books of those that do."""
+    if not any(told.values()):
+        return
+    name = f"synref_{pool}_{drawing.index:06d}"
     height, width = drawing.ids.shape
     Image.fromarray(drawing.image).save(root / writer.IMAGES / f"{name}.jpg", quality=95, subsampling=0)
     depth = (drawing.depth.astype(np.float32) * DEPTH_UNIT).round().astype(np.uint16)
     Image.fromarray(depth).save(root / "depth" / f"{name}.png", compress_level=1)
-    images.append({"id": image_id, "file_name": f"{name}.jpg", "height": height, "width": width})
-    for k, thing in enumerate(drawing.scene.things, 1):
-        mask = drawing.ids == k
-        if not mask.any():
+    targets: list[Target] = [(k, "") for k in range(1, len(drawing.scene.things) + 1) if (drawing.ids == k).any()]
+    targets += sorted({target for groups in told.values() for target in groups if target[1]})
+    # 32 ids an image: the same object has the same id in every corpus, as in COCO
+    annotations = {t: _annotation(image_id * 32 + n, image_id, drawing, *t) for n, t in enumerate(targets)}
+    for corpus, groups in told.items():
+        if not groups:
             continue
-        (y0, y1), (x0, x1) = (np.flatnonzero(mask.any(axis))[[0, -1]].tolist() for axis in (1, 0))
-        annotation = {
-            "id": len(annotations) + 1,
-            "image_id": image_id,
-            "category_id": CATEGORY_IDS[thing.category],
-            "iscrowd": 0,
-            "bbox": [x0, y0, x1 - x0 + 1, y1 - y0 + 1],
-            "area": int(mask.sum()),
-            "segmentation": encode_rle(mask),
-        }
-        annotations.append(annotation)
-        if k in groups:
-            first = refs[-1]["sent_ids"][-1] + 1 if refs else 1
-            sentences = [
-                {"sent_id": first + i, "sent": s.text, "raw": s.text, "tokens": s.text.split(), "decisive": s.decisive}
-                for i, s in enumerate(groups[k])
-            ]
-            refs.append(
+        book, split = books[corpus], CORPORA[corpus][1].get(pool, pool)
+        book["images"].append({"id": image_id, "file_name": f"{name}.jpg", "height": height, "width": width})
+        book["annotations"] += [annotations[t] for t in targets if not t[1] or t in groups]
+        for target, group in groups.items():
+            first = book["refs"][-1]["sent_ids"][-1] + 1 if book["refs"] else 1
+            ann_id, category_id = (annotations[target][field] for field in ("id", "category_id"))
+            book["refs"].append(
                 {
-                    "ref_id": len(refs) + 1,
-                    "ann_id": annotation["id"],
-                    "category_id": annotation["category_id"],
+                    "ref_id": len(book["refs"]) + 1,
+                    "ann_id": ann_id,
+                    "category_id": category_id,
                     "image_id": image_id,
-                    "file_name": f"{name}_{annotation['id']}.jpg",
+                    "file_name": f"{name}_{ann_id}.jpg",
                     "split": split,
-                    "sent_ids": [s["sent_id"] for s in sentences],
-                    "sentences": sentences,
+                    "part": target[1],
+                    "sent_ids": [first + i for i in range(len(group))],
+                    "sentences": [
+                        {"sent_id": first + i, "sent": s.text, "raw": s.text, "tokens": s.text.split()}
+                        | {"decisive": s.decisive, "noisy": s.noisy}
+                        for i, s in enumerate(group)
+                    ],
                 }
             )
+
+
+def _annotation(ann_id: int, image_id: int, drawing: draw.Drawing, thing: int, part: str) -> dict:
+    mask = grammar.part_mask(drawing, thing, part) if part else drawing.ids == thing
+    (y0, y1), (x0, x1) = (np.flatnonzero(mask.any(axis))[[0, -1]].tolist() for axis in (1, 0))
+    return {
+        "id": ann_id,
+        "image_id": image_id,
+        "category_id": CATEGORY_IDS[drawing.scene.things[thing - 1].category],
+        "iscrowd": 0,
+        "bbox": [x0, y0, x1 - x0 + 1, y1 - y0 + 1],
+        "area": int(mask.sum()),
+        "segmentation": encode_rle(mask),
+    }

@@ -42,25 +42,25 @@ def placed_parts(thing: Thing) -> list[tuple[Part, np.ndarray, np.ndarray]]:
     return parts
 
 
-def render(scene: Scene, pixels: int = 128) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def render(scene: Scene, pixels: int = 128) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Draw a scene.
 
     Returns:
-        image uint8 [H, W, 3]; ids uint8 [H, W] (0 is ground, k the k-th thing where it is visible); depth float32
-        [H, W], distance from the camera in world units; covered int [things], the pixels each thing would fill
-        if nothing stood before it.
+        image uint8 [H, W, 3]; ids uint8 [H, W] (0 is ground, k the k-th thing where it is visible); parts uint8
+        [H, W] (the same of the thing's primitives); depth float32 [H, W], distance from the camera in world units;
+        covered int [things], the pixels each thing would fill if nothing stood before it.
     """
     eye, rays, axes = camera_rays(scene, pixels)
     down = rays[..., 2]
     depth = np.where(down < -1e-3, -eye[2] / np.minimum(down, -1e-3), FAR).clip(max=FAR).astype(np.float32)
-    ids = np.zeros((pixels, pixels), np.uint8)
+    ids, numbers = np.zeros((2, pixels, pixels), np.uint8)
     albedo, normal, gloss = _ground(scene, eye, rays, depth)
     parts = [placed_parts(thing) for thing in scene.things]
     shade = _shadows(scene, eye, rays, depth, parts)
     covered = np.zeros(len(scene.things), int)
     for k, (thing, thing_parts) in enumerate(zip(scene.things, parts)):
         whole = np.zeros((pixels, pixels), bool)
-        for part, matrix, offset in thing_parts:
+        for number, (part, matrix, offset) in enumerate(thing_parts, 1):
             window = _window(matrix, offset, eye, axes, scene.zoom, pixels)
             if window is None:
                 continue
@@ -77,10 +77,10 @@ def render(scene: Scene, pixels: int = 128) -> tuple[np.ndarray, np.ndarray, np.
             albedo[window][nearer] = thing.tint if part.paint == "main" else FIXED[part.paint]
             gloss[window][nearer] = thing.material == "shiny"
             depth[window][nearer] = t[nearer]
-            ids[window][nearer] = k + 1
+            ids[window][nearer], numbers[window][nearer] = k + 1, number
             shade[window][nearer] = 1.0
         covered[k] = whole.sum()
-    return _shaded(scene, rays, albedo, normal, gloss, shade), ids, depth, covered
+    return _shaded(scene, rays, albedo, normal, gloss, shade), ids, numbers, depth, covered
 
 
 def _window(matrix, offset, eye, axes, zoom, pixels):

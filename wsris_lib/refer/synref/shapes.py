@@ -38,17 +38,20 @@ class Part:
     paint: str = "main"  # the object's colour, or a name of FIXED
     tilt: float = 0.0
     taper: float = 1.0  # cylinder: radius at the top over radius at the bottom; 0 is a cone. torus: minor radius
+    name: str = ""  # what people call it, if they do; primitives of one name are one part
 
 
 def _legs(x: float, y: float, height: float, paint: str = "main") -> tuple[Part, ...]:
     return tuple(
-        Part("box", (sx * x, sy * y, height / 2), (0.08, 0.08, height / 2), paint) for sx in (-1, 1) for sy in (-1, 1)
+        Part("box", (sx * x, sy * y, height / 2), (0.08, 0.08, height / 2), paint, name="legs")
+        for sx in (-1, 1)
+        for sy in (-1, 1)
     )
 
 
 def _wheels(x: float, y: float, radius: float) -> tuple[Part, ...]:
     return tuple(
-        Part("cylinder", (sx * x, sy * y, radius), (radius, radius, 0.09), "dark", tilt=90)
+        Part("cylinder", (sx * x, sy * y, radius), (radius, radius, 0.09), "dark", tilt=90, name="wheels")
         for sx in (-1, 1)
         for sy in (-1, 1)
     )
@@ -58,12 +61,12 @@ CATEGORIES: dict[str, tuple[Part, ...]] = {
     "mug": (
         Part("cylinder", (0, 0, 0.75), (0.62, 0.62, 0.75)),
         Part("cylinder", (0, 0, 1.47), (0.5, 0.5, 0.05), "dark"),
-        Part("torus", (0.66, 0, 0.75), (0.45, 0.45, 0.45), tilt=90, taper=0.2),
+        Part("torus", (0.66, 0, 0.75), (0.45, 0.45, 0.45), tilt=90, taper=0.2, name="handle"),
     ),
     "donut": (Part("torus", (0, 0, 0.36), (1, 1, 1), taper=0.36),),
     "chair": (
         Part("box", (0, 0, 0.85), (0.6, 0.6, 0.08)),
-        Part("box", (0, 0.54, 1.5), (0.6, 0.07, 0.62)),
+        Part("box", (0, 0.54, 1.5), (0.6, 0.07, 0.62), name="backrest"),
         *_legs(0.5, 0.5, 0.8),
     ),
     "table": (Part("box", (0, 0, 1.0), (1.05, 0.75, 0.08)), *_legs(0.9, 0.6, 1.0)),
@@ -74,67 +77,67 @@ CATEGORIES: dict[str, tuple[Part, ...]] = {
         *_wheels(0.65, 0.48, 0.25),
     ),
     "truck": (
-        Part("box", (0.8, 0, 0.65), (0.35, 0.5, 0.5)),
-        Part("box", (1.0, 0, 0.9), (0.17, 0.42, 0.18), "glass"),
+        Part("box", (0.8, 0, 0.65), (0.35, 0.5, 0.5), name="cab"),
+        Part("box", (1.0, 0, 0.9), (0.17, 0.42, 0.18), "glass", name="cab"),
         Part("box", (-0.4, 0, 0.95), (0.8, 0.55, 0.65), "cream"),
         *_wheels(0.75, 0.48, 0.25),
     ),
     "tree": (
-        Part("cylinder", (0, 0, 0.35), (0.16, 0.16, 0.35), "wood"),
+        Part("cylinder", (0, 0, 0.35), (0.16, 0.16, 0.35), "wood", name="trunk"),
         Part("cylinder", (0, 0, 1.15), (0.8, 0.8, 0.6), taper=0.1),
         Part("cylinder", (0, 0, 1.85), (0.6, 0.6, 0.55), taper=0.0),
     ),
     "snowman": (
         Part("sphere", (0, 0, 0.58), (0.62, 0.62, 0.6)),
         Part("sphere", (0, 0, 1.4), (0.45, 0.45, 0.43)),
-        Part("sphere", (0, 0, 2.0), (0.32, 0.32, 0.31)),
-        Part("cylinder", (0, 0, 2.42), (0.24, 0.24, 0.18), "dark"),
-        Part("cylinder", (0, -0.42, 2.0), (0.08, 0.08, 0.2), "carrot", tilt=90, taper=0.0),
+        Part("sphere", (0, 0, 2.0), (0.32, 0.32, 0.31), name="head"),
+        Part("cylinder", (0, 0, 2.42), (0.24, 0.24, 0.18), "dark", name="hat"),
+        Part("cylinder", (0, -0.42, 2.0), (0.08, 0.08, 0.2), "carrot", tilt=90, taper=0.0, name="head"),
     ),
     "robot": (
         Part("box", (0, 0, 1.2), (0.46, 0.3, 0.48)),
-        Part("box", (0, 0, 2.0), (0.33, 0.3, 0.28)),
-        Part("box", (0, -0.3, 2.03), (0.22, 0.03, 0.08), "glass"),
-        Part("box", (-0.22, 0, 0.36), (0.15, 0.17, 0.36), "dark"),
-        Part("box", (0.22, 0, 0.36), (0.15, 0.17, 0.36), "dark"),
-        Part("box", (-0.6, 0, 1.2), (0.11, 0.14, 0.44)),
-        Part("box", (0.6, 0, 1.2), (0.11, 0.14, 0.44)),
+        Part("box", (0, 0, 2.0), (0.33, 0.3, 0.28), name="head"),
+        Part("box", (0, -0.3, 2.03), (0.22, 0.03, 0.08), "glass", name="head"),
+        Part("box", (-0.22, 0, 0.36), (0.15, 0.17, 0.36), "dark", name="legs"),
+        Part("box", (0.22, 0, 0.36), (0.15, 0.17, 0.36), "dark", name="legs"),
+        Part("box", (-0.6, 0, 1.2), (0.11, 0.14, 0.44), name="arms"),
+        Part("box", (0.6, 0, 1.2), (0.11, 0.14, 0.44), name="arms"),
     ),
     "bear": (
         Part("sphere", (0, 0, 0.72), (0.6, 0.52, 0.72)),
-        Part("sphere", (0, -0.05, 1.72), (0.46, 0.44, 0.44)),
-        Part("sphere", (-0.36, 0, 2.1), (0.17, 0.1, 0.17)),
-        Part("sphere", (0.36, 0, 2.1), (0.17, 0.1, 0.17)),
-        Part("sphere", (0, -0.42, 1.64), (0.2, 0.16, 0.15), "cream"),
-        Part("sphere", (0, -0.3, 0.7), (0.36, 0.3, 0.44), "cream"),
+        Part("sphere", (0, -0.05, 1.72), (0.46, 0.44, 0.44), name="head"),
+        Part("sphere", (-0.36, 0, 2.1), (0.17, 0.1, 0.17), name="head"),
+        Part("sphere", (0.36, 0, 2.1), (0.17, 0.1, 0.17), name="head"),
+        Part("sphere", (0, -0.42, 1.64), (0.2, 0.16, 0.15), "cream", name="head"),
+        Part("sphere", (0, -0.3, 0.7), (0.36, 0.3, 0.44), "cream", name="belly"),
     ),
     "bottle": (
         Part("cylinder", (0, 0, 0.75), (0.42, 0.42, 0.75)),
         Part("cylinder", (0, 0, 1.7), (0.42, 0.42, 0.22), taper=0.35),
         Part("cylinder", (0, 0, 2.1), (0.15, 0.15, 0.25)),
-        Part("cylinder", (0, 0, 2.4), (0.18, 0.18, 0.09), "dark"),
+        Part("cylinder", (0, 0, 2.4), (0.18, 0.18, 0.09), "dark", name="cap"),
     ),
     "ball": (Part("sphere", (0, 0, 0.75), (0.75, 0.75, 0.75)),),
     "house": (
         Part("box", (0, 0, 0.6), (0.75, 0.75, 0.6)),
-        Part("box", (0, 0, 1.2), (0.85, 0.6, 0.6), "dark", tilt=45),
-        Part("box", (0, -0.75, 0.38), (0.18, 0.03, 0.38), "wood"),
+        Part("box", (0, 0, 1.2), (0.85, 0.6, 0.6), "dark", tilt=45, name="roof"),
+        Part("box", (0, -0.75, 0.38), (0.18, 0.03, 0.38), "wood", name="door"),
     ),
     "lamp": (
-        Part("cylinder", (0, 0, 0.07), (0.5, 0.5, 0.07), "dark"),
+        Part("cylinder", (0, 0, 0.07), (0.5, 0.5, 0.07), "dark", name="base"),
         Part("cylinder", (0, 0, 0.85), (0.07, 0.07, 0.8), "dark"),
-        Part("cylinder", (0, 0, 1.85), (0.72, 0.72, 0.42), taper=0.5),
+        Part("cylinder", (0, 0, 1.85), (0.72, 0.72, 0.42), taper=0.5, name="shade"),
     ),
     "mushroom": (
-        Part("cylinder", (0, 0, 0.5), (0.3, 0.3, 0.5), "cream", taper=0.8),
-        Part("sphere", (0, 0, 1.05), (0.9, 0.9, 0.45)),
+        Part("cylinder", (0, 0, 0.5), (0.3, 0.3, 0.5), "cream", taper=0.8, name="stem"),
+        Part("sphere", (0, 0, 1.05), (0.9, 0.9, 0.45), name="cap"),
     ),
     "cactus": (
         Part("cylinder", (0, 0, 0.95), (0.26, 0.26, 0.95)),
         Part("sphere", (0, 0, 1.9), (0.26, 0.26, 0.24)),
-        Part("box", (0.4, 0, 0.9), (0.3, 0.12, 0.12)),
-        Part("cylinder", (0.62, 0, 1.25), (0.14, 0.14, 0.45)),
-        Part("box", (-0.4, 0, 0.6), (0.3, 0.12, 0.12)),
-        Part("cylinder", (-0.62, 0, 0.9), (0.14, 0.14, 0.4)),
+        Part("box", (0.4, 0, 0.9), (0.3, 0.12, 0.12), name="arms"),
+        Part("cylinder", (0.62, 0, 1.25), (0.14, 0.14, 0.45), name="arms"),
+        Part("box", (-0.4, 0, 0.6), (0.3, 0.12, 0.12), name="arms"),
+        Part("cylinder", (-0.62, 0, 0.9), (0.14, 0.14, 0.4), name="arms"),
     ),
 }

@@ -6,12 +6,14 @@ Its random stream is apart from that of the corpus, so no referred scene was eve
 import os
 import shutil
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from wsris_lib import artefacts
 from wsris_lib.refer.synref import draw, grammar
+from wsris_lib.refer.synref.wording import word
 
 STREAM = 7_000_000  # first number of the web split's seed sequence; the corpus uses small numbers
 
@@ -25,7 +27,7 @@ class Web:
         ids: uint8 [n, H, W]; 0 is ground, k the k-th object of that scene.
         depth: float16 [n, H, W], distance from the camera in world units.
         objects: per scene, dicts with id, category, colour, material and size.
-        sentences: referring sentences about the same scenes, as text alone.
+        sentences: referring sentences about the same scenes, as text alone, a scene in the manner of one corpus.
         rewordings: the same meanings said again, sentence for sentence; often in other words, at times in the same.
     """
 
@@ -47,6 +49,15 @@ def load_web(n_scenes: int, seed: int = 0, size: int = 128, workers: int | None 
     return Web(**arrays, objects=notes["objects"], sentences=notes["sentences"], rewordings=notes["rewordings"])
 
 
+def _tell(drawing: draw.Drawing, seed: int) -> list[tuple[str, str]]:
+    """Each sentence about a scene, and its rewording; scenes take the corpora's manners in turn."""
+    rng = np.random.default_rng([STREAM, seed, drawing.index, 1])
+    style = list(grammar.STYLES.values())[drawing.index % len(grammar.STYLES)]
+    whole, parts = (refer(drawing, rng, style) for refer in (grammar.refer_all, grammar.refer_parts))
+    said = [sentence for group in (*whole.values(), *parts.values()) for sentence in group]
+    return [(sentence.text, word(sentence.meaning, rng, style.long)) for sentence in said]
+
+
 def _make(folder: Path, n_scenes: int, seed: int, size: int, workers: int | None) -> None:
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
     temporary.mkdir(parents=True)
@@ -61,7 +72,8 @@ def _make(folder: Path, n_scenes: int, seed: int, size: int, workers: int | None
             for name, (dtype, shape) in forms.items()
         }
         objects, sentences, rewordings = [], [], []
-        for drawing in draw.draw((STREAM, seed), n_scenes, size, workers, what="web split"):
+        tell = partial(_tell, seed=seed)
+        for drawing, said in draw.draw((STREAM, seed), n_scenes, size, workers, "web split", tell):
             arrays["images"][drawing.index] = drawing.image
             arrays["ids"][drawing.index] = drawing.ids
             arrays["depth"][drawing.index] = drawing.depth
@@ -72,10 +84,8 @@ def _make(folder: Path, n_scenes: int, seed: int, size: int, workers: int | None
                     for k, t in enumerate(drawing.scene.things)
                 ]
             )
-            rng = np.random.default_rng([STREAM, seed, drawing.index, 1])
-            said = [s for group in grammar.refer_all(drawing, rng).values() for s in group]
-            sentences += [s.text for s in said]
-            rewordings += [grammar.word(s.meaning, rng) for s in said]
+            sentences += [sentence for sentence, _ in said]
+            rewordings += [reworded for _, reworded in said]
         for array in arrays.values():
             array.flush()
         artefacts.write_json(

@@ -7,7 +7,7 @@ one mug, on the left): only they tell a learner without masks which side is call
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -90,8 +90,8 @@ class Sentence:
 def part_mask(drawing: Drawing, thing: int, part: str) -> np.ndarray:
     """bool [H, W]: where the named part of the `thing`-th thing (from 1) is visible."""
     shape = CATEGORIES[drawing.scene.things[thing - 1].category]
-    numbers = [n for n, primitive in enumerate(shape, 1) if primitive.name == part]
-    return (drawing.ids == thing) & np.isin(drawing.parts, numbers)
+    named = np.array([False, *(primitive.name == part for primitive in shape)] + [False] * (255 - len(shape)))
+    return (drawing.ids == thing) & named[drawing.parts]
 
 
 def look(drawing: Drawing) -> list[Seen]:
@@ -119,7 +119,7 @@ def look(drawing: Drawing) -> list[Seen]:
 
 def fits(thing: Seen, description: dict[str, str]) -> bool:
     """Whether every fact of the description holds for the thing; the empty description fits anything."""
-    return all(thing.facts[name] == value for name, value in description.items())
+    return description.items() <= thing.facts.items()
 
 
 # What a place means: (things that fit the description, all things) -> those meant.
@@ -181,18 +181,18 @@ def draw_sentence(
     if not description or ("category" not in description and "colour" not in description):
         description = {}  # "leftmost thing"
     fitting = [t for t in things if fits(t, description)]
-    kind = _pick(style.kinds, rng)
+    kind, place, relation, landmark = _pick(style.kinds, rng), "", "", {}
     if kind == "none":
-        meaning, meant = Meaning(description), fitting
+        meant = fitting
     elif kind == "place":
         place = _pick(PLACES_SAID, rng)
-        meaning, meant = Meaning(description, place), PLACES[place](fitting, things)
+        meant = PLACES[place](fitting, things)
     else:
-        meaning = _related(target, fitting, things, description, rng, style)
-        meant = [target] if meaning else []
+        relation, landmark = _related(target, fitting, things, rng, style)
+        meant = [target] if relation else []
     if [t.id for t in meant] != [target.id]:
         return None
-    meaning = replace(meaning, part=part)
+    meaning = Meaning(description, place, relation, landmark, part)
     said = word(meaning, rng, style.long)
     if not style.words[0] <= len(said.split()) <= style.words[1]:
         return None
@@ -200,19 +200,19 @@ def draw_sentence(
     return Sentence(slipped, decisive=len(fitting) > 1, meaning=meaning, noisy=slipped != said)
 
 
-def _related(target, fitting, things, description, rng, style) -> Meaning | None:
-    """A relation to a landmark that is the only one of its name; it must be clear for the target and every rival."""
+def _related(target, fitting, things, rng, style) -> tuple[str, dict[str, str]]:
+    """A relation to a landmark that is the only one of its name, clear for the target and every rival; or "" and {}."""
     landmark = things[rng.integers(len(things))]
-    named = {"category"} | ({"colour"} if rng.random() < style.facts["colour"] else set())
-    name = {fact: landmark.facts[fact] for fact in ("category", "colour") if fact in named}
+    told = ("category", "colour") if rng.random() < style.facts["colour"] else ("category",)
+    name = {fact: landmark.facts[fact] for fact in told}
     if landmark.id == target.id or sum(fits(t, name) for t in things) != 1 or not landmark.clear:
-        return None
+        return "", {}
     relation = style.relations[int(rng.integers(len(style.relations)))]
     holds = RELATIONS[relation]
     rivals = [t for t in fitting if t.id not in (target.id, landmark.id)]
     if holds(target, landmark) < 1 or any(holds(t, landmark) > 0 for t in rivals):
-        return None
-    return Meaning(description, relation=relation, landmark=name)
+        return "", {}
+    return relation, name
 
 
 def refer_all(

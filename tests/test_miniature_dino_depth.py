@@ -246,7 +246,7 @@ def test_depth_starts_from_dino_and_says_when_there_is_none(trained, tmp_path):
     backbone = depth.build(trained / "dino").backbone.state_dict()
     for name, weight in DinoEncoder(str(trained / "dino"), 128).model.state_dict().items():
         assert torch.equal(backbone[name], weight), name
-    with pytest.raises(FileNotFoundError, match="miniature dino"):
+    with pytest.raises(FileNotFoundError, match="zoo train dino"):
         depth.train(tmp_path / "depth", small_web(2), steps=1)
 
 

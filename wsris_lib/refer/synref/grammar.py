@@ -56,6 +56,7 @@ STYLES = {
     ),
 }
 SLIPS = 0.02  # share of sentences with a typing error
+TRIES = 60  # at random sentences for one target, before it is left out
 PARTS = 0.12  # share of things of which a part is referred to as well
 
 
@@ -216,36 +217,26 @@ def _related(target, fitting, things, rng, style) -> tuple[str, dict[str, str]]:
 
 
 def refer_all(
-    drawing: Drawing,
-    rng: np.random.Generator,
-    style: Style = STYLES["refcoco"],
-    most: int = 5,
-    tries: int = 60,
-    things: list[Seen] | None = None,
+    drawing: Drawing, rng: np.random.Generator, style: Style = STYLES["refcoco"], things: list[Seen] | None = None
 ) -> dict[int, list[Sentence]]:
-    """Two to `most` different sentences for each thing that is clearly visible; {} for things nobody can single out.
+    """Two to five different sentences for each thing that is clearly visible; {} for things nobody can single out.
 
     `things`: what `look` has found, if it has been asked before.
     """
     things = look(drawing) if things is None else things
-    groups = {t.id: _group(t, "", things, rng, style, most, tries) for t in things if t.clear}
+    groups = {t.id: _group(t, "", things, rng, style, most=5) for t in things if t.clear}
     return {thing: group for thing, group in groups.items() if group}
 
 
 def refer_parts(
-    drawing: Drawing,
-    rng: np.random.Generator,
-    style: Style = STYLES["refcoco"],
-    most: int = 3,
-    tries: int = 60,
-    things: list[Seen] | None = None,
+    drawing: Drawing, rng: np.random.Generator, style: Style = STYLES["refcoco"], things: list[Seen] | None = None
 ) -> dict[tuple[int, str], list[Sentence]]:
     """(thing, part) -> sentences, for a part of some of the things: targets that no mask of a whole object fits."""
     things, groups = look(drawing) if things is None else things, {}
     for target in things:
         if target.clear and target.parts and rng.random() < PARTS:
             part = target.parts[int(rng.integers(len(target.parts)))]
-            group = _group(target, part, things, rng, style, most, tries)
+            group = _group(target, part, things, rng, style, most=3)
             if group:
                 groups[target.id, part] = group
     return groups
@@ -261,9 +252,9 @@ def _pick(chances: dict[str, float], rng: np.random.Generator) -> str:
     return name  # rounding may leave the total a hair below 1
 
 
-def _group(target, part, things, rng, style, most, tries) -> list[Sentence]:
+def _group(target, part, things, rng, style, most) -> list[Sentence]:
     wanted, found = int(rng.integers(2, most + 1)), {}
-    for _ in range(tries):
+    for _ in range(TRIES):
         sentence = draw_sentence(target, things, rng, style, part)
         if sentence is not None:
             found.setdefault(sentence.text, sentence)

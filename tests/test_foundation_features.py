@@ -68,10 +68,17 @@ def view(tmp_path_factory):
     return paint(tmp_path_factory.mktemp("data") / "images", 7)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def small_batches():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(features, "BATCH", 2)
+        yield
+
+
 @pytest.fixture(scope="module")
-def made(view, profile, tmp_path_factory):
+def made(view, profile, tmp_path_factory, small_batches):
     out = tmp_path_factory.mktemp("features")
-    return features.extract(view, profile, out, shard=2), out
+    return features.extract(view, profile, out), out
 
 
 def contents(out):
@@ -111,7 +118,7 @@ def test_the_tables_are_what_each_model_says_of_each_image(view, profile, made):
 def test_a_second_call_reads_and_loads_no_model(view, profile, made, monkeypatch):
     found, out = made
     monkeypatch.setattr(features, "Extractor", None)
-    assert_same(features.extract(view, profile, out, shard=2), found)
+    assert_same(features.extract(view, profile, out), found)
 
 
 def test_a_run_that_failed_half_way_ends_in_the_same_bytes(view, profile, made, tmp_path, monkeypatch):
@@ -127,9 +134,9 @@ def test_a_run_that_failed_half_way_ends_in_the_same_bytes(view, profile, made, 
     with monkeypatch.context() as patch:
         patch.setattr(features, "Extractor", Dying)
         with pytest.raises(KeyboardInterrupt):
-            features.extract(view, profile, tmp_path, shard=2)
-    assert 0 < len(contents(tmp_path)) < 4
-    features.extract(view, profile, tmp_path, shard=2)
+            features.extract(view, profile, tmp_path)
+    assert 0 < len(contents(tmp_path)) < 7
+    features.extract(view, profile, tmp_path)
     assert contents(tmp_path) == contents(made[1])
 
 
@@ -140,7 +147,7 @@ def test_a_run_that_was_killed_ends_in_the_same_bytes(tiny_zoo, profile, tmp_pat
         "import sys; from pathlib import Path; sys.path[:0] = sys.argv[1:3]\n"
         "from test_foundation_features import Folder, tiny; from wsris_lib.foundation import features\n"
         "images, zoo, out = map(Path, sys.argv[3:])\n"
-        "features.extract(Folder(images), tiny(zoo), out, shard=2)\n"
+        "features.BATCH = 2; features.extract(Folder(images), tiny(zoo), out)\n"
     )
     killed, whole = tmp_path / "killed", tmp_path / "whole"
     places = [REPO, REPO / "tests", view.root, tiny_zoo]
@@ -150,19 +157,19 @@ def test_a_run_that_was_killed_ends_in_the_same_bytes(tiny_zoo, profile, tmp_pat
         time.sleep(0.005)
     run.send_signal(signal.SIGKILL)
     assert run.wait() == -signal.SIGKILL
-    assert 3 <= len(contents(killed)) < 30
-    features.extract(view, profile, killed, shard=2)
-    features.extract(view, profile, whole, shard=2)
+    assert 3 <= len(contents(killed)) < 60
+    features.extract(view, profile, killed)
+    features.extract(view, profile, whole)
     assert contents(killed) == contents(whole)
 
 
-def test_a_damaged_shard_is_named_and_made_again(view, profile, made, tmp_path):
+def test_a_damaged_file_is_named_and_made_again(view, profile, made, tmp_path):
     found, out = made
     shutil.copytree(out, tmp_path / "copy")
     victim = sorted((tmp_path / "copy").glob("*.safetensors"))[1]
     os.truncate(victim, victim.stat().st_size - 100)
     with pytest.warns(UserWarning, match=f"{victim.name}.*removed.*making it again now"):
-        again = features.extract(view, profile, tmp_path / "copy", shard=2)
+        again = features.extract(view, profile, tmp_path / "copy")
     assert_same(again, found)
     assert contents(tmp_path / "copy") == contents(out)
 
@@ -170,21 +177,21 @@ def test_a_damaged_shard_is_named_and_made_again(view, profile, made, tmp_path):
 def test_images_that_cannot_be_opened_are_counted_and_left_out(view, profile, made, tmp_path, monkeypatch):
     shutil.copytree(view.root, tmp_path / "images")
     (tmp_path / "images" / "27.png").write_bytes(b"not a picture")
-    (tmp_path / "images" / "37.png").write_bytes(b"")  # both of the second shard
+    (tmp_path / "images" / "37.png").write_bytes(b"")  # both of the second batch
     broken = Folder(tmp_path / "images")
     for _ in range(2):  # made, and read again
         with pytest.warns(DataWarning, match=r"2 of 7 images can't be opened and are left out, e\.g\. .*27\.png"):
-            found = features.extract(broken, profile, tmp_path / "out", shard=2)
+            found = features.extract(broken, profile, tmp_path / "out")
     assert sorted(found.offsets) == [7, 17, 47, 57, 67]
     start, stop = found.offsets[67]
     whole_start, whole_stop = made[0].offsets[67]
     assert torch.equal(found.class_tokens[start:stop], made[0].class_tokens[whole_start:whole_stop])
     monkeypatch.setattr(broken, "image", view.image)  # the same files, but now they open: a disk that is back
-    assert_same(features.extract(broken, profile, tmp_path / "out", shard=2), made[0])
+    assert_same(features.extract(broken, profile, tmp_path / "out"), made[0])
     monkeypatch.undo()
     broken.image_ids = [27]
     with pytest.raises(DataError, match="none of the 1 images can be opened"):
-        features.extract(broken, profile, tmp_path / "out")
+        features.extract(broken, profile, tmp_path / "empty")
 
 
 def test_what_the_features_were_made_from_is_in_their_names(view, profile, made, tmp_path):
@@ -194,11 +201,25 @@ def test_what_the_features_were_made_from_is_in_their_names(view, profile, made,
     Image.new("RGB", (56, 48), "red").save(images / "7.png")
     copy = tmp_path / "out"
     shutil.copytree(out, copy)
-    features.extract(Folder(images), profile, copy, shard=2)
-    assert len(contents(copy)) == len(contents(out)) + 1  # only the shard of that image is new
+    features.extract(Folder(images), profile, copy)
+    assert len(contents(copy)) == len(contents(out)) + 1  # only that image's file is new
     other = replace(profile, proposing=replace(profile.proposing, limit=4))
-    features.extract(view, other, copy, shard=2)
+    features.extract(view, other, copy)
     assert len(contents(copy)) == 2 * len(contents(out)) + 1
+
+
+def test_another_list_of_the_same_images_reads_what_is_there(view, profile, made, monkeypatch):
+    """As RefCOCO+ after RefCOCO: not the same images, in another company, under their own ids."""
+    found, out = made
+    monkeypatch.setattr(features, "Extractor", None)
+    fewer = Folder(view.root)
+    fewer.image_ids = view.image_ids[1::2]
+    again = features.extract(fewer, profile, out)
+    assert list(again.offsets) == fewer.image_ids
+    for image_id, (start, stop) in again.offsets.items():
+        of_all = slice(*found.offsets[image_id])
+        assert again.masks[start:stop] == found.masks[of_all]
+        assert torch.equal(again.pooled_max[start:stop], found.pooled_max[of_all])
 
 
 def test_sentences_are_encoded_once_and_come_back_in_order(profile, tmp_path, monkeypatch):
@@ -212,7 +233,7 @@ def test_sentences_are_encoded_once_and_come_back_in_order(profile, tmp_path, mo
 
 
 def test_the_time_is_said_before_a_long_run(view, profile, made, tmp_path, capsys):
-    features.extract(view, profile, made[1], shard=2)
+    features.extract(view, profile, made[1])
     assert capsys.readouterr().out == ""  # nothing to wait for
-    features.extract(view, profile, tmp_path, shard=2)
+    features.extract(view, profile, tmp_path)
     assert capsys.readouterr().out.startswith("features of 7 images: about ")

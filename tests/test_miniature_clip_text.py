@@ -30,7 +30,9 @@ def web():
             images[i, y : y + height, x : x + 20], ids[i, y : y + height, x : x + 20] = PAINT[colour], k
             thing = {"id": k, "category": NAMES[category], "colour": colour}
             objects[-1].append(
-                thing | {"material": str(rng.choice(["matte", "shiny"])), "size": ("small", "large")[k % 2]}
+                thing
+                | {"material": str(rng.choice(["matte", "shiny"])), "texture": "plain"}
+                | {"size": ("small", "large")[k % 2]}
             )
     sentences = [
         f"{o['colour']} {o['category']} on the {s}" for scene in objects for o in scene for s in ("left", "right")

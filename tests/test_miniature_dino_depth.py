@@ -30,7 +30,7 @@ def small_web(n: int = 8, seed: int = 0) -> Web:
             there = (scene, slice(top, top + 40), slice(left, left + 40))
             images[there] = (220, 40, 40) if kind == "mug" else (40, 40, 220)
             ids[there], distance[there] = k, far[top + 40, 0]
-        objects.append([dict(id=k, category=kind, colour=kind, material="matte", size="small")
+        objects.append([dict(id=k, category=kind, colour=kind, material="matte", texture="plain", size="small")
                         for k, kind in enumerate(kinds.tolist(), start=1)])  # fmt: skip
     return Web(images, ids, distance, objects, [], [])
 

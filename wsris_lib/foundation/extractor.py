@@ -5,38 +5,52 @@ from PIL import Image
 
 from wsris_lib.foundation.clip import ClipEncoder
 from wsris_lib.foundation.depth import DepthEstimator
+from wsris_lib.foundation.detector import Detector
 from wsris_lib.foundation.dino import DinoEncoder
 from wsris_lib.foundation.masks import Proposals, Sam2Proposer
 from wsris_lib.foundation.pooling import geometry, pool_patches
 from wsris_lib.profiles import Profile
 
 
-def proposer(profile: Profile) -> Sam2Proposer:
-    """SAM2 with the profile's grid and thresholds."""
-    wanted = profile.proposing
-    return Sam2Proposer(
-        profile.sam2,
-        profile.device,
-        points_per_side=wanted.points_per_side,
-        iou_threshold=wanted.predicted_iou,
-        stability_threshold=wanted.stability,
-        nms_iou=wanted.nms_iou,
-        max_proposals=wanted.limit,
-    )
+class Proposer:
+    """SAM2 with the profile's settings, prompted by a grid of points or by the boxes of a detector."""
+
+    def __init__(self, profile: Profile):
+        wanted = profile.proposing
+        if wanted.mode not in ("everything", "boxes"):
+            raise ValueError(f'proposing.mode is {wanted.mode!r}; it can be "everything" or "boxes"')
+        self.sam2 = Sam2Proposer(
+            profile.sam2,
+            profile.device,
+            points_per_side=wanted.points_per_side,
+            iou_threshold=wanted.predicted_iou,
+            stability_threshold=wanted.stability,
+            nms_iou=wanted.nms_iou,
+            max_proposals=wanted.limit,
+        )
+        self.detector = None
+        if wanted.mode == "boxes":
+            self.detector = Detector(profile.detector, profile.device, wanted.box_score, limit=wanted.limit)
+
+    def __call__(self, images: list[Image.Image]) -> list[Proposals]:
+        """Masks of each image, best first: by SAM2's opinion, or in the order of the boxes' scores."""
+        if self.detector is None:
+            return self.sam2.everything(images)
+        return self.sam2.boxes(images, [found.boxes for found in self.detector(images)])
 
 
 class Extractor:
-    """SAM2, CLIP, DINO and depth, loaded as the profile says."""
+    """The proposer, CLIP, DINO and depth, loaded as the profile says."""
 
     def __init__(self, profile: Profile):
-        self.proposer = proposer(profile)
+        self.propose = Proposer(profile)
         self.clip = ClipEncoder(profile.clip, profile.device, crop=profile.crop)
         self.dino = DinoEncoder(profile.dino, profile.dino_pixels, profile.device)
         self.depth = DepthEstimator(profile.depth, profile.depth_pixels, profile.device)
 
     def __call__(self, images: list[Image.Image]) -> tuple[dict[str, torch.Tensor], list[Proposals]]:
         """Tables over all proposals of the images (the tensors of `ImageFeatures`), and each image's proposals."""
-        proposals = self.proposer.everything(images)
+        proposals = self.propose(images)
         parts = []
         for image, found, patches, near in zip(
             images, proposals, self.dino.patches(images), self.depth.inverse_depth(images)

@@ -1,8 +1,8 @@
 """Everything the frozen models say about a data set, computed once and kept: ES3Net trains on nothing else.
 
-Images go in fixed shards in the order of their ids. A shard's file is named after all it was made from (the images'
-bytes, the checkpoints, the settings), so whatever is there is valid and whatever is missing is made: a run that was
-killed goes on at its last shard and ends in the same bytes.
+Each image has a file of its own, named after all it was made from (its bytes, the checkpoints, the settings). So
+whatever is there is valid and whatever is missing is made; a run that was killed goes on where it was and ends in the
+same bytes; and corpora that share their images, as RefCOCO, RefCOCO+ and RefCOCOg do, share their features.
 """
 
 import time
@@ -25,11 +25,10 @@ from wsris_lib.refer.errors import DataError, DataWarning
 from wsris_lib.refer.masks import encode_rle
 from wsris_lib.refer.views import View
 
-SHARD = 32  # images a file: some ten seconds of work on a laptop, so little is lost when a run is killed
 BATCH = 8  # images through SAM2, DINO and depth at once; more gains nothing on a CPU and fills a GPU at 1024 px
-VERSION = 1  # part of every name: raise it when this package computes something else from the same input
+VERSION = 2  # part of every name: raise it when this package computes something else from the same input
 
-Shard = tuple[dict[str, torch.Tensor], dict]  # tensors and notes, as artefacts.load_tensors gives them
+Stored = tuple[dict[str, torch.Tensor], dict]  # an image's tables, and {"masks": RLEs}, as artefacts gives them
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,7 @@ class ImageFeatures:
     offsets: dict[int, tuple[int, int]]
 
 
-def extract(view: View, profile: Profile, out: Path | None = None, shard: int = SHARD) -> ImageFeatures:
+def extract(view: View, profile: Profile, out: Path | None = None) -> ImageFeatures:
     """The features of a view's images: read from the folder `out` where they are there, made where they are not.
 
     Says how long the rest will take before it starts. Images that can't be opened are left out, with one warning that
@@ -66,24 +65,29 @@ def extract(view: View, profile: Profile, out: Path | None = None, shard: int = 
     settings = key(
         VERSION,
         [fingerprint(name) for name in (profile.sam2, profile.clip, profile.dino, profile.depth)],
+        [fingerprint(profile.detector)] if profile.proposing.mode == "boxes" else [],
         [profile.crop, profile.dino_pixels, profile.depth_pixels, vars(profile.proposing)],
     )
     ids = sorted(view.image_ids)
-    groups = [ids[i : i + shard] for i in range(0, len(ids), shard)]
-    paths = [out / f"images-{key(settings, group, [_digest(view, i) for i in group])}.safetensors" for group in groups]
-    shards = [stored_tensors(path) for path in paths]
-    # An image that could not be opened is asked for again: the fault may have been the disk's, or instances.json's.
-    missing = [n for n, stored in enumerate(shards) if not stored or _open(view, stored[1]["unreadable"])[0]]
-    if missing:
-        extractor = Extractor(profile)
-        left = sum(len(groups[n]) for n in missing)
-        _announce(extractor, view, groups[missing[0]][:BATCH], left)
+    paths = {i: out / f"image-{key(settings, _digest(view, i))}.safetensors" for i in ids}
+    stored = {i: stored_tensors(path) for i, path in paths.items()}
+    # Batches are cut from all ids, not from those that are missing: a run that goes on computes in the same company,
+    # on which the last bits of a sum may depend.
+    batches, unreadable = [ids[i : i + BATCH] for i in range(0, len(ids), BATCH)], []
+    batches = [batch for batch in batches if any(stored[i] is None for i in batch)]
+    if batches:
+        extractor, left = Extractor(profile), sum(map(len, batches))
+        _announce(extractor, view, batches[0], left)
         with tqdm(total=left, unit="image", desc="features") as bar:
-            for n in missing:
-                tensors, notes = shards[n] = _make(extractor, view, groups[n])
-                save_tensors(paths[n], tensors, **notes)
-                bar.update(len(groups[n]))
-    return _collect(shards, view)
+            for batch in batches:
+                images, closed = _open(view, batch)
+                unreadable += closed
+                for image_id, made in zip(images, _make(extractor, list(images.values())) if images else []):
+                    if stored[image_id] is None:
+                        save_tensors(paths[image_id], made[0], **made[1])
+                        stored[image_id] = made
+                bar.update(len(batch))
+    return _collect({i: made for i, made in stored.items() if made is not None}, unreadable, view)
 
 
 def sentence_features(
@@ -107,38 +111,33 @@ def sentence_features(
     return stored[0]["clip"][rows], stored[0]["text"][rows]
 
 
-def _make(extractor: Extractor, view: View, group: list[int]) -> Shard:
-    """A shard's tables, and in its notes [image_id, proposals] of each image, the masks, the unreadable images."""
-    images, unreadable = _open(view, group)
-    tables, counts, masks = [], [], []
-    for i in range(0, len(images), BATCH):
-        batch = list(images)[i : i + BATCH]
-        table, proposals = extractor([images[image_id] for image_id in batch])
-        tables.append(table)
-        counts += [[image_id, len(found.scores)] for image_id, found in zip(batch, proposals)]
-        masks += [encode_rle(mask) for found in proposals for mask in found.masks.numpy()]
-    joined = {name: torch.cat([table[name] for table in tables]) for name in tables[0]} if tables else {}
-    return joined, {"counts": counts, "masks": masks, "unreadable": unreadable}
+def _make(extractor: Extractor, images: list[Image.Image]) -> list[Stored]:
+    """What each image's file shall hold."""
+    table, proposals = extractor(images)
+    counts = [len(found.scores) for found in proposals]
+    of_image = zip(*(column.split(counts) for column in table.values()))
+    return [
+        (dict(zip(table, columns)), {"masks": [encode_rle(mask) for mask in found.masks.numpy()]})
+        for columns, found in zip(of_image, proposals)
+    ]
 
 
-def _collect(shards: list[Shard], view: View) -> ImageFeatures:
-    unreadable = [image_id for _, notes in shards for image_id in notes["unreadable"]]
-    counts = [count for _, notes in shards for count in notes["counts"]]
-    if not counts:
+def _collect(stored: dict[int, Stored], unreadable: list[int], view: View) -> ImageFeatures:
+    if not stored:
         raise DataError(f"none of the {len(unreadable)} images can be opened, e.g. {view.image_path(unreadable[0])}")
     if unreadable:
         warnings.warn(
-            f"{len(unreadable)} of {len(unreadable) + len(counts)} images can't be opened and are left out, "
+            f"{len(unreadable)} of {len(unreadable) + len(stored)} images can't be opened and are left out, "
             f"e.g. {view.image_path(unreadable[0])}",
             DataWarning,
             stacklevel=3,
         )
-    tables = [tensors for tensors, _ in shards if tensors]
-    stops = list(accumulate(n for _, n in counts))
+    tables, notes = zip(*stored.values())
+    stops = list(accumulate(len(table["scores"]) for table in tables))
     return ImageFeatures(
         **{name: torch.cat([table[name] for table in tables]) for name in tables[0]},
-        masks=[mask for _, notes in shards for mask in notes["masks"]],
-        offsets={image_id: (stop - n, stop) for (image_id, n), stop in zip(counts, stops)},
+        masks=[mask for note in notes for mask in note["masks"]],
+        offsets=dict(zip(stored, zip([0, *stops], stops))),
     )
 
 

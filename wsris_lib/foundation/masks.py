@@ -86,22 +86,26 @@ class Sam2Proposer:
     def boxes(self, images: list[Image.Image], boxes: list[torch.Tensor]) -> list[Proposals]:
         """The mask within each box, in the order of the boxes: ES3Net's own prompts (section 3.1), from a detector.
 
+        Near duplicates of an earlier mask are left out, as in `everything`.
+
         Args:
             boxes: per image float [N >= 1, 4], x0 y0 x1 y1 in pixels. One in which SAM2 sees nothing is its own mask.
         """
-        made = []
-        for image, given in zip(images, boxes):
+        made, features = [], self.embed(images)
+        for b, (image, given) in enumerate(zip(images, boxes)):
             given = given.float().view(-1, 4)
             scale = torch.tensor([image.width, image.height] * 2)
-            features = self.embed([image])
-            parts = [self.decode(features, boxes=part[None]) for part in (given / scale).split(self.batch)]
+            own = [level[b : b + 1] for level in features]
+            parts = [self.decode(own, boxes=part[None]) for part in (given / scale).split(self.batch)]
             logits = torch.cat([part[0][0, :, 0] for part in parts]).cpu()  # [N, h, w]
             masks = self._upsample(logits, image)
             for mask, (x0, y0, x1, y1) in zip(masks, given.round().long().tolist()):
                 if not mask.any():
                     mask[max(0, y0) : max(y0 + 1, y1), max(0, x0) : max(x0 + 1, x1)] = True
             scores = torch.cat([part[1][0, :, 0] for part in parts]).cpu()
-            made.append(Proposals(masks, scores, boxes_around(masks), (given[:, :2] + given[:, 2:]).flip(1) / 2))
+            kept = suppress(masks, self.nms_iou, self.max_proposals)
+            middles = (given[:, :2] + given[:, 2:]).flip(1) / 2
+            made.append(Proposals(masks[kept], scores[kept], boxes_around(masks[kept]), middles[kept]))
         return made
 
     def embed(self, images: list[Image.Image]) -> list[torch.Tensor]:

@@ -14,7 +14,7 @@ from wsris_lib.refer.synref.web import Web
 
 SIZE = 64  # pixels of CLIP's input
 MEAN, STD = open_clip.OPENAI_DATASET_MEAN, open_clip.OPENAI_DATASET_STD
-ATTRIBUTES = ("category", "colour", "size", "material")
+ATTRIBUTES = ("category", "colour", "size", "material", "texture")
 FRAMES = ("{}", "a {}", "the {}", "a photo of a {}", "a picture of the {}", "there is a {}")
 
 
@@ -24,8 +24,9 @@ def caption(thing: dict, rng: np.random.Generator, size_tells: bool) -> tuple[st
     `size_tells`: the scene holds another object of the same category and the other size. Alone, a thing is neither
     small nor large, and nobody would say so. Now and then the noun is "thing", if there is something else to say.
     """
-    odds = {"category": 0.95, "colour": 0.75, "size": 0.5 if size_tells else 0.0, "material": 0.25}
+    odds = {"category": 0.95, "colour": 0.75, "size": 0.5 if size_tells else 0.0, "material": 0.4, "texture": 0.5}
     named = {name: thing[name] for name in ATTRIBUTES if rng.random() < odds[name]}
+    named = {name: value for name, value in named.items() if value not in wording.ORDINARY}
     named = named or {"category": thing["category"]}
     return wording.say(named, rng), named
 

@@ -2,7 +2,6 @@
 
 import math
 import platform
-import time
 from importlib.metadata import version
 from pathlib import Path
 
@@ -31,23 +30,6 @@ def adamw(model: nn.Module, lr: float, weight_decay: float = 0.05) -> torch.opti
     matrices, others = [p for p in trained if p.ndim > 1], [p for p in trained if p.ndim <= 1]
     groups = [{"params": matrices, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
     return torch.optim.AdamW(groups, lr=lr, betas=(0.9, 0.98))
-
-
-class LossLog:
-    """`curve`: [[last step, mean loss], ...] of each window of `every` steps; `seconds`: time since it was made."""
-
-    def __init__(self, every: int = 50):
-        self.every, self.curve, self._window, self._start = every, [], [], time.monotonic()
-
-    def add(self, step: int, loss: Tensor) -> None:
-        self._window.append(loss.detach())  # no .item(): the GPU is waited for once a window
-        if len(self._window) == self.every:
-            self.curve.append([step, round(torch.stack(self._window).mean().item(), 4)])
-            self._window = []
-
-    @property
-    def seconds(self) -> float:
-        return round(time.monotonic() - self._start, 1)
 
 
 def write_card(

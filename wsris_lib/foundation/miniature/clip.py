@@ -1,7 +1,7 @@
 """A CLIP of 3 MB: open_clip's ViT and text transformer, trained by image-caption contrast on SynRef's web split.
 
-Captions name a thing, its colour, size and material, and never its place: like the real CLIP, the model is to know what
-things are and to leave where they are to ESEM's geometry.
+Captions name a thing, its colour, size, material and texture, and never its place: like the real CLIP, the model is to
+know what things are and to leave where they are to ESEM's geometry.
 """
 
 import gzip
@@ -17,12 +17,12 @@ from open_clip.tokenizer import default_bpe
 from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor
-from tqdm.auto import trange
 
 from wsris_lib import artefacts
 from wsris_lib.foundation.clip import ClipEncoder
 from wsris_lib.foundation.miniature.captions import FRAMES, MEAN, SIZE, STD, Captioned
-from wsris_lib.foundation.miniature.card import LossLog, adamw, cosine, write_card
+from wsris_lib.foundation.miniature.card import adamw, cosine
+from wsris_lib.foundation.miniature.training import Training
 from wsris_lib.refer.synref import shapes, wording
 from wsris_lib.refer.synref.web import Web
 
@@ -81,7 +81,7 @@ def vocabulary(web: Web) -> Iterable[str]:
     yield from (*shapes.COLOURS, *wording.ANYTHING, *FRAMES, *web.sentences)
 
 
-def train(out: Path, web: Web, steps: int = 2500, batch: int = 128, seed: int = 0, lr: float = 1e-3) -> open_clip.CLIP:
+def train(out: Path, web: Web, steps: int = 3000, batch: int = 128, seed: int = 0, lr: float = 1e-3) -> open_clip.CLIP:
     """Train from scratch and write `out` in open_clip's local-dir format, fp16, with card.json; return it in fp32.
 
     Half of the patches are hidden from the ViT for the first four fifths of the steps: almost twice the images in the
@@ -95,38 +95,27 @@ def train(out: Path, web: Web, steps: int = 2500, batch: int = 128, seed: int = 
     artefacts.write_json(out / "open_clip_config.json", dict(model_cfg=config, preprocess_cfg=preprocessing))
 
     torch.manual_seed(seed)
-    rng = np.random.default_rng(seed)
     data = Captioned(web)
     model = open_clip.create_model(f"local-dir:{out}", load_weights=False, force_patch_dropout=0.5)
     model.to(data.where).train()
-    optimiser, log = adamw(model, lr), LossLog(every=max(1, steps // 40))
-    for step in trange(1, steps + 1, desc="miniature CLIP", unit="step"):
-        if step == 1 + 4 * steps // 5:
+    run = Training(out, model, adamw(model, lr), steps, seed, dict(batch=batch, words=tokenizer.vocab_size))
+    for step in run:
+        if step >= 4 * steps // 5:
             model.visual.patch_dropout.prob = 0.0
-        for group in optimiser.param_groups:
-            group["lr"] = lr * cosine(step, steps, warmup=steps // 20)
-        images, captions, true = data.batch(batch, rng)
+        images, captions, true = data.batch(batch, run.rng)
         distinct, own = np.unique(captions, return_inverse=True)
         sentences = encode_text(model, tokenizer(list(distinct)).to(data.where))[torch.from_numpy(own).to(data.where)]
         loss = contrast(model.encode_image(images, normalize=True), sentences, model.logit_scale.exp(), true)
-        optimiser.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimiser.step()
+        run.descend(loss, lr * cosine(step, steps, warmup=steps // 20))
         model.logit_scale.data.clamp_(max=np.log(100))
-        log.add(step, loss)
     weights = {name: tensor.half().cpu().contiguous() for name, tensor in model.state_dict().items()}
     with artefacts.replacing(out / "open_clip_model.safetensors") as temporary:
         save_file(weights, temporary)
-    write_card(
-        out,
+    run.finish(
         name="clip",
         objective="image-caption contrast (CLIP), captions that are true of an image never its negatives",
         data=dict(scenes=len(web.images), objects=len(data.things), pairs=steps * batch),
-        steps=steps,
-        seconds=log.seconds,
-        loss_curve=log.curve,
-        limits="knows SynRef's categories, colours, sizes and materials; place words were never in a caption",
+        limits="knows SynRef's categories, colours, sizes, materials and textures; place words were never in a caption",
     )
     return model.eval()
 

@@ -9,13 +9,14 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
+from scipy.stats import spearmanr
 from torch import Tensor, nn
-from tqdm import trange
 from transformers import DepthAnythingConfig, DepthAnythingForDepthEstimation, Dinov2Model, DPTImageProcessor
 
 from wsris_lib.foundation.depth import DepthEstimator
-from wsris_lib.foundation.miniature.card import LossLog, adamw, cosine, device, write_card
+from wsris_lib.foundation.miniature.card import adamw, cosine, device
 from wsris_lib.foundation.miniature.dino import PATCH, SIZE, config
+from wsris_lib.foundation.miniature.training import Training
 from wsris_lib.foundation.miniature.views import MEAN, STD, jitter, load_images, normalise, uniform
 from wsris_lib.refer.synref.web import Web
 
@@ -72,36 +73,22 @@ def train(
     there is none.
     """
     torch.manual_seed(seed)
-    generator = torch.Generator().manual_seed(seed)
     model = build(dino or out.parent / "dino").to(device()).train()
-    optimiser, log = adamw(model, lr), LossLog()
-    for step in (bar := trange(1, steps + 1, desc="miniature Depth Anything", unit="step")):
-        for group in optimiser.param_groups:
-            group["lr"] = lr * cosine(step, steps, warmup=max(1, steps // 20))
-        index = torch.randint(len(web.images), (batch,), generator=generator).numpy()
-        images = jitter(load_images(web, index), generator)
+    run = Training(out, model, adamw(model, lr), steps, seed, dict(batch=batch))
+    for step in run:
+        index = run.rng.integers(len(web.images), size=batch)
+        images = jitter(load_images(web, index), run.generator)
         inverse = 1 / torch.from_numpy(web.depth[index]).to(images).float()  # [B, H, W]
-        mirrored = uniform(0, 1, batch, generator=generator) < 0.5
+        mirrored = uniform(0, 1, batch, generator=run.generator) < 0.5
         images[mirrored], inverse[mirrored] = images[mirrored].flip(-1), inverse[mirrored].flip(-1)
         loss = relative_loss(model(normalise(images)).predicted_depth, inverse)
-        optimiser.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimiser.step()
-        log.add(step, loss)
-        if step % 50 == 0:
-            bar.set_postfix(loss=f"{loss:.3f}")
-
+        run.descend(loss, lr * cosine(step, steps, warmup=max(1, steps // 20)))
     save(model, out)
-    write_card(
-        out,
+    run.finish(
         name="depth",
         objective="inverse depth up to scale and shift, with matched slopes (MiDaS, Depth Anything)",
         data=dict(scenes=len(web.images), images=steps * batch, seed=seed, uses="images and depth"),
-        steps=steps,
-        seconds=log.seconds,
-        loss_curve=log.curve,
-        limits="knows SynRef's tables seen from 24 to 48 degrees above; frames are squashed to a square",
+        limits="knows SynRef's tables seen from 22 to 52 degrees above; frames are squashed to a square",
     )
 
 
@@ -116,8 +103,9 @@ def probe(folder: Path, web: Web) -> dict[str, float]:
     """The project's own estimator on unseen scenes, beside the mean of their true maps: what "lower is nearer" gives.
 
     Each map is first aligned to the true inverse depth by least squares (scale and shift), as relative models are
-    judged. AbsRel and delta1 (depth within a factor 1.25) are over pixels; "nearer of two" is the share of the pairs of
-    objects in a scene whose mean inverse depths are in the right order, which is all that "in front of" needs.
+    judged. AbsRel and delta1 (depth within a factor 1.25) are over pixels, as is the rank correlation (Spearman's, which
+    needs no fit); "nearer of two" is the share of the pairs of objects in a scene whose mean inverse depths are in the
+    right order, which is all that "in front of" needs.
     """
     estimator, truth = DepthEstimator(str(folder), SIZE), 1 / np.asarray(web.depth, np.float32)
     images = [Image.fromarray(image) for image in np.asarray(web.images)]
@@ -129,7 +117,9 @@ def probe(folder: Path, web: Web) -> dict[str, float]:
     for name, maps in guesses.items():
         absrel, delta1 = np.mean([errors(*both) for both in zip(maps, truth)], axis=0)
         right = [order for each in zip(maps, truth, web.ids) for order in ordered(*each)]
-        result |= {f"AbsRel{name}": absrel, f"delta1{name}": delta1, f"nearer of two{name}": np.mean(right)}
+        rank = [spearmanr(guess[::2, ::2].ravel(), true[::2, ::2].ravel())[0] for guess, true in zip(maps, truth)]
+        result |= {f"AbsRel{name}": absrel, f"delta1{name}": delta1, f"rank correlation{name}": np.mean(rank)}
+        result |= {f"nearer of two{name}": np.mean(right)}
     return {name: round(float(value), 4) for name, value in result.items()}
 
 

@@ -14,11 +14,11 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
-from tqdm import trange
 from transformers import BitImageProcessor, Dinov2Config, Dinov2Model
 
 from wsris_lib.foundation.dino import DinoEncoder
-from wsris_lib.foundation.miniature.card import LossLog, adamw, cosine, device, linear_accuracy, write_card
+from wsris_lib.foundation.miniature.card import adamw, cosine, device, linear_accuracy
+from wsris_lib.foundation.miniature.training import Training
 from wsris_lib.foundation.miniature.views import (
     MEAN,
     STD,
@@ -123,15 +123,14 @@ def train(
     Raises RuntimeError if the teacher collapses.
     """
     torch.manual_seed(seed)
-    generator = torch.Generator().manual_seed(seed)
     body = Dinov2Model(config())
     student = nn.ModuleDict({"body": body, "head": Head(body.config.hidden_size, prototypes)}).to(device()).train()
     teacher = copy.deepcopy(student).requires_grad_(False).eval()
-    optimiser, log = adamw(student, lr), LossLog()
-    for step in (bar := trange(1, steps + 1, desc="miniature DINOv2", unit="step")):
-        for group in optimiser.param_groups:
-            group["lr"] = lr * cosine(step, steps, warmup=max(1, steps // 10))
-        images = load_images(web, torch.randint(len(web.images), (batch,), generator=generator).numpy())
+    both = nn.ModuleDict({"student": student, "teacher": teacher})
+    run = Training(out, both, adamw(student, lr), steps, seed, dict(batch=batch, prototypes=prototypes))
+    for step in run:
+        generator = run.generator
+        images = load_images(web, run.rng.integers(len(web.images), size=batch))
         place = striking_places(images, generator)
         wide, near = [
             normalise(torch.cat([view(images, size, area, place, generator) for _ in range(n)]))
@@ -152,30 +151,20 @@ def train(
         dino = cross_entropy(targets, torch.cat([named, parts, parts]))
         ibot = cross_entropy(sinkhorn(seen), guessed)
 
-        optimiser.zero_grad()
-        (dino + ibot).backward()
-        nn.utils.clip_grad_norm_(student.parameters(), 3.0)
-        optimiser.step()
+        run.descend(dino + ibot, lr * cosine(step, steps, warmup=max(1, steps // 10)), clip=3.0)
         with torch.no_grad():
             follow = (1 - momentum) * cosine(step, steps, warmup=1)  # DINO: the teacher comes to rest
             for slow, fast in zip(teacher.parameters(), student.parameters()):
                 slow.lerp_(fast, follow)
-        log.add(step, dino + ibot)
-        if step % 50 == 0 or step == steps:
-            bar.set_postfix(dino=f"{dino:.3f}", ibot=f"{ibot:.3f}", information=f"{information(seen):.3f}")
     if not information(seen) > LEAST_INFORMATION:
         found = f"information {information(seen):.3f}, expected > {LEAST_INFORMATION}"
         raise RuntimeError(f"the teacher collapsed: {found}; lower lr or give more varied images")
 
     save(teacher["body"], out)
-    write_card(
-        out,
+    run.finish(
         name="dino",
         objective="self-distillation of crops (DINO) and of masked patches (iBOT) with Sinkhorn targets (DINOv2)",
         data=dict(scenes=len(web.images), images=steps * batch, seed=seed, uses="images only"),
-        steps=steps,
-        seconds=log.seconds,
-        loss_curve=log.curve,
         limits="undertrained: by nearest neighbours below random weights, see the probe; knows SynRef's tables only",
     )
 

@@ -16,11 +16,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from tqdm.auto import trange
 from transformers import Sam2Model
 
-from wsris_lib import artefacts
-from wsris_lib.foundation.miniature.card import LossLog, adamw, cosine, device, write_card
+from wsris_lib.foundation.miniature.card import adamw, cosine, device
 from wsris_lib.foundation.miniature.sam2_model import (
     PIXELS,
     WIDTH,
@@ -29,8 +27,10 @@ from wsris_lib.foundation.miniature.sam2_model import (
     pixel_values,
     processor,
 )
+from wsris_lib.foundation.miniature.training import Training
 from wsris_lib.refer.synref.web import Web
 
+LEAST = 16  # pixels of a region that is pointed at
 IMAGES, PROMPTS = 4, 8  # a step: many small steps teach the decoder more than few large ones
 
 
@@ -69,9 +69,9 @@ def draw_prompts(ids: np.ndarray, rng: np.random.Generator, prompts: int = PROMP
     """
     clicks, boxes, masks = [], [], []
     for scene in ids:
-        things = [k for k in np.unique(scene) if k]
+        things = np.flatnonzero(np.bincount(scene.ravel())[1:] >= LEAST) + 1
         for _ in range(prompts):
-            mask = scene == (rng.choice(things) if things and rng.random() > 0.1 else 0)
+            mask = scene == (rng.choice(things) if len(things) and rng.random() > 0.1 else 0)
             ys, xs = np.nonzero(mask)
             here = rng.integers(len(xs))
             box = np.array([xs.min(), ys.min(), xs.max() + 1, ys.max() + 1], float)
@@ -104,82 +104,39 @@ def prompt_loss(logits: Tensor, predicted_iou: Tensor, masks: Tensor) -> Tensor:
 def train(
     out: Path,
     web: Web,
-    steps: int = 10_000,
+    steps: int = 20_000,
     dense: int = 1_500,
     seed: int = 0,
     lr: float = 8e-4,
-    save_every: int = 1_000,
 ) -> None:
-    """Train and write the folder `out`: some 50 minutes on one core. A run that was killed goes on where it was.
-
-    `dense` of the steps are stage 1. Each step draws from its own seed, so where a run was cut leaves no trace.
-    """
+    """Train and write the folder `out`. `dense` of the steps are stage 1."""
     torch.manual_seed(seed)
     where = device()
     model, head = new_model().to(where).train(), PixelEmbedding().to(where)
     both = nn.ModuleDict({"model": model, "head": head})
-    optimizer = adamw(both, lr, weight_decay=0.01)
-    saved, log, start = out.parent / f".{out.name}.partial.safetensors", LossLog(every=200), 0
-    if (stored := artefacts.stored_tensors(saved)) is not None:
-        both.load_state_dict({name: stored[0][name] for name in both.state_dict()})
-        optimizer.load_state_dict(optimizer.state_dict() | {"state": _unflattened(stored[0])})
-        start, log.curve = stored[1]["step"], stored[1]["curve"]
-    bar = trange(start, steps, initial=start, total=steps, desc="SAM2", unit="step")
-    for step in bar:
-        rng = np.random.default_rng([seed, step])
-        chosen = rng.integers(len(web.images), size=IMAGES)
+    run = Training(out, both, adamw(both, lr, weight_decay=0.01), steps, seed, dict(dense=dense))
+    for step in run:
+        chosen = run.rng.integers(len(web.images), size=IMAGES)
         ids = np.asarray(web.ids[chosen])
         features = image_embeddings(model, pixel_values(web.images[chosen]).to(where))
         if step < dense:
-            generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
-            loss = same_object_loss(head(features), torch.from_numpy(ids).to(where), generator)
+            loss = same_object_loss(head(features), torch.from_numpy(ids).to(where), run.generator)
         else:
-            clicks, boxes, masks = draw_prompts(ids, rng)
-            by_box = step % 4 == 3
+            clicks, boxes, masks = draw_prompts(ids, run.rng)
+            by_box = step % 3 == 2
             prompt = {"input_boxes": boxes.to(where)} if by_box else {"input_points": clicks[:, :, None].to(where)}
             predicted = model(image_embeddings=features, multimask_output=not by_box, **prompt)
             loss = prompt_loss(predicted.pred_masks, predicted.iou_scores, masks.to(where))
         stage = (step, dense) if step < dense else (step - dense, steps - dense)
-        for group in optimizer.param_groups:
-            group["lr"] = lr * max(cosine(*stage, warmup=100), 0.5 if step < dense else 0.02)
-        optimizer.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(both.parameters(), 1.0)
-        optimizer.step()
-        log.add(step, loss)
-        if (step + 1) % save_every == 0:
-            bar.set_postfix(loss=round(loss.item(), 3))
-            state = both.state_dict() | _flattened(optimizer)
-            artefacts.save_tensors(saved, state, step=step + 1, curve=log.curve)
-    out.mkdir(parents=True, exist_ok=True)
+        run.descend(loss, lr * max(cosine(*stage, warmup=100), 0.5 if step < dense else 0.02))
     model.half().save_pretrained(out)
     processor().save_pretrained(out)
-    write_card(
-        out,
+    run.finish(
         name="SAM 2, miniature",
         objective="same-object pixel embedding, then clicks (best of 3 masks) and boxes: BCE, Dice, IoU regression",
         data={"split": "web", "scenes": len(web.images), "seen": steps * IMAGES, "masks": "class-agnostic, exact"},
-        steps=steps,
-        seconds=log.seconds,
-        loss_curve=log.curve,
         limits="has seen tabletop scenes only; whole objects, no parts; on photographs its masks mean little",
     )
-    saved.unlink(missing_ok=True)
-
-
-def _flattened(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """AdamW's state as named tensors, so that a checkpoint needs no pickle."""
-    state = optimizer.state_dict()["state"]
-    return {f"adamw.{n}.{name}": value for n, values in state.items() for name, value in values.items()}
-
-
-def _unflattened(tensors: dict[str, Tensor]) -> dict[int, dict[str, Tensor]]:
-    state: dict[int, dict[str, Tensor]] = {}
-    for key, value in tensors.items():
-        if key.startswith("adamw."):
-            _, n, name = key.split(".")
-            state.setdefault(int(n), {})[name] = value
-    return state
 
 
 @torch.no_grad()

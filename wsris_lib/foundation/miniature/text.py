@@ -17,10 +17,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from tqdm.auto import trange
 from transformers import BertConfig, BertModel, BertTokenizer
 
-from wsris_lib.foundation.miniature.card import LossLog, adamw, cosine, device, linear_accuracy, write_card
+from wsris_lib.foundation.miniature.card import adamw, cosine, device, linear_accuracy
+from wsris_lib.foundation.miniature.training import Training
 from wsris_lib.foundation.text import SentenceEncoder, mean_of_words, write_pooling
 from wsris_lib.refer.synref import wording
 from wsris_lib.refer.synref.web import Web
@@ -78,7 +78,7 @@ def train(
     done nothing else before). The sentences of a batch are distinct; two of them may still mean the same.
     """
     torch.manual_seed(seed)
-    rng, where = np.random.default_rng(seed), device()
+    where = device()
     pairs = sorted(dict(zip(web.sentences, web.rewordings)).items())
     tokenizer = word_pieces(web.sentences)
     config = BertConfig(
@@ -91,11 +91,10 @@ def train(
     )
     model = BertModel(config).to(where).train()
     head = WordHead(model.embeddings.word_embeddings).to(where)
-    optimiser, log = adamw(nn.ModuleList([model, head]), lr), LossLog(every=max(1, steps // 40))
-    for step in trange(1, steps + 1, desc="miniature SimCSE", unit="step"):
-        for group in optimiser.param_groups:
-            group["lr"] = lr * cosine(step, steps, warmup=steps // 20)
-        chosen = rng.choice(len(pairs), min(batch, len(pairs)), replace=False)
+    both = nn.ModuleList([model, head])
+    run = Training(out, both, adamw(both, lr), steps, seed, dict(batch=batch, words=len(tokenizer)))
+    for step in run:
+        chosen = run.rng.choice(len(pairs), min(batch, len(pairs)), replace=False)
         texts = [sentence for wording in zip(*(pairs[i] for i in chosen)) for sentence in wording]
         tokens = tokenizer(texts, padding=True, truncation=True, return_tensors="pt").to(where)
         ids, seen = (tokens[name].chunk(2) for name in ("input_ids", "attention_mask"))  # two of [B, L] each
@@ -105,22 +104,14 @@ def train(
         first, second, _ = mean_of_words(states, seen).chunk(3)
         words = head(states.chunk(3)[2][hidden])
         loss = contrast(first, second) + word_weight * F.cross_entropy(words, ids[0][hidden])
-        optimiser.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimiser.step()
-        log.add(step, loss)
+        run.descend(loss, lr * cosine(step, steps, warmup=steps // 20))
     copy.deepcopy(model).half().save_pretrained(out)
     tokenizer.save_pretrained(out)
     write_pooling(out, WIDTH)
-    write_card(
-        out,
+    run.finish(
         name="text",
         objective=f"supervised SimCSE (two wordings of a meaning, temperature 0.05) + {word_weight} x masked words",
         data=dict(scenes=len(web.images), pairs=len(pairs), shown=steps * len(chosen)),
-        steps=steps,
-        seconds=log.seconds,
-        loss_curve=log.curve,
         limits="knows the words of SynRef's grammar; others are spelt letter by letter and mean little",
     )
     return model.eval()

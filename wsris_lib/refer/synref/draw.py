@@ -12,13 +12,16 @@ from tqdm import tqdm
 from wsris_lib.refer.synref.render import render
 from wsris_lib.refer.synref.scene import Scene, sample_scene
 
-EDITION = 3  # part of every key: raise it when a change draws other pictures or says other sentences (a test notices)
+EDITION = 4  # part of every key: raise it when a change draws other pictures or says other sentences (a test notices)
 CHUNK = 16  # scenes a worker draws per task
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """A rendered scene: image uint8 [H, W, 3], ids, parts uint8 [H, W], depth float16 [H, W], covered int [things]."""
+    """A rendered scene.
+
+    image uint8 [H, W, 3], ids, parts uint8 [H, W], depth float16 [H, W], covered int [things + clutter].
+    """
 
     index: int
     scene: Scene
@@ -36,10 +39,10 @@ def draw_one(stream: tuple[int, ...], index: int, pixels: int) -> Drawing:
     return Drawing(index, scene, image, ids, parts, depth.astype(np.float16), covered)
 
 
-def _chunk(task: tuple[tuple[int, ...], range, int, Callable]) -> list[tuple[Drawing, object]]:
+def _chunk(task: tuple[tuple[int, ...], range, int, Callable | None]) -> list:
     stream, indices, pixels, tell = task
-    drawings = [draw_one(stream, i, pixels) for i in indices]
-    return [(drawing, tell and tell(drawing)) for drawing in drawings]
+    drawings = (draw_one(stream, i, pixels) for i in indices)
+    return [tell(drawing) if tell else drawing for drawing in drawings]
 
 
 def draw(
@@ -49,10 +52,11 @@ def draw(
     workers: int | None = None,
     what: str = "SynRef",
     tell: Callable[[Drawing], object] | None = None,
-) -> Iterator[tuple[Drawing, object]]:
-    """Yield scenes 0 .. number - 1 in order, each with what `tell`, a function that can be pickled, says of it.
+) -> Iterator:
+    """Yield scenes 0 .. number - 1 in order; or what `tell`, a function that can be pickled, makes of each.
 
-    `workers` defaults to the number of cores; 1 draws in this process.
+    `tell` runs where the scene was drawn, so the less of it comes back the better. `workers` defaults to the number of
+    cores; 1 draws in this process.
     """
     tasks = [(stream, range(i, min(i + CHUNK, number)), pixels, tell) for i in range(0, number, CHUNK)]
     workers = min(workers or os.cpu_count() or 1, len(tasks))

@@ -1,9 +1,9 @@
 """Sentences about a scene, true and unambiguous by a check against the scene, in the manners of four corpora.
 
-A sentence is a *description* (category, colour, size, material: some of them) and perhaps a *place* (left of its like,
-closest to us, second from the right) or a *relation* (behind the tree). It is kept when exactly one object satisfies
-it. Because the two halves are drawn independently, some sentences over-specify ("the mug on the left" where there is
-one mug, on the left): only they tell a learner without masks which side is called left.
+A sentence is a *description* (category, colour, size, material, texture: some of them) and perhaps a *place* (left of
+its like, closest to us, second from the right) or a *relation* (behind the tree). It is kept when exactly one object
+satisfies it. Because the two halves are drawn independently, some sentences over-specify ("the mug on the left" where
+there is one mug, on the left): only they tell a learner without masks which side is called left.
 """
 
 from collections.abc import Callable
@@ -14,47 +14,16 @@ import numpy as np
 
 from wsris_lib.refer.synref.draw import Drawing
 from wsris_lib.refer.synref.shapes import CATEGORIES
-from wsris_lib.refer.synref.wording import Meaning, misspell, word
+from wsris_lib.refer.synref.styles import STYLES, Style
+from wsris_lib.refer.synref.wording import ORDINARY, Meaning, misspell, word
 
+FACTS = ("category", "colour", "size", "material", "texture")
 LEAST_PIXELS, LEAST_SHARE = 60, 0.4  # at 128 px: a thing smaller or more hidden than this is not referred to
 LEAST_PART, MOST_PART = 40, 0.6  # pixels at 128 px; share of its thing, so that the whole is no good answer for a part
 APART = 0.07  # of the image's width: closer centres have no clear left and right
 DEEPER = 0.6  # world units: closer depths have no clear front and back
 
 
-@dataclass(frozen=True)
-class Style:
-    """The manner of a corpus: how often what is told, and in how many words."""
-
-    facts: dict[str, float]  # chance that a fact is told
-    kinds: dict[str, float]  # chance of no place, a place, a relation
-    relations: tuple[str, ...] = ("left of", "right of", "behind", "in front of", "next to")
-    words: tuple[int, int] = (1, 20)  # least and most
-    long: bool = False
-
-
-STYLES = {
-    "refcoco": Style(
-        {"category": 0.92, "colour": 0.4, "size": 0.15, "material": 0.08},
-        {"none": 0.36, "place": 0.48, "relation": 0.16},
-    ),
-    "refcoco+": Style(  # its writers were told to avoid places
-        {"category": 0.92, "colour": 0.6, "size": 0.3, "material": 0.2},
-        {"none": 0.5, "place": 0.0, "relation": 0.5},
-        relations=("behind", "in front of", "next to"),
-    ),
-    "refcocog": Style(  # whole phrases, written without haste
-        {"category": 0.95, "colour": 0.65, "size": 0.25, "material": 0.15},
-        {"none": 0.1, "place": 0.3, "relation": 0.6},
-        words=(4, 20),
-        long=True,
-    ),
-    "refclef": Style(  # ReferIt's game: as few words as will do
-        {"category": 0.85, "colour": 0.35, "size": 0.08, "material": 0.04},
-        {"none": 0.55, "place": 0.45, "relation": 0.0},
-        words=(1, 3),
-    ),
-}
 SLIPS = 0.02  # share of sentences with a typing error
 TRIES = 60  # at random sentences for one target, before it is left out
 PARTS = 0.12  # share of things of which a part is referred to as well
@@ -62,7 +31,10 @@ PARTS = 0.12  # share of things of which a part is referred to as well
 
 @dataclass(frozen=True)
 class Seen:
-    """What the image shows of a thing: centre (x, y) in 0..1, mean depth in world units, visible pixels and share."""
+    """What the image shows of a thing: centre (x, y) in 0..1, mean depth in world units, visible pixels and share.
+
+    Clutter has no facts and no share: it may be the "leftmost thing" and so spoil this name for another, no more.
+    """
 
     id: int
     facts: dict[str, str]
@@ -96,25 +68,26 @@ def part_mask(drawing: Drawing, thing: int, part: str) -> np.ndarray:
 
 
 def look(drawing: Drawing) -> list[Seen]:
-    """Every thing of which at least a few pixels are visible, with its facts."""
+    """Every thing and piece of clutter of which at least a few pixels are visible, with its facts."""
     height, width = drawing.ids.shape
     scale = height * width / 128**2
     least = LEAST_PIXELS * scale
     seen = []
-    for k, thing in enumerate(drawing.scene.things):
-        ys, xs = np.nonzero(drawing.ids == k + 1)
+    for k, thing in enumerate(drawing.scene.things + drawing.scene.clutter, 1):
+        ys, xs = np.nonzero(drawing.ids == k)
         if len(xs) < least / 2:  # what nobody would notice can't confuse a listener either
             continue
-        facts = {"category": thing.category, "colour": thing.colour, "material": thing.material, "size": thing.size}
-        share = len(xs) / drawing.covered[k] if len(xs) >= least else 0.0
+        facts, parts, share = {}, [], 0.0
+        if k <= len(drawing.scene.things):
+            told = {name: getattr(thing, name) for name in FACTS}
+            facts = {name: value for name, value in told.items() if value not in ORDINARY}
+            share = len(xs) / drawing.covered[k - 1] if len(xs) >= least else 0.0
+            for name in dict.fromkeys(part.name for part in CATEGORIES[thing.category] if part.name):
+                if LEAST_PART * scale <= part_mask(drawing, k, name).sum() <= MOST_PART * len(xs):
+                    parts.append(name)
         depth = float(drawing.depth[ys, xs].astype(np.float32).mean())
-        parts = []
-        for name in dict.fromkeys(part.name for part in CATEGORIES[thing.category] if part.name):
-            size = int(part_mask(drawing, k + 1, name).sum())
-            if LEAST_PART * scale <= size <= MOST_PART * len(xs):
-                parts.append(name)
         x, y = (xs.mean() + 0.5) / width, (ys.mean() + 0.5) / height
-        seen.append(Seen(k + 1, facts, x, y, depth, len(xs), share, tuple(parts)))
+        seen.append(Seen(k, facts, x, y, depth, len(xs), share, tuple(parts)))
     return seen
 
 
@@ -178,7 +151,8 @@ def draw_sentence(
     target: Seen, things: list[Seen], rng: np.random.Generator, style: Style, part: str = ""
 ) -> Sentence | None:
     """One random attempt at a sentence that means `target` (or its `part`) and nothing else; None when it fails."""
-    description = {name: target.facts[name] for name, chance in style.facts.items() if rng.random() < chance}
+    told = [name for name, chance in style.facts.items() if rng.random() < chance]
+    description = {name: target.facts[name] for name in told if name in target.facts}
     if not description or ("category" not in description and "colour" not in description):
         description = {}  # "leftmost thing"
     fitting = [t for t in things if fits(t, description)]
@@ -204,9 +178,11 @@ def draw_sentence(
 def _related(target, fitting, things, rng, style) -> tuple[str, dict[str, str]]:
     """A relation to a landmark that is the only one of its name, clear for the target and every rival; or "" and {}."""
     landmark = things[rng.integers(len(things))]
+    if landmark.id == target.id or not landmark.clear:
+        return "", {}
     told = ("category", "colour") if rng.random() < style.facts["colour"] else ("category",)
     name = {fact: landmark.facts[fact] for fact in told}
-    if landmark.id == target.id or sum(fits(t, name) for t in things) != 1 or not landmark.clear:
+    if sum(fits(t, name) for t in things) != 1:
         return "", {}
     relation = style.relations[int(rng.integers(len(style.relations)))]
     holds = RELATIONS[relation]

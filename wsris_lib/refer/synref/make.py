@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
@@ -47,10 +47,10 @@ def make_synref(size: SynRefSize, workers: int | None = None) -> Path:
         image_id = 0
         for number, (pool, count) in enumerate(zip(POOLS, (size.train, size.val, size.test_a, size.test_b))):
             stream = (size.seed, number)
-            tell = partial(_tell, pool=pool, stream=stream)
-            for drawing, told in draw.draw(stream, count, size.pixels, workers, f"SynRef {pool}", tell):
+            write = partial(_write, root=temporary, pool=pool, stream=stream)
+            for picture in draw.draw(stream, count, size.pixels, workers, f"SynRef {pool}", write):
                 image_id += 1
-                _add(temporary, image_id, pool, drawing, told, books)
+                _add(image_id, pool, picture, books)
         categories = [
             {"id": i, "name": name, "supercategory": "figure" if name in FIGURES else "object"}
             for name, i in CATEGORY_IDS.items()
@@ -62,6 +62,30 @@ def make_synref(size: SynRefSize, workers: int | None = None) -> Path:
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return root
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What is left of a drawing when its image and depth are on disk."""
+
+    name: str  # of the files, without suffix
+    height: int
+    width: int
+    annotations: dict[Target, dict]  # of every visible thing and every part that is spoken of; their ids are to come
+    told: dict[str, dict[Target, list[grammar.Sentence]]]  # by corpus
+
+
+def _write(drawing: draw.Drawing, root: Path, pool: str, stream: tuple[int, int]) -> Picture:
+    """Save a drawing that some corpus speaks of; all that is slow happens here, in the worker that has drawn it."""
+    name, (height, width) = f"synref_{pool}_{drawing.index:06d}", drawing.ids.shape
+    told = _tell(drawing, pool, stream)
+    targets: list[Target] = [(k, "") for k in range(1, len(drawing.scene.things) + 1) if (drawing.ids == k).any()]
+    targets += sorted({target for groups in told.values() for target in groups if target[1]})
+    if any(told.values()):
+        Image.fromarray(drawing.image).save(root / writer.IMAGES / f"{name}.jpg", quality=95, subsampling=0)
+        depth = (drawing.depth.astype(np.float32) * DEPTH_UNIT).round().astype(np.uint16)
+        Image.fromarray(depth).save(root / "depth" / f"{name}.png", compress_level=1)
+    return Picture(name, height, width, {target: _annotation(drawing, *target) for target in targets}, told)
 
 
 def _tell(drawing: draw.Drawing, pool: str, stream: tuple[int, int]) -> dict[str, dict[Target, list]]:
@@ -78,25 +102,20 @@ def _tell(drawing: draw.Drawing, pool: str, stream: tuple[int, int]) -> dict[str
     return told
 
 
-def _add(root: Path, image_id: int, pool: str, drawing: draw.Drawing, told: dict[str, dict], books: dict) -> None:
-    """Save a drawing that some corpus speaks of, and append its records to the books of those that do."""
-    if not any(told.values()):
-        return
-    name = f"synref_{pool}_{drawing.index:06d}"
-    height, width = drawing.ids.shape
-    Image.fromarray(drawing.image).save(root / writer.IMAGES / f"{name}.jpg", quality=95, subsampling=0)
-    depth = (drawing.depth.astype(np.float32) * DEPTH_UNIT).round().astype(np.uint16)
-    Image.fromarray(depth).save(root / "depth" / f"{name}.png", compress_level=1)
-    targets: list[Target] = [(k, "") for k in range(1, len(drawing.scene.things) + 1) if (drawing.ids == k).any()]
-    targets += sorted({target for groups in told.values() for target in groups if target[1]})
+def _add(image_id: int, pool: str, picture: Picture, books: dict) -> None:
+    """Append a picture's records to the books of the corpora that speak of it."""
     # 32 ids an image: the same object has the same id in every corpus, as in COCO
-    annotations = {t: _annotation(image_id * 32 + n, image_id, drawing, *t) for n, t in enumerate(targets)}
-    for corpus, groups in told.items():
+    annotations = {
+        target: {"id": image_id * 32 + n, "image_id": image_id} | annotation
+        for n, (target, annotation) in enumerate(picture.annotations.items())
+    }
+    image = {"file_name": f"{picture.name}.jpg", "height": picture.height, "width": picture.width}
+    for corpus, groups in picture.told.items():
         if not groups:
             continue
         book, split = books[corpus], CORPORA[corpus][1].get(pool, pool)
-        book["images"].append({"id": image_id, "file_name": f"{name}.jpg", "height": height, "width": width})
-        book["annotations"] += [annotations[t] for t in targets if not t[1] or t in groups]
+        book["images"].append({"id": image_id} | image)
+        book["annotations"] += [annotations[t] for t in annotations if not t[1] or t in groups]
         for target, group in groups.items():
             first = book["refs"][-1]["sent_ids"][-1] + 1 if book["refs"] else 1
             ann_id, category_id = (annotations[target][field] for field in ("id", "category_id"))
@@ -106,7 +125,7 @@ def _add(root: Path, image_id: int, pool: str, drawing: draw.Drawing, told: dict
                     "ann_id": ann_id,
                     "category_id": category_id,
                     "image_id": image_id,
-                    "file_name": f"{name}_{ann_id}.jpg",
+                    "file_name": f"{picture.name}_{ann_id}.jpg",
                     "split": split,
                     "part": target[1],
                     "sent_ids": [first + i for i in range(len(group))],
@@ -119,12 +138,10 @@ def _add(root: Path, image_id: int, pool: str, drawing: draw.Drawing, told: dict
             )
 
 
-def _annotation(ann_id: int, image_id: int, drawing: draw.Drawing, thing: int, part: str) -> dict:
+def _annotation(drawing: draw.Drawing, thing: int, part: str) -> dict:
     mask = grammar.part_mask(drawing, thing, part) if part else drawing.ids == thing
     (y0, y1), (x0, x1) = (np.flatnonzero(mask.any(axis))[[0, -1]].tolist() for axis in (1, 0))
     return {
-        "id": ann_id,
-        "image_id": image_id,
         "category_id": CATEGORY_IDS[drawing.scene.things[thing - 1].category],
         "iscrowd": 0,
         "bbox": [x0, y0, x1 - x0 + 1, y1 - y0 + 1],

@@ -7,9 +7,10 @@ bounding cube covers on the screen, which is what makes 100 images a second poss
 import numpy as np
 
 from wsris_lib.refer.synref.scene import Scene, Thing
-from wsris_lib.refer.synref.shapes import CATEGORIES, FIXED, Part
+from wsris_lib.refer.synref.shapes import CATEGORIES, CLUTTER, FIXED, Part
+from wsris_lib.refer.synref.surfaces import ground, paint, shaded
 
-LOOK_AT = np.array([0.0, 0.0, 0.5], np.float32)
+SHAPES = CATEGORIES | CLUTTER
 CORNERS = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], np.float32)
 FAR = np.float32(60.0)  # depth of the backdrop, world units
 
@@ -17,10 +18,11 @@ FAR = np.float32(60.0)  # depth of the backdrop, world units
 def camera_rays(scene: Scene, pixels: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Camera position [3], unit ray directions [H, W, 3] and the camera's axes [3, 3] (right, down, forward)."""
     eye = np.array(scene.eye, np.float32)
-    forward = LOOK_AT - eye
+    forward = np.array(scene.gaze, np.float32) - eye
     forward /= np.linalg.norm(forward)
-    right = np.cross(forward, np.array([0, 0, 1], np.float32))
-    right /= np.linalg.norm(right)
+    level = np.cross(forward, np.array([0, 0, 1], np.float32))
+    level /= np.linalg.norm(level)
+    right = np.cos(scene.roll) * level + np.sin(scene.roll) * np.cross(forward, level)
     axes = np.stack([right, np.cross(forward, right), forward]).astype(np.float32)
     grid = ((np.arange(pixels, dtype=np.float32) + 0.5) / pixels * 2 - 1) * np.float32(scene.zoom)
     rays = grid[None, :, None] * axes[0] + grid[:, None, None] * axes[1] + axes[2]  # (H, W, 3)
@@ -33,7 +35,7 @@ def placed_parts(thing: Thing) -> list[tuple[Part, np.ndarray, np.ndarray]]:
     yaw = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]]) * thing.scale
     foot = np.array([*thing.place, 0.0])
     parts = []
-    for part in CATEGORIES[thing.category]:
+    for part in SHAPES[thing.category]:
         ct, st = np.cos(np.radians(part.tilt)), np.sin(np.radians(part.tilt))
         tilt = np.array([[1, 0, 0], [0, ct, -st], [0, st, ct]])
         parts.append(
@@ -46,19 +48,22 @@ def render(scene: Scene, pixels: int = 128) -> tuple[np.ndarray, np.ndarray, np.
     """Draw a scene.
 
     Returns:
-        image uint8 [H, W, 3]; ids uint8 [H, W] (0 is ground, k the k-th thing where it is visible); parts uint8
+        image uint8 [H, W, 3]; ids uint8 [H, W] (0 is ground, k the k-th thing where it is visible, clutter after the
+        things); parts uint8
         [H, W] (the same of the thing's primitives); depth float32 [H, W], distance from the camera in world units;
-        covered int [things], the pixels each thing would fill if nothing stood before it.
+        covered int [things + clutter], the pixels each would fill if nothing stood before it.
     """
     eye, rays, axes = camera_rays(scene, pixels)
     down = rays[..., 2]
     depth = np.where(down < -1e-3, -eye[2] / np.minimum(down, -1e-3), FAR).clip(max=FAR).astype(np.float32)
     ids, numbers = np.zeros((2, pixels, pixels), np.uint8)
-    albedo, normal, gloss = _ground(scene, eye, rays, depth)
-    parts = [placed_parts(thing) for thing in scene.things]
+    albedo, normal = ground(scene, eye, rays, depth)
+    gloss, fuzz = np.zeros((2, pixels, pixels), bool)
+    everything = scene.things + scene.clutter
+    parts = [placed_parts(thing) for thing in everything]
     shade = _shadows(scene, eye, rays, depth, parts)
-    covered = np.zeros(len(scene.things), int)
-    for k, (thing, thing_parts) in enumerate(zip(scene.things, parts)):
+    covered = np.zeros(len(everything), int)
+    for k, (thing, thing_parts) in enumerate(zip(everything, parts)):
         whole = np.zeros((pixels, pixels), bool)
         for number, (part, matrix, offset) in enumerate(thing_parts, 1):
             window = _window(matrix, offset, eye, axes, scene.zoom, pixels)
@@ -74,13 +79,15 @@ def render(scene: Scene, pixels: int = 128) -> tuple[np.ndarray, np.ndarray, np.
             point = origin + t[nearer, None] * local[nearer]  # (M, 3)
             n = NORMAL[part.kind](point, part.taper) @ inverse
             normal[window][nearer] = n / np.linalg.norm(n, axis=-1, keepdims=True)
-            albedo[window][nearer] = thing.tint if part.paint == "main" else FIXED[part.paint]
+            main, world = part.paint == "main", eye + t[nearer, None] * rays[window][nearer]
+            albedo[window][nearer] = paint(thing, world) if main else FIXED[part.paint]
             gloss[window][nearer] = thing.material == "shiny"
+            fuzz[window][nearer] = thing.material == "fuzzy"
             depth[window][nearer] = t[nearer]
             ids[window][nearer], numbers[window][nearer] = k + 1, number
             shade[window][nearer] = 1.0
         covered[k] = whole.sum()
-    return _shaded(scene, rays, albedo, normal, gloss, shade), ids, numbers, depth, covered
+    return shaded(scene, rays, albedo, normal, gloss, fuzz, shade), ids, numbers, depth, covered
 
 
 def _window(matrix, offset, eye, axes, zoom, pixels):
@@ -160,31 +167,11 @@ INTERSECT = {"sphere": _sphere, "box": _box, "cylinder": _cylinder, "torus": _to
 NORMAL = {"sphere": lambda p, _: p, "box": _box_normal, "cylinder": _cylinder_normal, "torus": _torus_normal}
 
 
-def _ground(scene, eye, rays, depth):
-    """Colour, normal and gloss of every pixel as if the table were empty."""
-    hit = eye + depth[..., None] * rays
-    x, y = hit[..., 0], hit[..., 1]
-    rng = np.random.default_rng(scene.noise_seed)
-    if scene.pattern == "checker":
-        weave = ((np.floor(x) + np.floor(y)) % 2).astype(np.float32)
-    elif scene.pattern == "planks":
-        weave = 0.5 + 0.5 * np.sin(2.5 * x + 0.6 * np.sin(0.8 * y))
-    else:
-        weave = np.full(x.shape, 0.5, np.float32)
-    rough = rng.random((64, 64), dtype=np.float32)[
-        (np.floor(x * 6).astype(int) % 64), (np.floor(y * 6).astype(int) % 64)
-    ]
-    weave = np.clip(weave + (rough - 0.5) * (1.0 if scene.pattern == "noise" else 0.25), 0, 1)[..., None]
-    albedo = weave * np.array(scene.ground, np.float32) + (1 - weave) * np.array(scene.ground_second, np.float32)
-    normal = np.broadcast_to(np.array([0, 0, 1], np.float32), rays.shape).copy()
-    return albedo.astype(np.float32), normal, np.zeros(depth.shape, np.float32)
-
-
 def _shadows(scene, eye, rays, depth, parts):
     """1 in the light, 0.5 in shadow, for the ground; traced at half resolution, where nobody sees the difference."""
     small = eye + depth[::2, ::2, None] * rays[::2, ::2]  # (H/2, W/2, 3)
     light, lit = np.array(scene.light, np.float32), np.ones(small.shape[:2], np.float32)
-    for thing, thing_parts in zip(scene.things, parts):
+    for thing, thing_parts in zip(scene.things + scene.clutter, parts):
         # Shadows fall within this distance of the foot: tallest part times the light's slant.
         reach = thing.scale * (1.3 + 2.7 * np.hypot(light[0], light[1]) / light[2])
         near = np.hypot(small[..., 0] - thing.place[0], small[..., 1] - thing.place[1]) < reach
@@ -194,14 +181,3 @@ def _shadows(scene, eye, rays, depth, parts):
             origin = (small[near] - offset) @ inverse.T
             lit[near] *= np.where(np.isfinite(INTERSECT[kind](origin, (inverse @ light)[None], part.taper)), 0.5, 1.0)
     return np.maximum(lit, 0.5).repeat(2, 0).repeat(2, 1)[: depth.shape[0], : depth.shape[1]]
-
-
-def _shaded(scene, rays, albedo, normal, gloss, shade):
-    """Lambert shading plus a highlight on shiny things; returns uint8 RGB."""
-    light = np.array(scene.light, np.float32)
-    facing = normal @ light
-    diffuse = scene.ambient + (1 - scene.ambient) * np.maximum(facing, 0) * shade
-    mirrored = 2 * facing[..., None] * normal - light
-    highlight = gloss * np.maximum(-(mirrored * rays).sum(-1), 0) ** 12 * 0.7
-    rgb = albedo * (diffuse * (0.6 + 0.4 * shade))[..., None] + highlight[..., None]
-    return (np.clip(rgb, 0, 1) * 255 + 0.5).astype(np.uint8)

@@ -24,6 +24,10 @@ FIXED = {
     "wood": (0.45, 0.30, 0.16),
     "cream": (0.90, 0.85, 0.72),
     "carrot": (0.95, 0.50, 0.10),
+    "leaf": (0.30, 0.42, 0.14),
+    "clay": (0.55, 0.34, 0.26),
+    "grey": (0.50, 0.50, 0.52),
+    "straw": (0.70, 0.61, 0.44),
 }
 FIGURES = ("snowman", "robot", "bear")  # the "people" of split testA, after RefCOCO
 
@@ -140,4 +144,59 @@ CATEGORIES: dict[str, tuple[Part, ...]] = {
         Part("box", (-0.4, 0, 0.6), (0.3, 0.12, 0.12), name="arms"),
         Part("cylinder", (-0.62, 0, 0.9), (0.14, 0.14, 0.4), name="arms"),
     ),
+    "rocket": (
+        Part("cylinder", (0, 0, 1.05), (0.4, 0.4, 0.75)),
+        Part("cylinder", (0, 0, 2.15), (0.4, 0.4, 0.35), "dark", taper=0.0, name="nose"),
+        Part("sphere", (0, -0.36, 1.3), (0.17, 0.1, 0.17), "glass"),
+        Part("box", (0, 0, 0.4), (0.85, 0.06, 0.32), "dark", name="fins"),
+        Part("box", (0, 0, 0.4), (0.06, 0.85, 0.32), "dark", name="fins"),
+    ),
+    "boat": (
+        Part("cylinder", (0, 0, 0.3), (1.15, 0.5, 0.3), tilt=180, taper=0.65),  # upside down: wider at the top
+        Part("cylinder", (0.1, 0, 1.4), (0.05, 0.05, 0.9), "wood"),
+        Part("cylinder", (-0.1, 0, 1.5), (0.75, 0.06, 0.72), "cream", taper=0.0, name="sail"),
+    ),
+    "bed": (
+        Part("box", (0, 0, 0.45), (0.62, 1.0, 0.2)),
+        Part("box", (0, 1.0, 0.75), (0.66, 0.07, 0.62), "wood", name="headboard"),
+        Part("box", (0, 0.62, 0.72), (0.42, 0.24, 0.1), "cream", name="pillow"),
+        *_legs(0.52, 0.88, 0.26, "wood"),
+    ),
+    "duck": (
+        Part("sphere", (0, 0.1, 0.55), (0.6, 0.85, 0.55)),
+        Part("sphere", (0, -0.5, 1.3), (0.4, 0.4, 0.4), name="head"),
+        Part("sphere", (0, -0.95, 1.22), (0.22, 0.3, 0.1), "carrot", name="beak"),
+    ),
+    "airplane": (
+        Part("cylinder", (0, 0, 0.7), (0.27, 0.27, 1.15), tilt=90, taper=0.7),
+        Part("box", (0, -0.1, 0.68), (1.3, 0.3, 0.05), name="wings"),
+        Part("box", (0, 0.95, 1.1), (0.05, 0.2, 0.42), name="tail"),
+        Part("box", (0, 0.95, 0.8), (0.5, 0.18, 0.05), name="tail"),
+        Part("cylinder", (0, 0, 0.22), (0.14, 0.3, 0.24), "dark"),
+    ),
+    "flower": (
+        Part("cylinder", (0, 0, 0.35), (0.45, 0.45, 0.35), "clay", tilt=180, taper=0.7, name="pot"),
+        Part("cylinder", (0, 0, 1.1), (0.07, 0.07, 0.5), "leaf", name="stem"),
+        Part("torus", (0, 0, 1.75), (0.62, 0.62, 0.62), tilt=70, taper=0.38),
+        Part("sphere", (0, -0.06, 1.77), (0.27, 0.2, 0.27), "straw"),
+    ),
+    "bucket": (
+        Part("cylinder", (0, 0, 0.65), (0.75, 0.75, 0.65), tilt=180, taper=0.72),
+        Part("cylinder", (0, 0, 1.28), (0.64, 0.64, 0.04), "dark"),
+        Part("torus", (0, 0, 1.35), (0.74, 0.74, 0.74), "grey", tilt=65, taper=0.08, name="handle"),
+    ),
+    "cake": (
+        Part("cylinder", (0, 0, 0.3), (0.95, 0.95, 0.3)),
+        Part("cylinder", (0, 0, 0.68), (0.97, 0.97, 0.08), "cream", name="icing"),
+        Part("cylinder", (0, 0, 0.98), (0.6, 0.6, 0.24)),
+        Part("cylinder", (0, 0, 1.48), (0.09, 0.09, 0.28), "carrot", name="candle"),
+    ),
 }
+CLUTTER: dict[str, tuple[Part, ...]] = {  # lies about, and no sentence speaks of it; of no colour that has a name here
+    "pebble": (Part("sphere", (0, 0, 0.5), (0.9, 0.7, 0.55)),),
+    "brick": (Part("box", (0, 0, 0.45), (1.1, 0.6, 0.45)),),
+    "stick": (Part("cylinder", (0, 0, 0.2), (0.2, 0.2, 1.9), tilt=90),),
+    "leaf": (Part("sphere", (0, 0, 0.1), (1.2, 0.7, 0.1)),),
+    "ring": (Part("torus", (0, 0, 0.25), (0.9, 0.9, 0.9), taper=0.28),),
+}
+CLUTTER_COLOURS = ("grey", "straw", "leaf")

@@ -5,7 +5,7 @@ Its random stream is apart from that of the corpus, so no referred scene was eve
 
 import os
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -24,9 +24,9 @@ class Web:
 
     Attributes:
         images: uint8 [n, H, W, 3].
-        ids: uint8 [n, H, W]; 0 is ground, k the k-th object of that scene.
+        ids: uint8 [n, H, W]; 0 is ground, k the k-th object of that scene, then clutter.
         depth: float16 [n, H, W], distance from the camera in world units.
-        objects: per scene, dicts with id, category, colour, material and size.
+        objects: per scene, dicts with id, category, colour, material, texture and size; clutter is not among them.
         sentences: referring sentences about the same scenes, as text alone, a scene in the manner of one corpus.
         rewordings: the same meanings said again, sentence for sentence; often in other words, at times in the same.
     """
@@ -49,13 +49,13 @@ def load_web(n_scenes: int, seed: int = 0, size: int = 128, workers: int | None 
     return Web(**arrays, objects=notes["objects"], sentences=notes["sentences"], rewordings=notes["rewordings"])
 
 
-def _tell(drawing: draw.Drawing, seed: int) -> list[tuple[str, str]]:
-    """Each sentence about a scene, and its rewording; scenes take the corpora's manners in turn."""
+def _tell(drawing: draw.Drawing, seed: int) -> tuple[draw.Drawing, list[tuple[str, str]]]:
+    """A scene with each sentence about it and its rewording; scenes take the corpora's manners in turn."""
     rng = np.random.default_rng([STREAM, seed, drawing.index, 1])
     style = list(grammar.STYLES.values())[drawing.index % len(grammar.STYLES)]
     whole, parts = (refer(drawing, rng, style) for refer in (grammar.refer_all, grammar.refer_parts))
     said = [sentence for group in (*whole.values(), *parts.values()) for sentence in group]
-    return [(sentence.text, word(sentence.meaning, rng, style.long)) for sentence in said]
+    return drawing, [(sentence.text, word(sentence.meaning, rng, style.long)) for sentence in said]
 
 
 def _make(folder: Path, n_scenes: int, seed: int, size: int, workers: int | None) -> None:
@@ -77,13 +77,8 @@ def _make(folder: Path, n_scenes: int, seed: int, size: int, workers: int | None
             arrays["images"][drawing.index] = drawing.image
             arrays["ids"][drawing.index] = drawing.ids
             arrays["depth"][drawing.index] = drawing.depth
-            keep = ("category", "colour", "material", "size")
-            objects.append(
-                [
-                    {"id": k + 1} | {n: v for n, v in asdict(t).items() if n in keep}
-                    for k, t in enumerate(drawing.scene.things)
-                ]
-            )
+            things = enumerate(drawing.scene.things, 1)
+            objects.append([{"id": k} | {name: getattr(t, name) for name in grammar.FACTS} for k, t in things])
             sentences += [sentence for sentence, _ in said]
             rewordings += [reworded for _, reworded in said]
         for array in arrays.values():

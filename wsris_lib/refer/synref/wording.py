@@ -21,6 +21,14 @@ NOUNS = {
     "lamp": ("lamp",),
     "mushroom": ("mushroom",),
     "cactus": ("cactus",),
+    "rocket": ("rocket", "spaceship"),
+    "boat": ("boat", "sailboat"),
+    "bed": ("bed",),
+    "duck": ("duck", "bird"),
+    "airplane": ("airplane", "plane"),
+    "flower": ("flower",),
+    "bucket": ("bucket", "pail"),
+    "cake": ("cake",),
 }
 ANYTHING = ("thing", "object", "one")
 WORDS = {
@@ -28,8 +36,12 @@ WORDS = {
     "small": ("small", "little", "tiny"),
     "large": ("big", "large"),
     "shiny": ("shiny", "glossy"),
-    "matte": ("matte", "dull"),
+    "fuzzy": ("fuzzy", "furry"),
+    "striped": ("striped", "stripy"),
+    "dotted": ("dotted", "spotted"),
+    "checkered": ("checkered", "checked"),
 }
+ORDINARY = ("matte", "plain")  # what nobody would mention
 PARTS = {  # what people call the named parts of shapes.py
     "handle": ("handle",),
     "backrest": ("backrest",),
@@ -47,6 +59,17 @@ PARTS = {  # what people call the named parts of shapes.py
     "base": ("base", "foot"),
     "stem": ("stem", "stalk"),
     "arms": ("arms", "branches"),
+    "nose": ("nose", "tip"),
+    "fins": ("fins",),
+    "sail": ("sail",),
+    "headboard": ("headboard",),
+    "pillow": ("pillow", "cushion"),
+    "beak": ("beak", "bill"),
+    "wings": ("wings",),
+    "tail": ("tail",),
+    "pot": ("pot",),
+    "icing": ("icing", "frosting"),
+    "candle": ("candle",),
 }
 PLACES = {  # in few words, and in many; {} is the noun phrase
     "left": (
@@ -130,7 +153,7 @@ def say(description: dict[str, str], rng: np.random.Generator) -> str:
     """The noun phrase for a description: adjectives in English order, then the noun."""
     words = [
         _one(WORDS.get(description[n], (description[n],)), rng)
-        for n in ("size", "material", "colour")
+        for n in ("size", "material", "texture", "colour")
         if n in description
     ]
     nouns = NOUNS[description["category"]] if "category" in description else ANYTHING

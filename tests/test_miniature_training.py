@@ -1,0 +1,149 @@
+"""Every training of the zoo: its loss falls, what it writes reads back the same, and a killed run loses nothing."""
+
+import inspect
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from wsris_lib import artefacts
+from wsris_lib.foundation.detector import Detector
+from wsris_lib.foundation.miniature import clip, command, depth, detector, dino, sam2, text
+from wsris_lib.foundation.miniature.card import adamw
+from wsris_lib.foundation.miniature.training import Training
+from wsris_lib.refer.synref.web import load_web
+
+
+@pytest.fixture(scope="module")
+def web(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WSRIS_HOME", str(tmp_path_factory.mktemp("home")))
+        yield load_web(24, seed=3, size=128, workers=1)
+
+
+@pytest.fixture(autouse=True)
+def saved_at_every_step(monkeypatch):
+    monkeypatch.setattr(Training, "save_seconds", 0.0)
+
+
+def line(out, steps=9, seed=0, stop=None, settings=None):
+    """A regression with dropout whose every step draws from all three sources of chance."""
+    torch.manual_seed(seed)
+    model = torch.nn.Sequential(torch.nn.Dropout(0.3), torch.nn.Linear(3, 1))
+    run = Training(out, model, adamw(model, 0.1), steps, seed, settings)
+    done = []
+    for step in run:
+        if step == stop:
+            raise KeyboardInterrupt
+        x = torch.randn(4, 3, generator=run.generator) + run.rng.normal()
+        run.descend((model(x) - x.sum(1, keepdim=True)).square().mean(), 0.1)
+        done.append(step)
+    out.mkdir(parents=True, exist_ok=True)
+    run.finish(name="line", objective="", data={}, limits="")
+    return model[1].weight.detach().clone(), run.curve, done
+
+
+@pytest.mark.parametrize("stop", [1, 5, 8])
+def test_a_killed_run_ends_in_the_same_weights_and_curve(tmp_path, stop):
+    weight, curve, _ = line(tmp_path / "whole" / "line")
+    with pytest.raises(KeyboardInterrupt):
+        line(tmp_path / "line", stop=stop)
+    again, its_curve, done = line(tmp_path / "line")
+    assert torch.equal(again, weight) and its_curve == curve and done == list(range(stop, 9))
+    assert [path.name for path in tmp_path.glob(".*")] == []  # the checkpoint has served
+    assert artefacts.read_json(tmp_path / "line" / "card.json")["loss_curve"] == curve
+
+
+@pytest.mark.parametrize("other", [dict(steps=10), dict(seed=1), dict(settings={"batch": 5})])
+def test_another_runs_checkpoint_is_not_taken_up(tmp_path, other):
+    with pytest.raises(KeyboardInterrupt):
+        line(tmp_path / "line", stop=5)
+    assert line(tmp_path / "line", **other)[2][0] == 0
+
+
+def test_a_damaged_checkpoint_is_named_and_the_run_starts_again(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        line(tmp_path / "line", stop=5)
+    (path,) = tmp_path.glob(".*.partial.safetensors")
+    path.write_bytes(path.read_bytes()[:-7])
+    with pytest.warns(UserWarning, match=r"line\.partial.*making it again"):
+        assert line(tmp_path / "line")[2][0] == 0
+
+
+SHORT = {
+    "clip": partial(clip.train, batch=8),
+    "text": partial(text.train, batch=8),
+    "dino": partial(dino.train, batch=4, prototypes=16),
+    "sam2": partial(sam2.train, dense=2),
+    "detector": partial(detector.train, batch=2),
+    "depth": partial(depth.train, batch=2),
+}
+
+
+def test_all_of_the_zoo_is_tried_here():
+    assert set(SHORT) == set(command.NAMES)
+    for name in SHORT:
+        assert inspect.signature(command._module(name).train).parameters["steps"].default >= 600
+
+
+@pytest.mark.parametrize("name", SHORT)
+def test_every_training_goes_on_to_the_same_weights(name, web, tmp_path, monkeypatch):
+    monkeypatch.setattr(dino, "LEAST_INFORMATION", -1.0)  # three steps from nothing may look like a collapse
+    more = {"dino": tmp_path / "dino"} if name == "depth" else {}
+    if more:
+        dino.save(dino.Dinov2Model(dino.config()), more["dino"])
+    SHORT[name](tmp_path / "whole" / name, web, steps=4, **more)
+
+    descend, calls = Training.descend, []
+
+    def killed(self, *args, **options):
+        calls.append(self._step)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        descend(self, *args, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Training, "descend", killed)
+        with pytest.raises(KeyboardInterrupt):
+            SHORT[name](tmp_path / "killed" / name, web, steps=4, **more)
+        SHORT[name](tmp_path / "killed" / name, web, steps=4, **more)
+    assert calls == [0, 1, 2, 2, 3]
+    (one,), (other,) = ([*(tmp_path / run / name).glob("*.safetensors")] for run in ("whole", "killed"))
+    whole, went_on = load_file(one), load_file(other)
+    assert all(torch.equal(whole[key], went_on[key]) for key in whole)
+
+
+def test_boxes_are_around_what_is_visible(web):
+    for scene in range(6):
+        ids, number = web.ids[scene], len(web.objects[scene])
+        boxes = detector.thing_boxes(ids, number, least=1)
+        slow = []
+        for k in range(1, number + 1):
+            ys, xs = np.nonzero(ids == k)
+            if len(ys):
+                slow.append((xs.min(), ys.min(), xs.max() + 1, ys.max() + 1))
+        assert boxes.tolist() == [list(map(float, box)) for box in slow]
+        assert len(detector.thing_boxes(ids, number, least=200)) <= len(slow)
+    assert detector.thing_boxes(np.zeros((8, 8), np.uint8), 3).shape == (0, 4)
+
+
+def test_labels_are_mirrored_with_the_image(web):
+    plain, mirrored = (detector._label(web, 0, flip, torch.device("cpu"))["boxes"] for flip in (False, True))
+    assert torch.allclose(plain[:, 0] + mirrored[:, 0], torch.ones(len(plain)))
+    assert torch.allclose(plain[:, 1:], mirrored[:, 1:], atol=1e-6)
+    assert (plain >= 0).all() and (plain <= 1).all()
+
+
+def test_the_detector_learns_four_scenes_by_heart_and_reads_back(web, tmp_path):
+    from dataclasses import replace
+
+    few = replace(web, images=web.images[:4], ids=web.ids[:4], depth=web.depth[:4], objects=web.objects[:4])
+    detector.train(tmp_path / "detector", few, steps=60, batch=4, lr=2e-3)
+    curve = artefacts.read_json(tmp_path / "detector" / "card.json")["loss_curve"]
+    assert np.mean([loss for _, loss in curve[-5:]]) < 0.75 * np.mean([loss for _, loss in curve[:3]])
+    probed = detector.probe(tmp_path / "detector", few)
+    assert 0 <= probed["recall@5"] <= probed["recall@10"] <= probed["recall@30"] <= 1
+    one, two = (Detector(str(tmp_path / "detector"))([clip.Image.fromarray(web.images[0])])[0] for _ in range(2))
+    assert torch.equal(one.boxes, two.boxes) and (one.scores.diff() <= 0).all()

@@ -8,6 +8,7 @@ import gzip
 import json
 import re
 import sys
+import textwrap
 from collections import Counter
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from wsris_lib.refer.synref import draw, grammar
 from wsris_lib.refer.synref.make import CORPORA, make_synref
 from wsris_lib.refer.words import is_spatial
 
+TEXTURES = "striped stripy dotted spotted checkered checked fuzzy furry shiny glossy plaid".split()
 COLOURS = "red orange yellow green blue purple violet pink brown white black gr[ae]y tan silver gold".split()
 SIZES = "big large small little tiny tall short huge".split()
 RELATIONS = r"next to|behind|in front of|in back of|(?:left|right) of|near|by|beside|between|under|above|on top of"
@@ -37,6 +39,7 @@ def line(name: str, sentences: list[str], *counts: object) -> str:
         np.mean([is_spatial(sentence) for sentence in sentences]),
         said("|".join(COLOURS), sentences),
         said("|".join(SIZES), sentences),
+        said("|".join(TEXTURES), sentences),
         said(RELATIONS, sentences),
     ]
     words = len({word for sentence in sentences for word in sentence.split()})
@@ -63,7 +66,8 @@ def picture(path: Path) -> None:
         thing, part = common[index % len(common)]
         images.append(drawing.image)
         masks.append(grammar.part_mask(drawing, thing, part) if part else drawing.ids == thing)
-        titles.append("\n".join(groups[thing, part][0].text for groups in told.values() if (thing, part) in groups))
+        said = [groups[thing, part][0].text for groups in told.values() if (thing, part) in groups]
+        titles.append("\n".join(textwrap.fill(sentence, 36) for sentence in said))
         if len(images) == 12:
             break
     show.scenes(images, masks, titles, columns=3).savefig(path, dpi=110, pil_kwargs={"quality": 85})
@@ -71,8 +75,8 @@ def picture(path: Path) -> None:
 
 def main() -> None:
     print("| corpus | images | refs | of them parts | sentences | words | words a sentence | median | place | colour "
-          "| size | relation |")  # fmt: skip
-    print("|---|" + "---|" * 11)
+          "| size | surface | relation |")  # fmt: skip
+    print("|---|" + "---|" * 12)
     root = make_synref(SynRefSize())
     tops = {}
     for corpus, (split_by, _) in CORPORA.items():

@@ -8,7 +8,7 @@ WORDS = "a the red blue green mug ball tree car on left right of behind big smal
 
 @pytest.fixture(scope="session")
 def tiny_zoo(tmp_path_factory):
-    """A folder with clip, dino, depth, sam2 and text: random weights, saved in half precision in the public formats."""
+    """A folder with clip, dino, depth, sam2, detector and text: random weights, fp16, in the public formats."""
     import open_clip
     import torch
     import transformers as hf
@@ -75,6 +75,31 @@ def tiny_zoo(tmp_path_factory):
     quarter = {"height": side // 4, "width": side // 4}
     images = hf.Sam2ImageProcessor(size={"height": side, "width": side}, mask_size=quarter)
     hf.Sam2Processor(images, target_size=side).save_pretrained(zoo / "sam2")
+
+    backbone = hf.RTDetrResNetConfig(
+        embedding_size=8,
+        hidden_sizes=[8, 16, 16, 16],
+        depths=[1, 1, 1, 1],
+        layer_type="basic",
+        out_features=["stage2", "stage3", "stage4"],
+    )
+    detector = hf.RTDetrConfig(
+        backbone_config=backbone,
+        freeze_backbone_batch_norms=False,
+        encoder_hidden_dim=16,
+        encoder_in_channels=[16, 16, 16],
+        encoder_ffn_dim=16,
+        encoder_attention_heads=2,
+        d_model=16,
+        decoder_in_channels=[16, 16, 16],
+        decoder_ffn_dim=16,
+        decoder_attention_heads=2,
+        decoder_layers=1,
+        num_queries=12,
+        num_labels=3,
+    )
+    hf.RTDetrForObjectDetection(detector).half().save_pretrained(zoo / "detector")
+    hf.RTDetrImageProcessor(size={"height": side, "width": side}).save_pretrained(zoo / "detector")
 
     vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS]
     hf.BertTokenizer(vocab={word: n for n, word in enumerate(vocabulary)}).save_pretrained(zoo / "text")

@@ -103,8 +103,8 @@ def probe(folder: Path, web: Web) -> dict[str, float]:
     """The project's own estimator on unseen scenes, beside the mean of their true maps: what "lower is nearer" gives.
 
     Each map is first aligned to the true inverse depth by least squares (scale and shift), as relative models are
-    judged. AbsRel and delta1 (depth within a factor 1.25) are over pixels, as is the rank correlation (Spearman's, which
-    needs no fit); "nearer of two" is the share of the pairs of objects in a scene whose mean inverse depths are in the
+    judged. AbsRel and delta1 (depth within a factor 1.25) are over pixels, and so is Spearman's rank correlation, which
+    needs no fit; "nearer of two" is the share of the pairs of objects in a scene whose mean inverse depths are in the
     right order, which is all that "in front of" needs.
     """
     estimator, truth = DepthEstimator(str(folder), SIZE), 1 / np.asarray(web.depth, np.float32)
@@ -117,7 +117,7 @@ def probe(folder: Path, web: Web) -> dict[str, float]:
     for name, maps in guesses.items():
         absrel, delta1 = np.mean([errors(*both) for both in zip(maps, truth)], axis=0)
         right = [order for each in zip(maps, truth, web.ids) for order in ordered(*each)]
-        rank = [spearmanr(guess[::2, ::2].ravel(), true[::2, ::2].ravel())[0] for guess, true in zip(maps, truth)]
+        rank = [spearmanr(guess[::2, ::2], true[::2, ::2], axis=None)[0] for guess, true in zip(maps, truth)]
         result |= {f"AbsRel{name}": absrel, f"delta1{name}": delta1, f"rank correlation{name}": np.mean(rank)}
         result |= {f"nearer of two{name}": np.mean(right)}
     return {name: round(float(value), 4) for name, value in result.items()}

@@ -14,7 +14,7 @@ from PIL import Image
 from transformers import pipeline
 
 from wsris_lib import profiles
-from wsris_lib.foundation.extractor import proposer
+from wsris_lib.foundation.extractor import Proposer
 from wsris_lib.foundation.features import BATCH
 from wsris_lib.foundation.zoo import resolve
 from wsris_lib.refer.synref.web import load_web
@@ -27,7 +27,7 @@ def main() -> None:
     images = [Image.fromarray(image) for image in load_web(count, seed=1).images]
     setting = profile.proposing
 
-    ours = proposer(profile)
+    ours = Proposer(profile).sam2
     ours.everything(images[:2])  # the first call pays for what later ones reuse
     start = time.perf_counter()
     found = [p for i in range(0, count, BATCH) for p in ours.everything(images[i : i + BATCH])]

@@ -34,10 +34,11 @@ def main(arguments: list[str] | None = None) -> int:
     zoo.add_argument("name", choices=command.NAMES)
     zoo.add_argument("--out", type=Path, help="the checkpoint's folder (default: data/zoo/NAME)")
     zoo.add_argument("--steps", type=int, help="of training (default: the shipped model's)")
+    zoo.add_argument("--start", type=Path, help="of training: go on from the weights in this folder (sam2)")
     given = vars(parser.parse_args(arguments))
     try:
         if "action" in given:
-            length = {"steps": given["steps"]} if given["action"] == "train" else {}
+            length = {"steps": given["steps"], "start": given["start"]} if given["action"] == "train" else {}
             getattr(command, given["action"])(given["name"], given["out"], **length)
             return 0
         run, name = given.pop("run"), given.pop("profile")

@@ -43,7 +43,8 @@ class Aligning:
     pooling: str = "max"  # Table 4: max above mean
     geometry: str = "3d"  # Table 4: x, y and depth
     geometry_gain: float = 10.0  # three scalars beside hundreds of channels need a gain to be heard (notebook 04)
-    temperature: float = 1.0  # tau of eq. 4, un-normalised inner products as in RefCLIP
+    consistency: float = 0.0  # weight of eq. 5 (the paper: 1); 0 leaves LCM out
+    temperature: float = 1.0  # tau of eq. 4 and 5, un-normalised inner products as in RefCLIP
     learning_rate: float = 5e-4  # section 4.2
     batch: int = 200  # section 4.2
     epochs: int = 12  # the paper gives none; on SynRef 13 more change mIoU by less than half a point

@@ -34,6 +34,7 @@ class SentenceTable:
     image_ids: list[int]  # [S]
     clip_text: Tensor  # [S, E] CLIP's text embedding (eq. 1)
     text: Tensor  # [S, D] the sentence encoder's t (eq. 3)
+    paraphrases: Tensor | None = None  # [S, k, D] the same of k other wordings (eq. 5); NaN where there is none
 
     def __post_init__(self) -> None:
         if not len(self.image_ids) == len(self.clip_text) == len(self.text):

@@ -1,4 +1,4 @@
-"""Mask-based contrast (ES3Net eq. 4): a sentence belongs to one mask of its own image and to no other."""
+"""What ES3Net's alignment learns by: mask-based contrast (eq. 4) and language consistency (eq. 5)."""
 
 import torch
 import torch.nn.functional as F
@@ -39,3 +39,18 @@ def mask_contrast(
         excluded[mine, mine, best] = False
     logits = scores.masked_fill(excluded.view(B, B * N), -torch.inf) / temperature
     return F.cross_entropy(logits, mine * N + best)
+
+
+def language_consistency(original: Tensor, paraphrased: Tensor, padded: Tensor, temperature: float = 1.0) -> Tensor:
+    """LCM (ES3Net eq. 5): a paraphrase shall choose as its original does, CE(SG(p) || p').
+
+    The original's p is a target without gradient: the paraphrase moves towards it and not the other way round.
+
+    Args:
+        original, paraphrased: [B, N], scores of the two wordings for the same candidates in the same order.
+        padded: bool [B, N], candidates that don't exist. Each row needs one that does.
+        temperature: tau, of both.
+    """
+    p = (original.detach().masked_fill(padded, -torch.inf) / temperature).softmax(1)
+    log_p = (paraphrased.masked_fill(padded, -torch.inf) / temperature).log_softmax(1).masked_fill(padded, 0)
+    return -(p * log_p).sum(1).mean()

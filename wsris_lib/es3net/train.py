@@ -8,7 +8,7 @@ from tqdm.auto import tqdm
 
 from wsris_lib.es3net.align import Alignment
 from wsris_lib.es3net.candidates import ProposalTable, SentenceTable, candidate_table
-from wsris_lib.es3net.losses import mask_contrast, own_scores
+from wsris_lib.es3net.losses import language_consistency, mask_contrast, own_scores
 from wsris_lib.profiles import Aligning
 
 
@@ -38,7 +38,9 @@ def train(
     own_negatives: bool = True,
     device: str = "cpu",
 ) -> tuple[Alignment, list[dict[str, float]]]:
-    """Fit eq. 3 by eq. 4. The same seed gives the same weights, bit for bit, on one machine.
+    """Fit eq. 3 by eq. 4, and by eq. 5 where `settings.consistency` > 0 and the sentences have paraphrases.
+
+    The same seed gives the same weights, bit for bit, on one machine. Of a sentence's paraphrases one is drawn a step.
 
     An epoch visits each sentence once. Sentences about an image without proposals are left out with a warning.
 
@@ -60,6 +62,9 @@ def train(
     features = [table.to(device) for table in (proposals.class_tokens, proposals.pooled, proposals.geometry)]
     optimizer = torch.optim.AdamW(model.parameters(), lr=settings.learning_rate, weight_decay=0)
     shuffling = torch.Generator().manual_seed(seed)
+    reworded, drawing = None, torch.Generator().manual_seed(seed + 1)  # apart: eq. 5 leaves the batches as they are
+    if settings.consistency and sentences.paraphrases is not None:
+        reworded = sentences.paraphrases.to(device)
 
     history = []
     bar = tqdm(range(settings.epochs), desc="eq. 4", unit="epoch", leave=False)
@@ -71,6 +76,14 @@ def train(
             rows = index.clamp(min=0).flatten()  # [B*N]; padding points at row 0 and is masked below
             scores = model(*(table[rows] for table in features), text[batch])  # [B, B*N]
             loss = mask_contrast(scores, image_ids[batch], index < 0, settings.temperature, own_negatives)
+            if reworded is not None:
+                told, other = one_paraphrase(reworded[batch], drawing)  # bool [B], [B', D]
+                if told.any():
+                    own = [table[index[told].clamp(min=0)] for table in features]  # [B', N, ...]
+                    again = model(*own, other[:, None]).squeeze(1)  # [B', N]
+                    loss = loss + settings.consistency * language_consistency(
+                        own_scores(scores)[told], again, index[told] < 0, settings.temperature
+                    )
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -80,6 +93,17 @@ def train(
         history.append({"epoch": epoch, "loss": loss, "entropy": entropy})
         bar.set_postfix(loss=f"{loss:.3f}", entropy=f"{entropy:.3f}")
     return model, history
+
+
+def one_paraphrase(paraphrases: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """One wording at random of those that each sentence has: [B, k, D] with NaN where there is none.
+
+    Returns bool [B], whether it has any, and [B', D], one wording for each that does.
+    """
+    there = ~paraphrases[:, :, 0].isnan()  # [B, k]
+    lots = torch.rand(there.shape, generator=generator).to(there.device).masked_fill(~there, -1)
+    told = there.any(1)
+    return told, paraphrases[told, lots.argmax(1)[told]]
 
 
 def choice_entropy(scores: Tensor, padded: Tensor, temperature: float) -> Tensor:

@@ -13,17 +13,22 @@ NAMES = ("clip", "text", "dino", "depth", "sam2", "detector")  # depth starts fr
 TRAINING, HELD_OUT = dict(n_scenes=16_000, seed=0), dict(n_scenes=400, seed=1)
 
 
-def train(name: str, out: Path | None = None, steps: int | None = None) -> None:
-    """Train a model on the web split into `out` (default: data/zoo/NAME), then probe it. Says its time before."""
+def train(name: str, out: Path | None = None, steps: int | None = None, start: Path | None = None) -> None:
+    """Train a model on the web split into `out` (default: data/zoo/NAME), then probe it. Says its time before.
+
+    `start`, for those that can go on from another's weights: its folder.
+    """
     out, module = _folder(name, out), _module(name)
-    shipped = inspect.signature(module.train).parameters["steps"].default
-    steps = steps or shipped
+    parameters = inspect.signature(module.train).parameters
+    if start and "start" not in parameters:
+        raise ValueError(f"{name} always starts from nothing; leave out --start")
+    steps, more = steps or parameters["steps"].default, {"start": start} if start else {}
     print(f"{name}: {steps} steps into {out}. {inspect.getdoc(module.train).splitlines()[0]}")
     if (out / "card.json").is_file():
         card = read_json(out / "card.json")
         minutes = card["seconds"] * steps / card["steps"] / 60
         print(f"The one there took {card['seconds'] / 60:.0f} min ({card['device']}); this one: about {minutes:.0f}.")
-    module.train(out, load_web(**TRAINING), steps=steps)
+    module.train(out, load_web(**TRAINING), steps=steps, **more)
     probe(name, out)
 
 

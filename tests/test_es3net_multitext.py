@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from wsris_lib.es3net.candidates import ProposalTable, SentenceTable
 from wsris_lib.es3net.losses import language_consistency
-from wsris_lib.es3net.multitext import expected_gain, greedy, proved, single_text
+from wsris_lib.es3net.multitext import expected_gain, greedy, near_duplicates, proved, single_text
 from wsris_lib.es3net.train import one_paraphrase, train
 from wsris_lib.profiles import Aligning
+from wsris_lib.refer.masks import encode_rle
 
 
 def world(seed, sentences=12, n=4, images=3, refs=5):
@@ -92,6 +93,21 @@ def test_two_objects_are_two_proposals_as_long_as_there_are_enough():
     assert rows.tolist() == [0, 0, 0]  # other images are no rivals
     rows, _ = greedy(candidates, p, groups=[7, 8, 9], images=[1, 1, 1], alike={0: {1}, 1: {0}})
     assert rows.tolist() == [0, 0, 0]  # a near duplicate of what is taken is taken as well
+
+
+def test_near_duplicates_are_told_by_their_masks():
+    rng = np.random.default_rng(0)
+    masks = rng.random((7, 12, 12)) > 0.4
+    masks[3] = masks[1]
+    masks[5, 1:] = masks[4, 1:]
+    found = near_duplicates([encode_rle(mask) for mask in masks], {1: (0, 4), 2: (4, 7), 3: (7, 7)})
+    for a in range(7):
+        others = {
+            b for b in range(7) if b != a and (a < 4) == (b < 4)
+            and (masks[a] & masks[b]).sum() > 0.8 * (masks[a] | masks[b]).sum()
+        }  # fmt: skip
+        assert found.get(a, set()) == others
+    assert found[1] == {3} and found[4] == {5}
 
 
 def test_the_order_of_sentences_changes_nothing():

@@ -33,7 +33,7 @@ COLUMNS = (
     {"foundation"},
     {"es3net"},
     {"evaluate", "floors"},
-    {"papers", "scoreboard", "show", "stages"},
+    {"ablations", "papers", "scoreboard", "show", "stages"},
     {"__main__", "notebooks"},
 )
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from wsris_lib import profiles, scoreboard, stages
+from wsris_lib import ablations, profiles, scoreboard, stages
 from wsris_lib.__main__ import main
 from wsris_lib.refer.errors import DataError, DataWarning
 from wsris_lib.refer.synref.make import make_synref
@@ -96,6 +96,40 @@ def test_scoreboard_holds_every_method_between_floors_and_ceiling(small):
     assert all(method in text for method in scoreboard.METHODS) and "ST" in text
 
 
+@pytest.mark.parametrize("name", ablations.TABLES)
+def test_every_ablation_has_its_rows_and_trains_nothing_twice(small, name, monkeypatch, capsys):
+    board = ablations.run(small, name)
+    rows = ablations.LABELS if name == "table6" else ablations.CHOICE[name]
+    assert {row["row"] for row in board["rows"]} == set(rows) and {row["seed"] for row in board["rows"]} == {0}
+    whole = {row["row"]: row["mIoU"] for row in board["rows"] if row["subset"] == "all"}
+    assert all(0 <= value <= 1 for value in whole.values())
+    text = ablations.table(board)
+    assert all(row in text for row in rows) and len(text.splitlines()) == 2 + len(rows)
+    monkeypatch.setattr(stages, "train", lambda *_, **__: pytest.fail("trained again"))
+    assert ablations.run(small, name) == board
+    if name == "table6":
+        labelled = ablations.labels(stages.with_aligning(small, consistency=1.0), 0)
+        sure = {kind: float(confidence.mean()) for kind, (_, confidence) in labelled.items()}
+        assert sure["proved"] >= sure["single text"] >= sure["greedy"]
+
+
+def test_paraphrases_come_from_rules_or_from_an_llms_folder(small, tmp_path):
+    told = stages.with_aligning(small, consistency=1.0)
+    _, by_rules = stages.training_tables(told)
+    assert stages.training_tables(small)[1].paraphrases is None
+    assert by_rules.paraphrases.shape[:2] == (len(by_rules.image_ids), 3)
+    some = ~by_rules.paraphrases[:, :, 0].isnan()
+    assert 0.5 < some[:, 0].float().mean() < 1 and not by_rules.paraphrases[some].isnan().any()
+    first = stages.corpus(small).training_view("train")[0]
+    (tmp_path / "answers").mkdir()
+    answer = {"sentence": first.sentence, "paraphrases": ["that one", "", ""]}
+    (tmp_path / "answers" / f"{first.sent_id}.json").write_text(json.dumps(answer))
+    _, by_llm = stages.training_tables(replace(told, paraphrases=str(tmp_path / "answers")))
+    assert (~by_llm.paraphrases[:, :, 0].isnan()).sum() == 1 and not by_llm.paraphrases[0, 0].isnan().any()
+    with pytest.raises(FileNotFoundError, match="no such folder"):
+        stages.training_tables(replace(told, paraphrases=str(tmp_path / "nowhere")))
+
+
 def test_judging_agrees_with_evaluate(small):
     """Memoised measures give the rows that `evaluate` computes one sentence at a time."""
     from wsris_lib.evaluate import evaluate
@@ -135,6 +169,7 @@ def test_run_names_tell_data_apart(small):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["ablate", "table2", "--data", "no/such/folder"], "no/such/folder"),
         (["scoreboard", "--profile", "huge"], "no profile 'huge'; choose one of tiny"),
         (["reproduce", "--data", "no/such/folder"], "no/such/folder"),
         (["scoreboard"], "scoreboard.json: no such file; run `python -m wsris_lib reproduce` first"),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from wsris_lib import artefacts, notebooks, profiles, scoreboard, stages
+from wsris_lib import ablations, artefacts, notebooks, profiles, scoreboard, stages
 from wsris_lib.foundation.miniature import command
 from wsris_lib.refer.errors import DataError
 
@@ -22,11 +22,12 @@ def main(arguments: list[str] | None = None) -> int:
         ("scoreboard", show_scoreboard, "print the table of a finished run"),
     ):
         sub = commands.add_parser(name, help=purpose, description=purpose)
-        sub.add_argument("--profile", help=f"one of {', '.join(profiles.PROFILES)} (default: tiny)")
-        sub.add_argument("--data", help="a folder in the REFER layout instead of the profile's own data")
-        sub.add_argument("--corpus", help="the folder of refs and instances in it (default: refcoco)")
-        sub.add_argument("--split-by", help="whose split, the word in refs(*.p) (default: the corpus's usual one)")
+        _of_run(sub)
         sub.set_defaults(run=run)
+    sub = commands.add_parser("ablate", help="one of ES3Net's ablations, on 3 seeds", description=ablations.__doc__)
+    sub.add_argument("table", choices=ablations.TABLES)
+    _of_run(sub)
+    sub.set_defaults(run=ablate)
     zoo = commands.add_parser(
         "zoo", help="train, probe or describe a miniature checkpoint", description=command.__doc__
     )
@@ -42,13 +43,27 @@ def main(arguments: list[str] | None = None) -> int:
             getattr(command, given["action"])(given["name"], given["out"], **length)
             return 0
         run, name = given.pop("run"), given.pop("profile")
+        table = {"table": given.pop("table")} if "table" in given else {}
         if given["data"]:  # notebooks run in a folder of their own
             given["data"] = str(Path(given["data"]).resolve())
-        run(profiles.load(name or "", **given))
+        run(profiles.load(name or "", **given), **table)
     except (DataError, FileNotFoundError, KeyError, artefacts.CorruptArtefact, notebooks.NotebookFailed) as error:
         print(f"error: {error.args[0] if isinstance(error, KeyError) else error}", file=sys.stderr)
         return 2
     return 0
+
+
+def _of_run(parser: argparse.ArgumentParser) -> None:
+    """The options that say which run is meant."""
+    parser.add_argument("--profile", help=f"one of {', '.join(profiles.PROFILES)} (default: tiny)")
+    parser.add_argument("--data", help="a folder in the REFER layout instead of the profile's own data")
+    parser.add_argument("--corpus", help="the folder of refs and instances in it (default: refcoco)")
+    parser.add_argument("--split-by", help="whose split, the word in refs(*.p) (default: the corpus's usual one)")
+
+
+def ablate(profile: profiles.Profile, table: str) -> None:
+    """Make and print one of the ablations."""
+    print(f"\n{ablations.table(ablations.run(profile, table))}")
 
 
 def reproduce(profile: profiles.Profile) -> None:
@@ -61,6 +76,7 @@ def reproduce(profile: profiles.Profile) -> None:
     for seed in tqdm(profile.seeds, desc="alignments", unit="seed"):
         for esem in (False, True):
             stages.alignment(profile, seed, esem)
+        stages.alignment(stages.with_aligning(profile, consistency=1.0), seed)
     board = scoreboard.make(profile)
     lessons = notebooks.lessons() if profile.corpus == "refcoco" else []  # the lessons speak of this corpus
     for lesson in tqdm(lessons, desc="notebooks", unit="notebook"):

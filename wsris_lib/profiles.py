@@ -74,6 +74,7 @@ class Profile:
     detector: str = "zoo:detector"  # asked in the mode "boxes" alone
     dino_pixels: int = 128  # 16 x 16 patches of 8
     depth_pixels: int = 128
+    paraphrases: str = "rules"  # or a folder of answers of an LLM, see refer.paraphrase.llm
     crop: str = "square"  # what CLIP sees of a proposal: its square crop on mean grey, or the "full" frame
 
     proposing: Proposing = field(default_factory=Proposing)

@@ -13,7 +13,16 @@ from wsris_lib import artefacts, stages
 from wsris_lib.evaluate import subsets, summarise
 from wsris_lib.profiles import Profile
 
-METHODS = ("random", "central", "largest", "zero_shot_clip", "baseline", "esem", "oracle")  # the order of the table
+METHODS = (
+    "random",
+    "central",
+    "largest",
+    "zero_shot_clip",
+    "baseline",
+    "esem",
+    "lcm",
+    "oracle",
+)  # the order of the table
 PACKAGES = ("wsris", "torch", "transformers", "open_clip_torch", "numpy")
 SUPERVISION = (
     "ST: image-sentence pairs, one sentence at a time; proposals from a class-agnostic SAM2, itself trained with masks "
@@ -32,7 +41,7 @@ def make(profile: Profile) -> dict:
         rows = []
         for seed in profile.seeds:
             for name, chosen in choices(profile, seed).items():
-                if seed == profile.seeds[0] or name in ("random", "baseline", "esem"):  # the others have no seed
+                if seed == profile.seeds[0] or name in ("random", "baseline", "esem", "lcm"):  # the others have no seed
                     rows += rows_of(val, name, seed, chosen)
     board = {
         "dataset": f"{'synref' if profile.data == 'synref' else Path(profile.data).resolve().name}/{profile.corpus}",
@@ -54,6 +63,7 @@ def make(profile: Profile) -> dict:
 def choices(profile: Profile, seed: int) -> dict[str, torch.Tensor]:
     """Every method's chosen proposals on val, long [S] each."""
     trained = {name: stages.trained_choice(profile, seed, name == "esem")[0] for name in ("baseline", "esem")}
+    trained["lcm"] = stages.trained_choice(stages.with_aligning(profile, consistency=1.0), seed)[0]  # ESEM and eq. 5
     return stages.floor_choices(profile, seed) | trained
 
 

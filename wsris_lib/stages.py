@@ -19,6 +19,7 @@ from wsris_lib.evaluate import Measures, measure
 from wsris_lib.foundation.features import ImageFeatures, extract, sentence_features
 from wsris_lib.profiles import Aligning, Profile
 from wsris_lib.refer.masks import decode_rle, encode_rle
+from wsris_lib.refer.paraphrase.store import wordings
 from wsris_lib.refer.reader import Refer
 from wsris_lib.refer.synref.make import make_synref
 from wsris_lib.refer.views import EvaluationView, JudgedSample
@@ -96,7 +97,17 @@ def training_tables(profile: Profile) -> tuple[ProposalTable, SentenceTable]:
     """What the alignment learns from: image-sentence pairs (ST). Sentences on unreadable images are left out."""
     proposals = proposal_table(profile, profile.train_split)
     view = corpus(profile).training_view(profile.train_split)
-    return proposals, sentence_table(profile, [s for s in view if s.image_id in proposals.offsets])
+    samples = [s for s in view if s.image_id in proposals.offsets]
+    sentences = sentence_table(profile, samples)
+    if not profile.aligning.consistency:
+        return proposals, sentences
+    with timed(profile, "paraphrases"):
+        said = wordings(samples, profile.paraphrases)
+        texts = [text for texts in said for text in texts if text]
+        encoded = sentence_features(texts, profile, artefacts.home() / "cache" / "features")[1]  # [texts, D]
+    table = torch.full((len(samples), len(said[0]), encoded.shape[1]), torch.nan)
+    table[torch.tensor([[bool(text) for text in texts] for texts in said])] = encoded
+    return proposals, replace(sentences, paraphrases=table)
 
 
 def alignment(profile: Profile, seed: int, esem: bool = True) -> tuple[Alignment, list[dict]]:
@@ -109,6 +120,8 @@ def alignment(profile: Profile, seed: int, esem: bool = True) -> tuple[Alignment
         profile = with_aligning(profile, class_width=1.0)
     proposals, sentences = training_tables(profile)
     inputs = [proposals.class_tokens, proposals.pooled, proposals.geometry, sentences.clip_text, sentences.text]
+    if sentences.paraphrases is not None:
+        inputs.append(sentences.paraphrases.nan_to_num(9.0))
     digest = [float(t.double().sum()) for t in inputs] + [float((t.double() ** 2).sum()) for t in inputs]
     settings = asdict(profile.aligning) | {"esem": esem}
     name = artefacts.key(EDITION, digest, sentences.image_ids, settings, seed)

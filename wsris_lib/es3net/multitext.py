@@ -7,7 +7,9 @@ and single-text supervision doesn't; it is used for labels only, never at test.
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import torch
+from pycocotools import mask as coco_mask
 from torch import Tensor
 
 
@@ -80,6 +82,23 @@ def greedy(
             rows[members[group]] = best
             confidence[members[group]] = wanted[best] / len(members[group])
     return rows, confidence
+
+
+def near_duplicates(
+    masks: Sequence[dict], offsets: Mapping[int, tuple[int, int]], iou: float = 0.8
+) -> dict[int, set[int]]:
+    """Which proposals of an image are as good as the same: row -> the other rows whose masks overlap it by `iou`.
+
+    masks: COCO RLEs of all proposals; offsets: image -> (start, stop), its rows.
+    """
+    alike: dict[int, set[int]] = {}
+    for start, stop in offsets.values():
+        if stop > start:
+            overlap = coco_mask.iou(masks[start:stop], masks[start:stop], [0] * (stop - start)) > iou
+            for n, row in enumerate(overlap):
+                if others := {start + int(k) for k in np.flatnonzero(row)} - {start + n}:
+                    alike[start + n] = others
+    return alike
 
 
 def expected_gain(correct: Tensor, confidence: Tensor, groups: Sequence[int]) -> tuple[float, float, float]:

@@ -4,8 +4,11 @@ Less free than an LLM's, but offline, instant and the same every time; what it c
 """
 
 import re
+import zlib
+from collections.abc import Iterable
 
 import numpy as np
+from tqdm import tqdm
 
 from wsris_lib.refer.paraphrase.checker import facts_of_place, why_rejected
 
@@ -82,13 +85,20 @@ _GARMENT = (
     r"(?=(?:a |an |the )?(?:(?:dark|light|bright) )?"
     r"(?:black|white|gr[ae]y|red|orange|yellow|green|blue|purple|pink|brown|tan|striped|plaid|shirt|hat|jacket|coat|suit|dress|shorts|jeans|glasses|uniform)\b)"
 )
-PHRASES = (  # pattern -> what may stand in its place
+_PHRASES = (  # pattern -> what may stand in its place
     (rf"{_SOMEBODY} in {_GARMENT}", r"\1 wearing "),
     (rf"{_SOMEBODY} wearing {_GARMENT}", r"\1 in "),
     (rf"{_SOMEBODY} with (?=(?:a |an |the |his |her )?[a-z]+ ?[a-z]*$)", r"\1 who has "),
     (rf"{_SOMEBODY} (?=(?:holding|sitting|standing|eating|looking|kneeling|bending)\b)", r"\1 who is "),
     (rf"{_SOMEBODY} holding (?=(?:a |an |the )?[a-z]+$)", r"\1 that holds "),
 )
+PHRASES = [(re.compile(pattern), instead) for pattern, instead in _PHRASES]
+_INSTEAD = {
+    word: [other for other in group if other != word]
+    for group in SYNONYMS
+    for n, word in enumerate(group)
+    if n == 0 or group[0] not in ONE_WAY
+}
 EXTRA = {  # forms that are read and not written: they mean the same, but sound odd
     "left": ("{} left", "{} at left", "left side {}", "{} left side", "{} on left side"),
     "right": ("{} right", "{} at right", "right side {}", "{} right side", "{} on right side"),
@@ -112,6 +122,16 @@ _FORMS = {
     )
     for place, forms in PLACES.items()
 }
+
+
+def paraphrase_each(sentences: Iterable[str], k: int) -> dict[str, list[str]]:
+    """k paraphrases of each different sentence, "" where there is no further one; the same in every run and order."""
+    unique = sorted(set(sentences))
+    found = {}
+    for sentence in tqdm(unique, desc="paraphrases", unit="sentence", disable=len(unique) < 5000):
+        others = paraphrase(sentence, k, np.random.default_rng(zlib.crc32(sentence.encode())))
+        found[sentence] = (others + [""] * k)[:k]
+    return found
 
 
 def paraphrase(sentence: str, k: int, rng: np.random.Generator) -> list[str]:
@@ -149,20 +169,19 @@ def _restated(sentence: str) -> list[str]:
 
 
 def _reworded(text: str, rng: np.random.Generator) -> str:
-    for group in SYNONYMS:
-        for n, word in enumerate(group):
-            if n and group[0] in ONE_WAY:
-                continue
-            if rng.random() < 0.5 and re.search(rf"\b{word}\b", text) and not re.search(rf"\b{group[1 - n]}\b", text):
-                text = re.sub(rf"\b{word}\b", group[1 - n], text)
-                break
+    for word in text.split():
+        others = _INSTEAD.get(word, ())
+        if others and rng.random() < 0.5:
+            other = _one(others, rng)
+            if not re.search(rf"\b{other}\b", text):
+                text = re.sub(rf"\b{word}\b", other, text)
     return text
 
 
 def _rephrased(text: str, rng: np.random.Generator) -> str:
     for pattern, instead in PHRASES:
-        if rng.random() < 0.6 and re.search(pattern, text):
-            return re.sub(pattern, instead, text, count=1)
+        if rng.random() < 0.6 and pattern.search(text):
+            return pattern.sub(instead, text, count=1)
     return text
 
 

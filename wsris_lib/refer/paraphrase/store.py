@@ -1,0 +1,34 @@
+"""Other wordings of a data set's sentences, from wherever they come."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from wsris_lib import artefacts
+from wsris_lib.refer.paraphrase.rules import paraphrase_each
+from wsris_lib.refer.views import Sample
+
+
+def wordings(samples: Sequence[Sample], source: str = "rules", k: int = 3) -> list[list[str]]:
+    """k other wordings of each sample's sentence, "" where there are no more: for eq. 5 and tests of robustness.
+
+    `source`: "rules", which are kept once made, or a folder that `llm.paraphrase_all` has filled; a file that was made
+    from another sentence counts as none. Raises FileNotFoundError if there is no such folder.
+    """
+    if source == "rules":
+        sentences = sorted({sample.sentence for sample in samples})
+        made_from = artefacts.key([artefacts.file_digest(path) for path in sorted(Path(__file__).parent.glob("*.py"))])
+        path = artefacts.home() / "cache" / "paraphrases" / f"{artefacts.key(made_from, k, sentences)}.json"
+        if not path.is_file():
+            artefacts.write_json(path, paraphrase_each(sentences, k))
+        said = artefacts.read_json(path)
+        return [said[sample.sentence] for sample in samples]
+    folder = Path(source)
+    if not folder.is_dir():
+        raise FileNotFoundError(f'{folder}: no such folder; fill one with refer.paraphrase.llm, or take "rules"')
+    return [_answered(folder / f"{sample.sent_id}.json", sample.sentence, k) for sample in samples]
+
+
+def _answered(path: Path, sentence: str, k: int) -> list[str]:
+    stored = artefacts.read_json(path) if path.is_file() else {}
+    texts = stored.get("paraphrases", []) if stored.get("sentence") == sentence else []
+    return (texts + [""] * k)[:k]

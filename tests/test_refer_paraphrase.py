@@ -10,12 +10,15 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import numpy as np
 import openai
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wsris_lib.artefacts import REPO
+from wsris_lib.refer.paraphrase import local
 from wsris_lib.refer.paraphrase.checker import facts_of_place, why_rejected
-from wsris_lib.refer.paraphrase.llm import Endpoint, estimate, paraphrase_all, read_answer
+from wsris_lib.refer.paraphrase.llm import Endpoint, estimate, paraphrase_all
+from wsris_lib.refer.paraphrase.protocol import read_answer
 from wsris_lib.refer.paraphrase.rules import PLACES, paraphrase
 from wsris_lib.refer.synref import draw, grammar
 
@@ -278,6 +281,56 @@ def test_a_damaged_file_is_asked_for_again(serve, tmp_path):
     paraphrase_all({1: "left mug"}, tmp_path, endpoint)
     (tmp_path / "1.json").write_text("{")
     assert all(paraphrase_all({1: "left mug"}, tmp_path, endpoint)[1]) and len(server.seen) == 2
+
+
+@pytest.fixture(scope="module")
+def chatty(tmp_path_factory):
+    """A chat model of random weights: it babbles, which is an answer too."""
+    import transformers as hf
+    from tokenizers import Tokenizer, decoders, models
+
+    folder = tmp_path_factory.mktemp("chat")
+    letters = [chr(c) for c in range(32, 127)]
+    vocabulary = {token: n for n, token in enumerate(["<eos>", "<unk>", *letters])}
+    bare = Tokenizer(models.BPE(vocab=vocabulary, merges=[], unk_token="<unk>"))
+    bare.decoder = decoders.Fuse()
+    tokenizer = hf.PreTrainedTokenizerFast(tokenizer_object=bare, eos_token="<eos>", unk_token="<unk>")
+    tokenizer.save_pretrained(folder / "mute")
+    tokenizer.chat_template = "{% for m in messages %}{{ m['content'] }}{% endfor %}"
+    tokenizer.save_pretrained(folder / "chat")
+    torch.manual_seed(0)
+    config = hf.GPT2Config(vocab_size=len(vocabulary), n_embd=16, n_layer=1, n_head=2, n_positions=4096)
+    hf.GPT2LMHeadModel(config).save_pretrained(folder / "chat")
+    return folder
+
+
+def test_a_local_model_is_asked_in_the_same_way(chatty, tmp_path, monkeypatch):
+    two = {5: "left mug", 6: "red car"}
+    found = local.paraphrase_all(two, tmp_path / "babble", str(chatty / "chat"))
+    assert found == {5: ["", "", ""], 6: ["", "", ""]}  # and nothing of it passes
+    assert len(list((tmp_path / "babble").iterdir())) == 2
+    asked = []
+
+    class Eloquent:  # the same model, if it could speak
+        def eval(self):
+            return self
+
+        to = lambda self, _: self  # noqa: E731
+
+        def generate(self, input_ids, temperature, top_p, max_new_tokens, **_):
+            asked.append((temperature, top_p))
+            tokenizer = local.AutoTokenizer.from_pretrained(chatty / "chat")
+            answer = tokenizer('{"1": ["mug left", "the mug on the left", "left cup"], "2": ["a red car"]}')[
+                "input_ids"
+            ]
+            return torch.cat([input_ids, torch.tensor([answer])], 1)
+
+    monkeypatch.setattr(local.AutoModelForCausalLM, "from_pretrained", lambda *_, **__: Eloquent())
+    found = local.paraphrase_all(two, tmp_path / "words", str(chatty / "chat"))
+    assert found[5] == ["mug left", "the mug on the left", "left cup"] and asked == [(0.75, 0.95)]
+    assert found[6] == ["", "", ""]  # nothing but an article was new
+    with pytest.raises(ValueError, match="no chat template"):
+        local.paraphrase_all(two, tmp_path, str(chatty / "mute"))
 
 
 def test_without_a_key_the_variable_is_named(tmp_path, monkeypatch):

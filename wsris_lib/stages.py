@@ -160,13 +160,16 @@ class Evaluation:
             return np.zeros(self.view.image_size(image_id), bool)
         return decode_rle(self.features.masks[self.features.offsets[image_id][0] + proposal])
 
+    def measures(self, sample: JudgedSample, proposal: int) -> Measures:
+        """How well a proposal of the sample's image fits what is meant; kept, as many ask the same."""
+        if (sample.ann_id, proposal) not in self._measured:
+            mask = self.mask(sample.image_id, proposal)
+            self._measured[sample.ann_id, proposal] = measure(mask, self.truth(sample))
+        return self._measured[sample.ann_id, proposal]
+
     def judge(self, chosen: torch.Tensor) -> list[Measures]:
         """Measures of the chosen proposals, long [S] within each sentence's image."""
-        for sample, proposal in zip(self.samples, chosen.tolist()):
-            if (sample.ann_id, proposal) not in self._measured:
-                mask = self.mask(sample.image_id, proposal)
-                self._measured[sample.ann_id, proposal] = measure(mask, self.truth(sample))
-        return [self._measured[sample.ann_id, proposal] for sample, proposal in zip(self.samples, chosen.tolist())]
+        return [self.measures(sample, proposal) for sample, proposal in zip(self.samples, chosen.tolist())]
 
     def truths(self) -> list[dict]:
         """The ground truth of each sentence as RLE."""

@@ -33,7 +33,7 @@ COLUMNS = (
     {"foundation"},
     {"es3net"},
     {"evaluate", "floors"},
-    {"ablations", "papers", "scoreboard", "show", "stages"},
+    {"ablations", "labelling", "papers", "scoreboard", "show", "stages"},
     {"__main__", "notebooks"},
 )
 

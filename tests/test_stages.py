@@ -7,9 +7,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from wsris_lib import ablations, profiles, scoreboard, stages
+from wsris_lib import ablations, labelling, profiles, scoreboard, stages
 from wsris_lib.__main__ import main
 from wsris_lib.refer.errors import DataError, DataWarning
+from wsris_lib.refer.labels import PseudoLabel, read_labels, write_labels
 from wsris_lib.refer.synref.make import make_synref
 
 SIZE = profiles.SynRefSize(train=10, val=4, test_a=0, test_b=0, pixels=64)
@@ -99,7 +100,7 @@ def test_scoreboard_holds_every_method_between_floors_and_ceiling(small):
 @pytest.mark.parametrize("name", ablations.TABLES)
 def test_every_ablation_has_its_rows_and_trains_nothing_twice(small, name, monkeypatch, capsys):
     board = ablations.run(small, name)
-    rows = ablations.LABELS if name == "table6" else ablations.CHOICE[name]
+    rows = labelling.KINDS if name == "table6" else ablations.CHOICE[name]
     assert {row["row"] for row in board["rows"]} == set(rows) and {row["seed"] for row in board["rows"]} == {0}
     whole = {row["row"]: row["mIoU"] for row in board["rows"] if row["subset"] == "all"}
     assert all(0 <= value <= 1 for value in whole.values())
@@ -108,9 +109,49 @@ def test_every_ablation_has_its_rows_and_trains_nothing_twice(small, name, monke
     monkeypatch.setattr(stages, "train", lambda *_, **__: pytest.fail("trained again"))
     assert ablations.run(small, name) == board
     if name == "table6":
-        labelled = ablations.labels(stages.with_aligning(small, consistency=1.0), 0)
+        labelled = labelling.chosen(stages.with_aligning(small, consistency=1.0), 0)
         sure = {kind: float(confidence.mean()) for kind, (_, confidence) in labelled.items()}
         assert sure["proved"] >= sure["single text"] >= sure["greedy"]
+
+
+@pytest.mark.parametrize("kind", labelling.KINDS)
+def test_pseudo_labels_are_the_choices_and_know_no_mask(small, tmp_path, kind, monkeypatch):
+    path = labelling.pseudo_labels(small, 0, kind)
+    labels, told = read_labels(path)
+    assert labelling.pseudo_labels(small, 0, kind) == path and told["supervision"] == labelling.KINDS[kind]
+    rows, sure = labelling.chosen(small, 0)[kind]
+    found, samples = stages.features(small, "train"), stages.training_samples(small)
+    assert [label.sent_id for label in labels] == [s.sent_id for s in samples]
+    for label, row, sample, confidence in zip(labels, rows.tolist(), samples, sure.tolist()):
+        assert label.mask == found.masks[found.offsets[sample.image_id][0] + row]
+        assert label.confidence == pytest.approx(confidence, abs=1e-6)
+    if told["supervision"] == "MT":
+        of_ref = {}
+        for label in labels:
+            assert of_ref.setdefault(label.ref_id, label.mask) == label.mask
+    annotations = tmp_path / "data" / "refcoco" / "instances.json"
+    bare = json.loads(annotations.read_text())
+    del bare["annotations"], bare["categories"]
+    annotations.write_text(json.dumps(bare))
+    forget()
+    path.unlink()
+    assert read_labels(labelling.pseudo_labels(small, 0, kind)) == (labels, told)
+
+
+def test_bad_labels_are_refused(tmp_path):
+    good = PseudoLabel(1, 2, 3, {"size": [1, 1], "counts": "1"}, 0.5)
+    with pytest.raises(ValueError, match=r"sentence 3: the confidence is 1\.5"):
+        replace(good, confidence=1.5)
+    with pytest.raises(ValueError, match="supervision is 'XT'"):
+        write_labels(tmp_path / "a.json", [good], supervision="XT", source="")
+    with pytest.raises(ValueError, match="two labels"):
+        write_labels(tmp_path / "a.json", [good, good], supervision="ST", source="")
+    assert not (tmp_path / "a.json").exists()
+    with pytest.raises(FileNotFoundError, match="no such file of pseudo labels"):
+        read_labels(tmp_path / "a.json")
+    (tmp_path / "b.json").write_text("{}")
+    with pytest.raises(ValueError, match="doesn't hold pseudo labels"):
+        read_labels(tmp_path / "b.json")
 
 
 def test_paraphrases_come_from_rules_or_from_an_llms_folder(small, tmp_path):

@@ -11,9 +11,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from wsris_lib import artefacts, papers, stages
-from wsris_lib.es3net.multitext import greedy, near_duplicates, proved, single_text
-from wsris_lib.es3net.predict import probabilities, within_image
+from wsris_lib import artefacts, labelling, papers, stages
 from wsris_lib.evaluate import subsets, summarise
 from wsris_lib.profiles import Profile
 
@@ -28,8 +26,7 @@ CHOICE = {  # table -> row -> what differs from ESEM with the profile's settings
     "fig9": {f"d / D = {share}": {"class_width": share} | LCM for share in (0.0, 0.25, 0.5, 0.75, 1.0)},
     "fig10": {f"N = {n} at test": {"candidates_eval": n} | LCM for n in (1, 5, 10, 15, 20, 25, 30)},
 }
-LABELS = ("single text", "proved", "greedy")  # table 6: whose labels on train are better
-TABLES = (*CHOICE, "table6")
+TABLES = (*CHOICE, "table6")  # the last: whose labels on train are better
 
 
 def run(profile: Profile, name: str) -> dict:
@@ -62,21 +59,14 @@ def _choices(profile: Profile, seed: int, row: str, changes: dict) -> list[dict]
 
 def _labels(profile: Profile, seed: int) -> list[dict]:
     """Table 6: the masks that would be the pseudo labels of train, by each kind of supervision."""
-    changed = stages.with_aligning(profile, **LCM)
-    train, labelled = stages.evaluation(profile, profile.train_split), labels(changed, seed)
-    return [row for name, (chosen, _) in labelled.items() for row in _judged(name, seed, train, chosen)]
-
-
-def labels(profile: Profile, seed: int) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
-    """For every sentence of train, by each of `LABELS`: the chosen proposal within its image [S] and sigma [S]."""
-    model, _ = stages.alignment(profile, seed)
+    made = labelling.chosen(stages.with_aligning(profile, **LCM), seed)
     train = stages.evaluation(profile, profile.train_split)
-    proposals, settings = stages.proposal_table(profile, profile.train_split), profile.aligning
-    candidates, p = probabilities(model, proposals, train.sentences, settings.candidates_train, settings.temperature)
-    groups, images = [s.ref_id for s in train.samples], [s.image_id for s in train.samples]
-    alike = near_duplicates(train.features.masks, train.features.offsets)
-    made = single_text(candidates, p), proved(candidates, p, groups), greedy(candidates, p, groups, images, alike)
-    return {name: (within_image(rows, proposals, train.sentences), sure) for name, (rows, sure) in zip(LABELS, made)}
+    at = {sample.sent_id: n for n, sample in enumerate(stages.training_samples(profile))}
+    kept = torch.tensor([at.get(sample.sent_id, -1) for sample in train.samples])  # -1: an unreadable image
+    rows = []
+    for name, (chosen, _) in made.items():
+        rows += _judged(name, seed, train, torch.where(kept < 0, -1, chosen[kept]))
+    return rows
 
 
 def _judged(row: str, seed: int, view: stages.Evaluation, chosen: torch.Tensor) -> list[dict]:

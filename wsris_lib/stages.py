@@ -22,7 +22,7 @@ from wsris_lib.refer.masks import decode_rle, encode_rle
 from wsris_lib.refer.paraphrase.store import wordings
 from wsris_lib.refer.reader import Refer
 from wsris_lib.refer.synref.make import make_synref
-from wsris_lib.refer.views import EvaluationView, JudgedSample
+from wsris_lib.refer.views import EvaluationView, JudgedSample, Sample
 
 EDITION = 1  # part of the key of trained weights: raise it when training itself changes
 
@@ -93,11 +93,15 @@ def sentence_table(profile: Profile, samples: list) -> SentenceTable:
     return SentenceTable([s.image_id for s in samples], clip_text, text)
 
 
+def training_samples(profile: Profile) -> list[Sample]:
+    """The sentences of train, but for those on unreadable images."""
+    known = features(profile, profile.train_split).offsets
+    return [s for s in corpus(profile).training_view(profile.train_split) if s.image_id in known]
+
+
 def training_tables(profile: Profile) -> tuple[ProposalTable, SentenceTable]:
     """What the alignment learns from: image-sentence pairs (ST). Sentences on unreadable images are left out."""
-    proposals = proposal_table(profile, profile.train_split)
-    view = corpus(profile).training_view(profile.train_split)
-    samples = [s for s in view if s.image_id in proposals.offsets]
+    proposals, samples = proposal_table(profile, profile.train_split), training_samples(profile)
     sentences = sentence_table(profile, samples)
     if not profile.aligning.consistency:
         return proposals, sentences

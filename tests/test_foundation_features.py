@@ -53,7 +53,7 @@ def paint(root, count):
 
 
 def tiny(zoo):
-    proposing = profiles.Proposing(points_per_side=3, predicted_iou=0.0, stability=0.0, limit=5)
+    proposing = profiles.Proposing("everything", points_per_side=3, predicted_iou=0.0, stability=0.0, limit=5)
     places = {name: str(zoo / name) for name in ("clip", "dino", "depth", "sam2", "text")}
     return profiles.load("smoke", **places, dino_pixels=48, depth_pixels=48, proposing=proposing)
 

@@ -14,7 +14,7 @@ from wsris_lib.refer.labels import PseudoLabel, read_labels, write_labels
 from wsris_lib.refer.synref.make import make_synref
 
 SIZE = profiles.SynRefSize(train=10, val=4, test_a=0, test_b=0, pixels=64)
-KINDS = ("clip", "dino", "depth", "sam2", "text")
+KINDS = ("clip", "dino", "depth", "sam2", "text", "detector")
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def small(tiny_zoo, tmp_path, monkeypatch):
         **{kind: str(tiny_zoo / kind) for kind in KINDS},
         dino_pixels=48,
         depth_pixels=48,
-        proposing=profiles.Proposing(points_per_side=4, predicted_iou=0, stability=0, limit=6),
+        proposing=profiles.Proposing(box_score=0.0, limit=6),
         aligning=profiles.Aligning(candidates_train=4, candidates_eval=6, batch=8, epochs=2),
     )
 

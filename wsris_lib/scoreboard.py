@@ -25,8 +25,8 @@ METHODS = (
 )  # the order of the table
 PACKAGES = ("wsris", "torch", "transformers", "open_clip_torch", "numpy")
 SUPERVISION = (
-    "ST: image-sentence pairs, one sentence at a time; proposals from a class-agnostic SAM2, itself trained with masks "
-    "of other images"
+    "ST: image-sentence pairs, one sentence at a time; proposals from a class-agnostic detector and SAM2, themselves "
+    "trained with boxes and masks of other images"
 )
 
 

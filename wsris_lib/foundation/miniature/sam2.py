@@ -118,7 +118,7 @@ def train(
     there sooner on simple scenes than on rich ones.
     """
     torch.manual_seed(seed)
-    where, dense = device(), 0 if start else dense
+    where, dense, lr = device(), 0 if start else dense, lr / 2 if start else lr
     model = (Sam2Model.from_pretrained(start, dtype=torch.float32) if start else new_model()).to(where).train()
     both = nn.ModuleDict({"model": model, "head": (head := PixelEmbedding().to(where))})
     run = Training(out, both, adamw(both, lr, weight_decay=0.01), steps, seed, dict(dense=dense, start=str(start)))
@@ -130,7 +130,7 @@ def train(
             loss = same_object_loss(head(features), torch.from_numpy(ids).to(where), run.generator)
         else:
             clicks, boxes, masks = draw_prompts(ids, run.rng)
-            by_box = step % 3 == 2
+            by_box = step % 2 == 1
             prompt = {"input_boxes": boxes.to(where)} if by_box else {"input_points": clicks[:, :, None].to(where)}
             predicted = model(image_embeddings=features, multimask_output=not by_box, **prompt)
             loss = prompt_loss(predicted.pred_masks, predicted.iou_scores, masks.to(where))

@@ -188,7 +188,7 @@ def test_text_learns_and_reads_back_the_same(trained_text, web):
     with torch.no_grad():
         before, after = (m(**tokens).last_hidden_state for m in (model, again))
     assert SentenceEncoder(str(folder)).mean
-    torch.testing.assert_close(before, after, atol=5e-3, rtol=0)
+    torch.testing.assert_close(before, after, atol=1e-2, rtol=2e-3)  # half precision
 
 
 def test_text_probe_gives_cosines_and_rates(trained_text, web):

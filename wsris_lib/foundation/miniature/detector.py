@@ -15,6 +15,7 @@ from torch import Tensor
 from torchvision.ops import box_iou
 from transformers import RTDetrConfig, RTDetrForObjectDetection, RTDetrImageProcessor, RTDetrResNetConfig
 
+from wsris_lib.artefacts import read_json
 from wsris_lib.foundation.detector import Detector
 from wsris_lib.foundation.miniature.card import adamw, cosine, device
 from wsris_lib.foundation.miniature.training import Training
@@ -74,12 +75,18 @@ def train(
     batch: int = 16,
     seed: int = 0,
     lr: float = 1e-3,
+    start: Path | None = None,
 ) -> None:
-    """Train on images and boxes, and write `out` in transformers' format: fp16 weights, processor, card.json."""
+    """Train on images and boxes, and write `out` in transformers' format: fp16 weights, processor, card.json.
+
+    `start`: a folder of an earlier miniature, whose weights to go on from at half the rate.
+    """
     torch.manual_seed(seed)
-    where = device()
-    model = new_model().to(where).train()
-    run = Training(out, model, adamw(model, lr, weight_decay=1e-2), steps, seed, dict(batch=batch))
+    where, lr = device(), lr / 2 if start else lr
+    whole = dict(dtype=torch.float32)
+    model = (RTDetrForObjectDetection.from_pretrained(start, **whole) if start else new_model()).to(where).train()
+    optimiser = adamw(model, lr, weight_decay=1e-2)
+    run = Training(out, model, optimiser, steps, seed, dict(batch=batch, start=str(start)))
     for step in run:
         chosen = run.rng.integers(len(web.images), size=batch)
         images = jitter(load_images(web, chosen), run.generator)  # [B, 3, H, W] in 0..1
@@ -90,10 +97,12 @@ def train(
         run.descend(loss, lr * cosine(step, steps, warmup=max(1, steps // 20)), clip=0.1)
     model.half().save_pretrained(out)
     RTDetrImageProcessor(size={"height": PIXELS, "width": PIXELS}).save_pretrained(out)
+    earlier = read_json(start / "card.json") if start else {}
     run.finish(
         name="detector",
         objective="set prediction of boxes (DETR): varifocal loss, L1 and GIoU with denoising, as RT-DETR has them",
-        data=dict(scenes=len(web.images), images=steps * batch, seed=seed, uses="images and boxes, no category"),
+        data=dict(scenes=len(web.images), images=steps * batch, seed=seed, uses="images and boxes, no category")
+        | ({"start": earlier["data"] | {"steps": earlier["steps"]}} if start else {}),
         limits="knows tabletop scenes only; has learnt that clutter is no object",
     )
 

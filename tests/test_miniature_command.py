@@ -41,6 +41,21 @@ def test_no_checkpoint_says_what_to_run(action, tmp_path, capsys):
     assert "run `python -m wsris_lib zoo train dino`" in capsys.readouterr().err
 
 
+def test_a_training_can_go_on_from_earlier_weights(few_scenes, capsys):
+    first, second = few_scenes.with_name("first"), few_scenes.with_name("second")
+    assert main(["zoo", "train", "detector", "--out", str(first), "--steps", "2"]) == 0
+    assert main(["zoo", "train", "detector", "--out", str(second), "--steps", "1", "--start", str(first)]) == 0
+    card = json.loads((second / "card.json").read_text())
+    assert card["steps"] == 1 and card["data"]["start"]["steps"] == 2
+    capsys.readouterr()
+    for name, start, why in (
+        ("clip", first, "always starts from nothing"),
+        ("sam2", few_scenes, "holds no checkpoint"),
+    ):
+        assert main(["zoo", "train", name, "--out", str(second), "--start", str(start)]) == 2
+        assert why in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("name", command.NAMES)
 def test_every_model_can_be_trained_and_probed(name):
     module = command._module(name)

@@ -16,12 +16,15 @@ TRAINING, HELD_OUT = dict(n_scenes=16_000, seed=0), dict(n_scenes=400, seed=1)
 def train(name: str, out: Path | None = None, steps: int | None = None, start: Path | None = None) -> None:
     """Train a model on the web split into `out` (default: data/zoo/NAME), then probe it. Says its time before.
 
-    `start`, for those that can go on from another's weights: its folder.
+    `start`, for those that can go on from another's weights: its folder. Raises KeyError for the others, and
+    FileNotFoundError where the folder holds no checkpoint.
     """
     out, module = _folder(name, out), _module(name)
     parameters = inspect.signature(module.train).parameters
     if start and "start" not in parameters:
-        raise ValueError(f"{name} always starts from nothing; leave out --start")
+        raise KeyError(f"{name} always starts from nothing; leave out --start")
+    if start and not (start / "card.json").is_file():
+        raise FileNotFoundError(f"{start} holds no checkpoint with a card.json to go on from")
     steps, more = steps or parameters["steps"].default, {"start": start} if start else {}
     print(f"{name}: {steps} steps into {out}. {inspect.getdoc(module.train).splitlines()[0]}")
     if (out / "card.json").is_file():

@@ -29,12 +29,17 @@ def proved(candidates: Tensor, p: Tensor, groups: Sequence[int]) -> tuple[Tensor
     groups: [S], the ref of each sentence. Returns as `single_text`; the confidence is that of the one copied.
     """
     rows, confidence = single_text(candidates, p)
+    copied = leaders(confidence, groups)
+    return rows[copied], confidence[copied]
+
+
+def leaders(confidence: Tensor, groups: Sequence[int]) -> Tensor:
+    """long [S]: for each sentence the most confident one of its group, the first of equals; confidence is [S]."""
     leader: dict[int, int] = {}
     for s, group in enumerate(groups):
         if group not in leader or confidence[s] > confidence[leader[group]]:
             leader[group] = s
-    copied = torch.tensor([leader[group] for group in groups], dtype=torch.long)
-    return rows[copied], confidence[copied]
+    return torch.tensor([leader[group] for group in groups], dtype=torch.long)
 
 
 def greedy(
@@ -109,10 +114,6 @@ def expected_gain(correct: Tensor, confidence: Tensor, groups: Sequence[int]) ->
 
     correct: bool [S], whether each sentence's own choice is right; confidence: [S].
     """
-    leader: dict[int, int] = {}
-    for s, group in enumerate(groups):
-        if group not in leader or confidence[s] > confidence[leader[group]]:
-            leader[group] = s
-    led = torch.tensor([leader[group] for group in groups])
+    led = leaders(confidence, groups)
     advantage = float((confidence[led] - confidence).mean())
     return float(correct.double().mean()), float(correct[led].double().mean()), advantage

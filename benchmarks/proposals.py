@@ -15,7 +15,7 @@ from transformers import pipeline
 
 from wsris_lib import profiles
 from wsris_lib.foundation.extractor import Proposer
-from wsris_lib.foundation.features import BATCH
+from wsris_lib.foundation.perimage import BATCH
 from wsris_lib.foundation.zoo import resolve
 from wsris_lib.refer.synref.web import load_web
 

@@ -127,6 +127,33 @@ def test_dual_similarity(class_width, esem):
             assert scores[b, m] == pytest.approx(expected, rel=1e-4, abs=1e-6)
 
 
+@pytest.mark.parametrize("text_slice", ["prefix", "learned"])
+@pytest.mark.parametrize("normalise", [True, False])
+def test_the_switches_of_eq_3(text_slice, normalise):
+    model = Alignment(6, 4, 8, text_slice=text_slice, normalise=normalise, generator=seeded())
+    tokens, pooled, place, text = rand(5, 6), rand(5, 4, seed=1), torch.rand(5, 3, generator=seeded(2)), rand(3, 8)
+    scores = model(tokens, pooled, place, text).detach()
+    learnt = [row.tolist() for row in model.slicing.detach()] if text_slice == "learned" else None
+
+    def product(a, b) -> float:
+        return dot(a, b) / (math.sqrt(dot(a, a) * dot(b, b)) if normalise else 1.0)
+
+    for b, m in np.ndindex(3, 5):
+        short = [dot(row, text[b]) for row in learnt] if learnt else text[b, :4]
+        F_cls = [dot(row, tokens[m]) for row in model.class_weight.detach()]
+        F_geo = model.esem(pooled[m], place[m]).detach()
+        expected = product(F_cls, short) + 0.5 * product(F_geo, text[b])
+        assert scores[b, m] == pytest.approx(expected, rel=1e-4, abs=1e-6)
+    assert (scores.abs() <= 1.5).all() or not normalise
+    plain = Alignment(6, 4, 8, generator=seeded())  # a switch changes no weight that is there without it
+    assert torch.equal(plain.esem.weight, model.esem.weight) and torch.equal(plain.class_weight, model.class_weight)
+
+
+def test_an_unknown_slice_is_refused():
+    with pytest.raises(ValueError, match="text_slice is 'suffix'"):
+        Alignment(6, 4, 8, text_slice="suffix")
+
+
 def test_scores_follow_a_permutation_of_the_proposals():
     model = Alignment(6, 4, 8, generator=seeded())
     features, text = (rand(9, 6), rand(9, 4), rand(9, 3)), rand(2, 8)

@@ -73,6 +73,22 @@ def test_crops_against_pil(checkpoint, crop, shape):
             np.testing.assert_allclose(ours[n, channel], expected, atol=1e-4)
 
 
+def test_patches_are_open_clips_own_and_cover_the_frame(checkpoint, theirs):
+    model, preprocess = theirs
+    images = [picture(32, 32), picture(64, 64, seed=1)]
+    encoder = ClipEncoder(checkpoint)
+    patches = encoder.patches(images)
+    pixels = torch.stack([preprocess(image) for image in images])
+    with torch.inference_mode():
+        last = model.visual.forward_intermediates(pixels, indices=1, normalize_intermediates=True)
+    torch.testing.assert_close(patches, last["image_intermediates"][-1], atol=1e-3, rtol=1e-3)
+    wide = picture(40, 120)  # squashed and not cropped
+    squashed = wide.resize((32, 32), Image.Resampling.BICUBIC)
+    torch.testing.assert_close(encoder.patches([wide]), encoder.patches([squashed]))
+    tokens, _ = encoder.crops(images[0], torch.ones(1, 32, 32, dtype=torch.bool))  # asked for one thing, then the other
+    assert tokens.shape == (1, 64)
+
+
 @settings(max_examples=40, deadline=None)
 @given(st.integers(-20, 30), st.integers(1, 90), st.integers(1, 40), st.integers(1, 40))
 def test_resampling_keeps_a_constant_inside_of_the_axis(start, side, size, length):

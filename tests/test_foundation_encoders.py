@@ -39,6 +39,23 @@ def test_dino_squashes_and_does_not_crop(tiny_zoo):
     torch.testing.assert_close(encoder.patches([wide]), encoder.patches([squashed]), atol=0.05, rtol=0.05)
 
 
+def test_dino_tells_a_masked_crop_as_pil_and_transformers_would(tiny_zoo):
+    folder, image = str(tiny_zoo / "dino"), picture(60, 90)
+    mask = np.zeros((60, 90), bool)
+    mask[20:50, 30:50] = True
+    ours = DinoEncoder(folder, 48).crops(image, torch.from_numpy(mask)[None], 52)  # 52: not whole patches
+    processor = AutoImageProcessor.from_pretrained(folder)
+    mean = tuple(round(255 * v) for v in processor.image_mean)
+    masked = Image.fromarray(np.where(mask[..., None], np.asarray(image), np.uint8(mean)))
+    square = Image.new("RGB", (36, 36), mean)
+    square.paste(masked.crop((22, 17, 58, 53)))  # 1.2 times the longer side around (40, 35)
+    inputs = processor(square, size={"height": 48, "width": 48}, do_center_crop=False, return_tensors="pt")
+    with torch.inference_mode():
+        theirs = AutoModel.from_pretrained(folder, dtype=torch.float32)(**inputs).last_hidden_state[:, 0]
+    torch.testing.assert_close(ours, theirs, atol=0.05, rtol=0.05)  # PIL rounds to 8 bits
+    assert DinoEncoder(folder, 48).crops(image, torch.zeros(0, 60, 90, dtype=torch.bool), 48).shape == (0, 32)
+
+
 def test_dino_refuses_a_size_that_it_would_cut(tiny_zoo):
     with pytest.raises(ValueError, match="size 50: expected a multiple of its patch of 8: 48 or 56"):
         DinoEncoder(str(tiny_zoo / "dino"), 50)

@@ -13,7 +13,7 @@ from PIL import Image
 
 from wsris_lib import profiles
 from wsris_lib.artefacts import REPO
-from wsris_lib.foundation import features
+from wsris_lib.foundation import features, perimage
 from wsris_lib.foundation.clip import ClipEncoder
 from wsris_lib.foundation.depth import DepthEstimator
 from wsris_lib.foundation.dino import DinoEncoder
@@ -71,7 +71,7 @@ def view(tmp_path_factory):
 @pytest.fixture(autouse=True, scope="module")
 def small_batches():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(features, "BATCH", 2)
+        patch.setattr(perimage, "BATCH", 2)
         yield
 
 
@@ -145,9 +145,9 @@ def test_a_run_that_was_killed_ends_in_the_same_bytes(tiny_zoo, profile, tmp_pat
     view = paint(tmp_path / "images", 60)
     script = (
         "import sys; from pathlib import Path; sys.path[:0] = sys.argv[1:3]\n"
-        "from test_foundation_features import Folder, tiny; from wsris_lib.foundation import features\n"
+        "from test_foundation_features import Folder, tiny; from wsris_lib.foundation import features, perimage\n"
         "images, zoo, out = map(Path, sys.argv[3:])\n"
-        "features.BATCH = 2; features.extract(Folder(images), tiny(zoo), out)\n"
+        "perimage.BATCH = 2; features.extract(Folder(images), tiny(zoo), out)\n"
     )
     killed, whole = tmp_path / "killed", tmp_path / "whole"
     places = [REPO, REPO / "tests", view.root, tiny_zoo]
@@ -220,6 +220,26 @@ def test_another_list_of_the_same_images_reads_what_is_there(view, profile, made
         of_all = slice(*found.offsets[image_id])
         assert again.masks[start:stop] == found.masks[of_all]
         assert torch.equal(again.pooled_max[start:stop], found.pooled_max[of_all])
+
+
+def test_what_table_3_swaps_in(view, profile, made, monkeypatch):
+    found, out = made
+    swapped = features.extract_swapped(view, profile, found, out)
+    clip, dino = ClipEncoder(profile.clip), DinoEncoder(profile.dino, 48)
+    for image_id, (start, stop) in found.offsets.items():
+        image = view.image(image_id)
+        masks = torch.tensor(np.stack([decode_rle(rle) for rle in found.masks[start:stop]]))
+        patches = clip.patches([image])[0]
+        expected = {
+            "class_tokens": dino.crops(image, masks, clip.size),
+            "pooled_max": pool_patches(patches, masks, "max"),
+            "pooled_mean": pool_patches(patches, masks, "mean"),
+        }
+        for name, table in expected.items():
+            torch.testing.assert_close(swapped[name][start:stop], table, atol=1e-4, rtol=1e-4, msg=name)
+    monkeypatch.setattr(features, "Swapped", None)  # read, not made
+    again = features.extract_swapped(view, profile, found, out)
+    assert all(torch.equal(again[name], swapped[name]) for name in swapped)
 
 
 def test_sentences_are_encoded_once_and_come_back_in_order(profile, tmp_path, monkeypatch):

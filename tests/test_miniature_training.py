@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 
 from wsris_lib import artefacts
 from wsris_lib.foundation.detector import Detector
-from wsris_lib.foundation.miniature import clip, command, depth, detector, dino, sam2, text
+from wsris_lib.foundation.miniature import clip, clip_rn, command, depth, detector, dino, sam2, text
 from wsris_lib.foundation.miniature.card import adamw
 from wsris_lib.foundation.miniature.training import Training
 from wsris_lib.refer.synref.web import load_web
@@ -74,6 +74,7 @@ def test_a_damaged_checkpoint_is_named_and_the_run_starts_again(tmp_path):
 
 SHORT = {
     "clip": partial(clip.train, batch=8),
+    "clip_rn": partial(clip_rn.train, batch=8),
     "text": partial(text.train, batch=8),
     "dino": partial(dino.train, batch=4, prototypes=16),
     "sam2": partial(sam2.train, dense=2),

@@ -34,7 +34,7 @@ def small(tiny_zoo, tmp_path, monkeypatch):
 
 
 def forget():
-    for cached in (stages._corpus, stages._features, stages._evaluation):
+    for cached in (stages._corpus, stages._features, stages._swapped, stages._evaluation):
         cached.cache_clear()
 
 
@@ -105,13 +105,35 @@ def test_every_ablation_has_its_rows_and_trains_nothing_twice(small, name, monke
     whole = {row["row"]: row["mIoU"] for row in board["rows"] if row["subset"] == "all"}
     assert all(0 <= value <= 1 for value in whole.values())
     text = ablations.table(board)
-    assert all(row in text for row in rows) and len(text.splitlines()) == 2 + len(rows)
+    assert all(row in text for row in rows)
+    assert len(text.splitlines()) == 4 + len(rows) + len(ablations.orders(name))
     monkeypatch.setattr(stages, "train", lambda *_, **__: pytest.fail("trained again"))
     assert ablations.run(small, name) == board
     if name == "table6":
         labelled = labelling.chosen(stages.with_aligning(small, consistency=1.0), 0)
         sure = {kind: float(confidence.mean()) for kind, (_, confidence) in labelled.items()}
         assert sure["proved"] >= sure["single text"] >= sure["greedy"]
+
+
+def test_an_order_is_tested_over_seeds():
+    def board(lower, higher):
+        return {"table": "table6", "rows": [
+            {"row": row, "seed": seed, "subset": "all", "mIoU": value}
+            for row, values in (("single text", lower), ("proved", higher), ("greedy", higher))
+            for seed, value in enumerate(values)
+        ]}  # fmt: skip
+
+    clear, same = ablations.compare(board([0.50, 0.51, 0.52], [0.60, 0.615, 0.617]))
+    assert (clear["lower"], clear["higher"], clear["verdict"]) == ("single text", "proved", "higher")
+    t = clear["gain"] / (clear["spread"] / 3**0.5)
+    assert clear["gain"] == pytest.approx(10.0667, abs=1e-3) and clear["spread"] == pytest.approx(0.4041, abs=1e-3)
+    assert clear["p"] == pytest.approx(1 - t / (2 + t * t) ** 0.5)  # Student's t with 2 degrees of freedom, closed form
+    assert same["gain"] == 0 and same["p"] == 1 and same["verdict"] == "no difference shown"
+    noisy, _ = ablations.compare(board([0.50, 0.60, 0.52], [0.60, 0.50, 0.55]))
+    assert noisy["verdict"] == "no difference shown" and noisy["p"] > 0.5
+    worse, _ = ablations.compare(board([0.60, 0.61, 0.62], [0.50, 0.51, 0.521]))
+    assert worse["verdict"] == "lower"
+    assert all(set(pair) <= set(ablations.CHOICE[name]) for name in ablations.CHOICE for pair in ablations.orders(name))
 
 
 @pytest.mark.parametrize("kind", labelling.KINDS)

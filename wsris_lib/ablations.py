@@ -5,19 +5,26 @@ goes on, and two tables that share a row train it once.
 """
 
 from collections import defaultdict
-from dataclasses import asdict
+from dataclasses import asdict, fields, replace
+from itertools import pairwise
 
 import numpy as np
 import torch
+from scipy import stats
 from tqdm import tqdm
 
 from wsris_lib import artefacts, labelling, papers, stages
 from wsris_lib.evaluate import subsets, summarise
-from wsris_lib.profiles import Profile
+from wsris_lib.profiles import Aligning, Profile
 
 ESEM, LCM, BASELINE = {}, {"consistency": 1.0}, {"esem": False}
-CHOICE = {  # table -> row -> what differs from ESEM with the profile's settings; judged on val
+CHOICE = {  # table -> row -> what differs from the profile's settings; judged on val
     "table2": {"baseline": BASELINE, "+ ESEM": ESEM, "+ LCM": LCM},
+    "table3": {
+        f"patches {patches}, class token {token}": {"patches_from": patches.lower(), "class_from": token.lower()} | LCM
+        for patches in ("CLIP", "DINO")
+        for token in ("DINO", "CLIP")
+    },
     "table4": {
         f"{pooling} pooling, {told}": {"pooling": pooling, "geometry": geometry} | LCM
         for pooling in ("mean", "max")
@@ -25,8 +32,21 @@ CHOICE = {  # table -> row -> what differs from ESEM with the profile's settings
     },
     "fig9": {f"d / D = {share}": {"class_width": share} | LCM for share in (0.0, 0.25, 0.5, 0.75, 1.0)},
     "fig10": {f"N = {n} at test": {"candidates_eval": n} | LCM for n in (1, 5, 10, 15, 20, 25, 30)},
+    "choices": {  # what the paper leaves open
+        "as in the profile": ESEM,
+        "t projected, not cut": {"text_slice": "learned"},
+        "cosines, tau = 0.07": {"normalise": True, "temperature": 0.07},
+        "cosines, tau = 1": {"normalise": True},
+        "no own negatives": {"own_negatives": False},
+        "CLIP sees the full frame": {"crop": "full"},
+        "coordinates in [-1, 1]": {"geometry_gain": 1.0},
+        "... with a learnt gain": {"geometry_gain": 1.0, "learn_gain": True},
+        "N = 5 in training": {"candidates_train": 5},
+        "25 epochs": {"epochs": 25},
+    },
 }
 TABLES = (*CHOICE, "table6")  # the last: whose labels on train are better
+BEST = {"table3": "patches DINO, class token CLIP", "fig9": "d / D = 0.5", "fig10": "N = 25 at test"}
 
 
 def run(profile: Profile, name: str) -> dict:
@@ -43,18 +63,57 @@ def run(profile: Profile, name: str) -> dict:
             rows += _labels(profile, seed)
         else:
             for row, changes in CHOICE[name].items():
-                rows += _choices(profile, seed, row, dict(changes))
+                rows += _choices(profile, seed, row, changes)
     board = {"table": name, "corpus": profile.corpus, "rows": rows, "aligning": asdict(profile.aligning)}
     artefacts.write_json(stages.run_folder(profile) / "ablations" / f"{name}.json", board)
     return board
 
 
+def orders(name: str) -> list[tuple[str, str]]:
+    """Which row the paper finds below which, as (lower, higher); for the choices it leaves open, each beside ours."""
+    if name in BEST:
+        return [(row, BEST[name]) for row in CHOICE[name] if row != BEST[name]]
+    if name == "table4":
+        none, flat, deep = ("no place", "x, y", "x, y, depth")
+        pooled = [(f"mean pooling, {told}", f"max pooling, {told}") for told in (none, flat, deep)]
+        steps = [
+            (f"{p} pooling, {a}", f"{p} pooling, {b}") for p in ("mean", "max") for a, b in ((none, flat), (flat, deep))
+        ]
+        return pooled + steps
+    rows = list(labelling.KINDS if name == "table6" else CHOICE[name])
+    return [(rows[0], row) for row in rows[1:]] if name == "choices" else list(pairwise(rows))
+
+
+def compare(board: dict, metric: str = "mIoU", subset: str = "all") -> list[dict]:
+    """The paper's orders put to the test: {"lower", "higher", "gain", "spread", "p", "verdict"}, in points of percent.
+
+    The same seeds made both rows, so the differences are paired: a two-sided t test over seeds. It says whether
+    another start of the training could turn the order round, not whether other images could.
+    """
+    found = defaultdict(dict)
+    for row in board["rows"]:
+        if row["subset"] == subset:
+            found[row["row"]][row["seed"]] = 100 * row[metric]
+    result = []
+    for lower, higher in orders(board["table"]):
+        gains = np.array([found[higher][seed] - found[lower][seed] for seed in sorted(found[lower])])
+        spread = float(gains.std(ddof=1)) if len(gains) > 1 else float("nan")
+        if not spread > 0:  # one seed, or a difference that no seed changes
+            p = float("nan") if len(gains) == 1 else float(gains[0] == 0)
+        else:
+            p = float(stats.ttest_1samp(gains, 0).pvalue)
+        verdict = ("higher" if gains.mean() > 0 else "lower") if p < 0.05 else "no difference shown"
+        result.append(dict(lower=lower, higher=higher, gain=float(gains.mean()), spread=spread, p=p, verdict=verdict))
+    return result
+
+
 def _choices(profile: Profile, seed: int, row: str, changes: dict) -> list[dict]:
     """What a changed alignment chooses on val, judged by subset."""
-    esem = changes.pop("esem", True)
-    val = stages.evaluation(profile)
-    chosen, _ = stages.trained_choice(stages.with_aligning(profile, **changes), seed, esem)
-    return _judged(row, seed, val, chosen)
+    its = {f.name for f in fields(Aligning)}
+    changed = stages.with_aligning(profile, **{name: value for name, value in changes.items() if name in its})
+    changed = replace(changed, **{name: value for name, value in changes.items() if name not in {*its, "esem"}})
+    chosen, _ = stages.trained_choice(changed, seed, changes.get("esem", True))
+    return _judged(row, seed, stages.evaluation(changed), chosen)
 
 
 def _labels(profile: Profile, seed: int) -> list[dict]:
@@ -79,19 +138,23 @@ def _judged(row: str, seed: int, view: stages.Evaluation, chosen: torch.Tensor) 
 
 
 def table(board: dict, metric: str = "mIoU") -> str:
-    """The rows by subset as text: percent, mean ± standard deviation over seeds, and the paper's number if known."""
+    """The rows by subset, and the orders tested, as text; percent, mean ± standard deviation over seeds."""
     cells, subset_names = defaultdict(list), list(dict.fromkeys(row["subset"] for row in board["rows"]))
     for row in board["rows"]:
         cells[row["row"], row["subset"]].append(100 * row[metric])
     names = list(dict.fromkeys(row["row"] for row in board["rows"]))
     printed = papers.ES3NET.get(board["table"], {})
     lines = [f"{board['table']}, {board['corpus']}, {metric} in percent, ± over seeds"]
-    lines += [f"{'':26s}" + "".join(f"{name:>14s}" for name in subset_names) + ("   paper" if printed else "")]
+    lines += [f"{'':30s}" + "".join(f"{name:>13s}" for name in subset_names) + ("   paper" if printed else "")]
     for name in names:
         values = [cells[name, subset] for subset in subset_names]
         texts = [
             f"{np.mean(v):.1f}" + (f" ± {np.std(v, ddof=1):.1f}" if len(v) > 1 else "") if v else "" for v in values
         ]
         paper = printed.get(name)
-        lines.append(f"{name:26s}" + "".join(f"{t:>14s}" for t in texts) + (f"{paper:8.1f}" if paper else ""))
+        lines.append(f"{name:30s}" + "".join(f"{t:>13s}" for t in texts) + (f"{paper:8.1f}" if paper else ""))
+    lines += ["", "a row against another, all sentences, paired over seeds"]
+    for c in compare(board, metric):
+        how = f"{c['gain']:+.2f} ± {c['spread']:.2f}, p = {c['p']:.3f}: {c['verdict']}"
+        lines.append(f"{c['higher']} over {c['lower']}: {how}")
     return "\n".join(lines)

@@ -45,6 +45,13 @@ class Aligning:
     geometry_gain: float = 10.0  # three scalars beside hundreds of channels need a gain to be heard (notebook 04)
     consistency: float = 0.0  # weight of eq. 5 (the paper: 1); 0 leaves LCM out
     temperature: float = 1.0  # tau of eq. 4 and 5, un-normalised inner products as in RefCLIP
+    # What the paper leaves open; `python -m wsris_lib ablate choices` measures what each is worth.
+    class_from: str = "clip"  # whose class token of the crop (Table 3): "clip" or "dino"
+    patches_from: str = "dino"  # whose patches are pooled (Table 3): "dino" or "clip"
+    text_slice: str = "prefix"  # t cut after d channels, as eq. 3 has it, or a "learned" projection to d
+    normalise: bool = False  # cosines instead of inner products; wants a temperature near 0.07
+    learn_gain: bool = False  # the gain of the coordinates as a parameter
+    own_negatives: bool = True  # a sentence's other N - 1 candidates among its negatives: eq. 4; RefCLIP has none
     learning_rate: float = 5e-4  # section 4.2
     batch: int = 200  # section 4.2
     epochs: int = 12  # the paper gives none; on SynRef 13 more change mIoU by less than half a point

@@ -16,7 +16,7 @@ from wsris_lib.es3net.candidates import ProposalTable, SentenceTable
 from wsris_lib.es3net.predict import choose
 from wsris_lib.es3net.train import new_model, train
 from wsris_lib.evaluate import Measures, measure
-from wsris_lib.foundation.features import ImageFeatures, extract, sentence_features
+from wsris_lib.foundation.features import ImageFeatures, extract, extract_swapped, sentence_features
 from wsris_lib.profiles import Aligning, Profile
 from wsris_lib.refer.masks import decode_rle, encode_rle
 from wsris_lib.refer.paraphrase.store import wordings
@@ -78,10 +78,27 @@ def _features(profile: Profile, split: str) -> ImageFeatures:
 
 
 def proposal_table(profile: Profile, split: str) -> ProposalTable:
-    """A split's proposals as the tables that ES3Net reads, pooled the way the profile says."""
-    found = features(profile, split)
-    pooled = {"max": found.pooled_max, "mean": found.pooled_mean}[profile.aligning.pooling]
-    return ProposalTable(found.class_tokens, found.embeddings, pooled, found.geometry, found.offsets)
+    """A split's proposals as the tables that ES3Net reads, pooled the way the profile says.
+
+    Raises KeyError for a class token or patches that are neither CLIP's nor DINO's.
+    """
+    found, wanted = features(profile, split), profile.aligning
+    chosen = []
+    for name, encoder, usual in (
+        ("class_tokens", wanted.class_from, "clip"),
+        (f"pooled_{wanted.pooling}", wanted.patches_from, "dino"),
+    ):
+        if encoder not in ("clip", "dino"):
+            raise KeyError(f'class_from and patches_from can be "clip" or "dino", not {encoder!r}')
+        chosen.append(getattr(found, name) if encoder == usual else _swapped(frozen(profile), split)[name])
+    return ProposalTable(chosen[0], found.embeddings, chosen[1], found.geometry, found.offsets)
+
+
+@lru_cache
+def _swapped(profile: Profile, split: str) -> dict[str, torch.Tensor]:
+    """Table 3's features, made only when asked for."""
+    view, folder = corpus(profile).training_view(split), artefacts.home() / "cache" / "features"
+    return extract_swapped(view, profile, features(profile, split), folder)
 
 
 def sentence_table(profile: Profile, samples: list) -> SentenceTable:

@@ -1,6 +1,7 @@
 """DualSimFuse (ES3Net eq. 3): what a proposal is and where it is, each compared with the sentence."""
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from wsris_lib.es3net.esem import ESEM, small
@@ -12,6 +13,9 @@ class Alignment(nn.Module):
     F_cls is a linear layer on CLIP's raw class token, F_geo is ESEM's. With d = 0 only <F_geo, t> is left, with
     factor 1. Without ESEM (the paper's baseline) only <F_cls, t[:d]> is.
 
+    The first d channels of t are no better than others: SimCSE doesn't order them. text_slice="learned" has a linear
+    layer choose d directions instead. With `normalise` both inner products are cosines.
+
     Args:
         class_channels: W of the class tokens.
         pooled_channels: C of the pooled patch features.
@@ -19,6 +23,8 @@ class Alignment(nn.Module):
         class_width: d / D, in [0, 1].
         geometry, gain, learn_gain: see `ESEM`.
         esem: False for the baseline.
+        text_slice: "prefix" or "learned".
+        normalise: whether the four vectors are brought to length 1.
         generator: draws the initial weights.
     """
 
@@ -32,19 +38,39 @@ class Alignment(nn.Module):
         gain: float = 10.0,
         learn_gain: bool = False,
         esem: bool = True,
+        text_slice: str = "prefix",
+        normalise: bool = False,
         generator: torch.Generator | None = None,
     ):
         super().__init__()
         self.d = round(class_width * width)
         if not 0 <= self.d <= width or (self.d == 0 and not esem):
             raise ValueError(f"class_width is {class_width}; it must be in [0, 1], and above 0 without ESEM")
+        if text_slice not in ("prefix", "learned"):
+            raise ValueError(f'text_slice is {text_slice!r}; choose "prefix" or "learned"')
         self.factor = self.d / width if self.d else 1.0
+        self.normalise = normalise
         self.class_weight = nn.Parameter(small(self.d, class_channels, generator=generator))  # [d, W]
         self.esem = ESEM(pooled_channels, width, geometry, gain, learn_gain, generator) if esem else None
+        # Near the identity at first: what "prefix" is throughout.
+        slicing = (
+            torch.eye(self.d, width) + small(self.d, width, generator=generator) if text_slice == "learned" else None
+        )
+        self.slicing = None if slicing is None else nn.Parameter(slicing)  # [d, D]
 
     def forward(self, class_tokens: Tensor, pooled: Tensor, geometry: Tensor, text: Tensor) -> Tensor:
         """Scores [..., B, M] of M proposals (class_tokens [..., M, W], ...) for B sentences (text [..., B, D])."""
-        scores = text[..., : self.d] @ self.class_weight @ class_tokens.mT  # brackets moved as in ESEM.similarity
+        short = text[..., : self.d] if self.slicing is None else text @ self.slicing.T  # [..., B, d]
+        if self.normalise:
+            return self._cosines(short, class_tokens, pooled, geometry, text)
+        scores = short @ self.class_weight @ class_tokens.mT  # brackets moved as in ESEM.similarity
         if self.esem is not None:
             scores = scores + self.factor * self.esem.similarity(pooled, geometry, text)
+        return scores
+
+    def _cosines(self, short: Tensor, class_tokens: Tensor, pooled: Tensor, geometry: Tensor, text: Tensor) -> Tensor:
+        scores = F.normalize(short, dim=-1) @ F.normalize(class_tokens @ self.class_weight.T, dim=-1).mT
+        if self.esem is not None:
+            where = F.normalize(self.esem(pooled, geometry), dim=-1)
+            scores = scores + self.factor * F.normalize(text, dim=-1) @ where.mT
         return scores

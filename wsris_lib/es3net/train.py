@@ -23,7 +23,10 @@ def new_model(
         class_width=settings.class_width,
         geometry=settings.geometry,
         gain=settings.geometry_gain,
+        learn_gain=settings.learn_gain,
         esem=esem,
+        text_slice=settings.text_slice,
+        normalise=settings.normalise,
         generator=torch.Generator().manual_seed(seed),
     )
 
@@ -35,7 +38,6 @@ def train(
     seed: int,
     *,
     esem: bool = True,
-    own_negatives: bool = True,
     device: str = "cpu",
 ) -> tuple[Alignment, list[dict[str, float]]]:
     """Fit eq. 3 by eq. 4, and by eq. 5 where `settings.consistency` > 0 and the sentences have paraphrases.
@@ -75,7 +77,7 @@ def train(
             index = candidates[batch]  # [B, N]
             rows = index.clamp(min=0).flatten()  # [B*N]; padding points at row 0 and is masked below
             scores = model(*(table[rows] for table in features), text[batch])  # [B, B*N]
-            loss = mask_contrast(scores, image_ids[batch], index < 0, settings.temperature, own_negatives)
+            loss = mask_contrast(scores, image_ids[batch], index < 0, settings.temperature, settings.own_negatives)
             if reworded is not None:
                 told, other = one_paraphrase(reworded[batch], drawing)  # bool [B], [B', D]
                 if told.any():

@@ -61,6 +61,17 @@ class ClipEncoder:
         return tokens.cpu(), F.normalize(tokens @ self.projection, dim=-1).cpu()
 
     @torch.no_grad()
+    def patches(self, images: list[Image.Image]) -> torch.Tensor:
+        """Patch tokens of whole frames, squashed to CLIP's square: float [B, W, h, w], after ln_post, not projected."""
+        frames = [image.convert("RGB").resize((self.size, self.size), Image.Resampling.BICUBIC) for image in images]
+        pixels = torch.stack([(pil_to_tensor(frame) / 255 - self.mean) / self.std for frame in frames])
+        visual = self.model.visual
+        visual.output_tokens = True
+        tokens = visual(pixels.to(self.device))[1]  # [B, h*w, W]
+        visual.output_tokens = False
+        return tokens.mT.unflatten(2, visual.grid_size).cpu().contiguous()
+
+    @torch.no_grad()
     def sentences(self, sentences: list[str]) -> torch.Tensor:
         """L2-normalised projected embeddings of the sentences, float [S, E]."""
         parts = [sentences[i : i + self.batch] for i in range(0, len(sentences), self.batch)]
@@ -68,16 +79,21 @@ class ClipEncoder:
         return torch.cat([encode(self.tokenizer(part).to(self.device), normalize=True).cpu() for part in parts])
 
     def cut(self, pixels: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
-        """Normalised pixels [3, H, W] and masks [n, H, W] -> the crops that the ViT sees, float [n, 3, size, size].
+        """Normalised pixels [3, H, W] and masks [n, H, W] -> the crops that the ViT sees, float [n, 3, size, size]."""
+        return cut(pixels, masks, self.size, self.crop)
 
-        A resize is linear and separable, so each crop is R_y (I * M) R_x^T with two small matrices, all crops at once.
-        """
-        height, width = masks.shape[1:]
-        left, top, side = squares(masks) if self.crop == "square" else squares(torch.ones_like(masks), margin=0)
-        rows = resampling(top, side, self.size, height).to(self.device)  # [n, size, H]
-        columns = resampling(left, side, self.size, width).to(self.device)  # [n, size, W]
-        masked = pixels * masks.to(self.device)[:, None]  # [n, 3, H, W]
-        return rows[:, None] @ (masked @ columns.mT[:, None])
+
+def cut(pixels: torch.Tensor, masks: torch.Tensor, size: int, crop: str = "square") -> torch.Tensor:
+    """Normalised pixels [3, H, W] and masks bool [n, H, W] -> masked crops, float [n, 3, size, size].
+
+    A resize is linear and separable, so each crop is R_y (I * M) R_x^T with two small matrices, all crops at once.
+    """
+    height, width = masks.shape[1:]
+    left, top, side = squares(masks) if crop == "square" else squares(torch.ones_like(masks), margin=0)
+    rows = resampling(top, side, size, height).to(pixels.device)  # [n, size, H]
+    columns = resampling(left, side, size, width).to(pixels.device)  # [n, size, W]
+    masked = pixels * masks.to(pixels.device)[:, None]  # [n, 3, H, W]
+    return rows[:, None] @ (masked @ columns.mT[:, None])
 
 
 def squares(masks: torch.Tensor, margin: float = MARGIN) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

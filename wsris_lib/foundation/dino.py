@@ -1,9 +1,11 @@
-"""DINOv2: one feature vector per patch of the image."""
+"""DINOv2: one feature vector per patch of the image, and one for a whole crop."""
 
 import torch
 from PIL import Image
+from torchvision.transforms.functional import pil_to_tensor
 from transformers import AutoImageProcessor, AutoModel
 
+from wsris_lib.foundation.clip import cut
 from wsris_lib.foundation.zoo import resolve
 
 
@@ -37,3 +39,17 @@ class DinoEncoder:
         tokens = self.model(pixels.to(self.device)).last_hidden_state  # [B, 1 (+ registers) + h*w, C]
         patches = tokens[:, -(self.grid**2) :].transpose(1, 2)
         return patches.unflatten(2, (self.grid, self.grid)).cpu().contiguous()  # [B, C, h, w]
+
+    @torch.no_grad()
+    def crops(self, image: Image.Image, masks: torch.Tensor, size: int, crop: str = "square") -> torch.Tensor:
+        """Class tokens after the last layer norm, float [N, C], of masked crops cut as `ClipEncoder` cuts them.
+
+        masks: bool [N, H, W], none empty; `size` is rounded down to whole patches.
+        """
+        if len(masks) == 0:
+            return torch.zeros(0, self.model.config.hidden_size)
+        patch = self.model.config.patch_size
+        mean, std = (torch.tensor(v).view(3, 1, 1) for v in (self.processor.image_mean, self.processor.image_std))
+        pixels = ((pil_to_tensor(image) / 255 - mean) / std).to(self.device)
+        parts = [cut(pixels, part, size // patch * patch, crop) for part in masks.split(64)]
+        return torch.cat([self.model(part).last_hidden_state[:, 0] for part in parts]).cpu()

@@ -1,5 +1,6 @@
 """The frozen models of a profile side by side: all that ES3Net is told about an image."""
 
+import numpy as np
 import torch
 from PIL import Image
 
@@ -67,3 +68,25 @@ class Extractor:
                 }
             )
         return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}, proposals
+
+
+class Swapped:
+    """Each encoder in the other's place (ES3Net, Table 3): DINO's class token of crops, CLIP's patches of frames."""
+
+    def __init__(self, profile: Profile):
+        self.clip = ClipEncoder(profile.clip, profile.device, crop=profile.crop)
+        self.dino = DinoEncoder(profile.dino, profile.dino_pixels, profile.device)
+
+    def __call__(self, images: list[Image.Image], masks: list[list[np.ndarray]]) -> list[dict[str, torch.Tensor]]:
+        """For each image and its masks, N of bool [H, W]: class_tokens [N, C], pooled_max and pooled_mean [N, W]."""
+        made = []
+        for image, its, patches in zip(images, masks, self.clip.patches(images)):
+            stacked = torch.from_numpy(np.stack(its)) if its else torch.zeros(0, image.height, image.width).bool()
+            made.append(
+                {
+                    "class_tokens": self.dino.crops(image, stacked, self.clip.size, self.clip.crop),
+                    "pooled_max": pool_patches(patches, stacked, "max"),
+                    "pooled_mean": pool_patches(patches, stacked, "mean"),
+                }
+            )
+        return made

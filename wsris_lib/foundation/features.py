@@ -1,34 +1,23 @@
-"""Everything the frozen models say about a data set, computed once and kept: ES3Net trains on nothing else.
+"""Everything the frozen models say about a data set, computed once and kept: ES3Net trains on nothing else."""
 
-Each image has a file of its own, named after all it was made from (its bytes, the checkpoints, the settings). So
-whatever is there is valid and whatever is missing is made; a run that was killed goes on where it was and ends in the
-same bytes; and corpora that share their images, as RefCOCO, RefCOCO+ and RefCOCOg do, share their features.
-"""
-
-import time
-import warnings
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
 
 import torch
 from PIL import Image
-from tqdm import tqdm
 
-from wsris_lib.artefacts import file_digest, home, key, save_tensors, stored_tensors
+from wsris_lib.artefacts import home, key, save_tensors, stored_tensors
 from wsris_lib.foundation.clip import ClipEncoder
-from wsris_lib.foundation.extractor import Extractor
+from wsris_lib.foundation.extractor import Extractor, Swapped
+from wsris_lib.foundation.perimage import Make, Stored, each_image
 from wsris_lib.foundation.text import SentenceEncoder
 from wsris_lib.foundation.zoo import fingerprint
 from wsris_lib.profiles import Profile
-from wsris_lib.refer.errors import DataError, DataWarning
-from wsris_lib.refer.masks import encode_rle
+from wsris_lib.refer.masks import decode_rle, encode_rle
 from wsris_lib.refer.views import View
 
-BATCH = 8  # images through SAM2, DINO and depth at once; more gains nothing on a CPU and fills a GPU at 1024 px
 VERSION = 2  # part of every name: raise it when this package computes something else from the same input
-
-Stored = tuple[dict[str, torch.Tensor], dict]  # an image's tables, and {"masks": RLEs}, as artefacts gives them
 
 
 @dataclass(frozen=True)
@@ -58,36 +47,41 @@ class ImageFeatures:
 def extract(view: View, profile: Profile, out: Path | None = None) -> ImageFeatures:
     """The features of a view's images: read from the folder `out` where they are there, made where they are not.
 
-    Says how long the rest will take before it starts. Images that can't be opened are left out, with one warning that
-    counts them; a damaged file is named, removed and made again. Raises DataError if no image can be opened.
+    See `each_image` for what it says and raises.
     """
-    out = out or home() / "cache" / "features"
-    settings = key(
-        VERSION,
-        [fingerprint(name) for name in (profile.sam2, profile.clip, profile.dino, profile.depth)],
-        [fingerprint(profile.detector)] if profile.proposing.mode == "boxes" else [],
-        [profile.crop, profile.dino_pixels, profile.depth_pixels, vars(profile.proposing)],
+    stored = each_image(view, _folder(out), "features", _settings(profile), lambda: _maker(Extractor(profile)))
+    tables, notes = zip(*stored.values())
+    stops = list(accumulate(len(table["scores"]) for table in tables))
+    return ImageFeatures(
+        **{name: torch.cat([table[name] for table in tables]) for name in tables[0]},
+        masks=[mask for note in notes for mask in note["masks"]],
+        offsets=dict(zip(stored, zip([0, *stops], stops))),
     )
-    ids = sorted(view.image_ids)
-    paths = {i: out / f"image-{key(settings, _digest(view, i))}.safetensors" for i in ids}
-    stored = {i: stored_tensors(path) for i, path in paths.items()}
-    # Batches are cut from all ids, not from those that are missing: a run that goes on computes in the same company,
-    # on which the last bits of a sum may depend.
-    batches, unreadable = [ids[i : i + BATCH] for i in range(0, len(ids), BATCH)], []
-    batches = [batch for batch in batches if any(stored[i] is None for i in batch)]
-    if batches:
-        extractor, left = Extractor(profile), sum(map(len, batches))
-        _announce(extractor, view, batches[0], left)
-        with tqdm(total=left, unit="image", desc="features") as bar:
-            for batch in batches:
-                images, closed = _open(view, batch)
-                unreadable += closed
-                for image_id, made in zip(images, _make(extractor, list(images.values())) if images else []):
-                    if stored[image_id] is None:
-                        save_tensors(paths[image_id], made[0], **made[1])
-                        stored[image_id] = made
-                bar.update(len(batch))
-    return _collect({i: made for i, made in stored.items() if made is not None}, unreadable, view)
+
+
+def extract_swapped(
+    view: View, profile: Profile, found: ImageFeatures, out: Path | None = None
+) -> dict[str, torch.Tensor]:
+    """For the proposals of `found`, what Table 3 of ES3Net swaps in: each encoder in the other's place.
+
+    Returns class_tokens [P, C], DINO's of the masked crop, and pooled_max, pooled_mean [P, W], CLIP's patches pooled
+    under the mask. Kept as the features are.
+    """
+
+    def load() -> Make:
+        swapped = Swapped(profile)
+
+        def make(images: dict[int, Image.Image]) -> list[Stored]:
+            masks = [[decode_rle(rle) for rle in found.masks[slice(*found.offsets[i])]] for i in images]
+            return [(table, {}) for table in swapped(list(images.values()), masks)]
+
+        return make
+
+    stored = each_image(view, _folder(out), "swapped", _settings(profile), load)
+    return {
+        name: torch.cat([table[name] for table, _ in stored.values()])
+        for name in ("class_tokens", "pooled_max", "pooled_mean")
+    }
 
 
 def sentence_features(
@@ -99,7 +93,7 @@ def sentence_features(
     """
     unique = sorted(set(sentences), key=lambda s: (len(s), s))  # like lengths together: little padding
     name = key(VERSION, fingerprint(profile.clip), fingerprint(profile.text), unique)
-    path = (out or home() / "cache" / "features") / f"sentences-{name}.safetensors"
+    path = _folder(out) / f"sentences-{name}.safetensors"
     stored = stored_tensors(path)
     if stored is None:
         clip = ClipEncoder(profile.clip, profile.device).sentences(unique)
@@ -111,55 +105,28 @@ def sentence_features(
     return stored[0]["clip"][rows], stored[0]["text"][rows]
 
 
-def _make(extractor: Extractor, images: list[Image.Image]) -> list[Stored]:
-    """What each image's file shall hold."""
-    table, proposals = extractor(images)
-    counts = [len(found.scores) for found in proposals]
-    of_image = zip(*(column.split(counts) for column in table.values()))
+def _folder(out: Path | None) -> Path:
+    return out or home() / "cache" / "features"
+
+
+def _settings(profile: Profile) -> list:
+    """All that an image's features depend on besides the image."""
     return [
-        (dict(zip(table, columns)), {"masks": [encode_rle(mask) for mask in found.masks.numpy()]})
-        for columns, found in zip(of_image, proposals)
+        VERSION,
+        [fingerprint(name) for name in (profile.sam2, profile.clip, profile.dino, profile.depth)],
+        [fingerprint(profile.detector)] if profile.proposing.mode == "boxes" else [],
+        [profile.crop, profile.dino_pixels, profile.depth_pixels, vars(profile.proposing)],
     ]
 
 
-def _collect(stored: dict[int, Stored], unreadable: list[int], view: View) -> ImageFeatures:
-    if not stored:
-        raise DataError(f"none of the {len(unreadable)} images can be opened, e.g. {view.image_path(unreadable[0])}")
-    if unreadable:
-        warnings.warn(
-            f"{len(unreadable)} of {len(unreadable) + len(stored)} images can't be opened and are left out, "
-            f"e.g. {view.image_path(unreadable[0])}",
-            DataWarning,
-            stacklevel=3,
-        )
-    tables, notes = zip(*stored.values())
-    stops = list(accumulate(len(table["scores"]) for table in tables))
-    return ImageFeatures(
-        **{name: torch.cat([table[name] for table in tables]) for name in tables[0]},
-        masks=[mask for note in notes for mask in note["masks"]],
-        offsets=dict(zip(stored, zip([0, *stops], stops))),
-    )
+def _maker(extractor: Extractor) -> Make:
+    def make(images: dict[int, Image.Image]) -> list[Stored]:
+        table, proposals = extractor(list(images.values()))
+        counts = [len(found.scores) for found in proposals]
+        of_image = zip(*(column.split(counts) for column in table.values()))
+        return [
+            (dict(zip(table, columns)), {"masks": [encode_rle(mask) for mask in found.masks.numpy()]})
+            for columns, found in zip(of_image, proposals)
+        ]
 
-
-def _announce(extractor: Extractor, view: View, sample: list[int], left: int) -> None:
-    images = list(_open(view, sample)[0].values())
-    if left > 2 * len(sample) and images:
-        start = time.perf_counter()
-        extractor(images)
-        minutes = (time.perf_counter() - start) / len(images) * left / 60
-        print(f"features of {left} images: about {minutes:.1f} min")
-
-
-def _open(view: View, group: list[int]) -> tuple[dict[int, Image.Image], list[int]]:
-    images, unreadable = {}, []
-    for image_id in group:
-        try:
-            images[image_id] = view.image(image_id)
-        except DataError:
-            unreadable.append(image_id)
-    return images, unreadable
-
-
-def _digest(view: View, image_id: int) -> str:
-    path = view.image_path(image_id)
-    return file_digest(path) if path.is_file() else "missing"
+    return make

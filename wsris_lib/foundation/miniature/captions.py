@@ -12,7 +12,7 @@ from wsris_lib.foundation.miniature.card import device
 from wsris_lib.refer.synref import wording
 from wsris_lib.refer.synref.web import Web
 
-SIZE = 64  # pixels of CLIP's input
+SIZE = 64  # pixels of CLIP's input, where a model has no other
 MEAN, STD = open_clip.OPENAI_DATASET_MEAN, open_clip.OPENAI_DATASET_STD
 ATTRIBUTES = ("category", "colour", "size", "material", "texture")
 FRAMES = ("{}", "a {}", "the {}", "a photo of a {}", "a picture of the {}", "there is a {}")
@@ -34,9 +34,12 @@ def caption(thing: dict, rng: np.random.Generator, size_tells: bool) -> tuple[st
 class Captioned:
     """The visible objects of a web split as crops and its scenes as wholes, with captions, a batch at a time."""
 
-    def __init__(self, web: Web, least_pixels: int = 48):
-        """Objects with fewer than `least_pixels` visible pixels are left out. Raises ValueError when none is left."""
-        self.web, self.where, side = web, device(), web.images.shape[1]
+    def __init__(self, web: Web, least_pixels: int = 48, size: int = SIZE):
+        """Objects with fewer than `least_pixels` visible pixels are left out; an image becomes `size` x `size` pixels.
+
+        Raises ValueError when none is left.
+        """
+        self.web, self.where, self.size, side = web, device(), size, web.images.shape[1]
         values = [dict.fromkeys(o[name] for scene in web.objects for o in scene) for name in ATTRIBUTES]
         self.values = [sorted(names) for names in values]
         self.things, places = [], []  # (scene, object, size_tells); (x, y, longer side) of its box, pixels
@@ -67,7 +70,7 @@ class Captioned:
         return [1 + v.index(named[name]) if name in named else 0 for name, v in zip(ATTRIBUTES, self.values)]
 
     def cut(self, scenes: np.ndarray, ids: np.ndarray, places: np.ndarray, flip: np.ndarray) -> Tensor:
-        """Square windows `places` [B, 3] = (x, y, side) in pixels -> normalised images [B, 3, SIZE, SIZE].
+        """Square windows `places` [B, 3] = (x, y, side) in pixels -> normalised images [B, 3, size, size].
 
         Where ids[i] > 0 only that object's pixels are kept. All else, and what lies beyond the frame, becomes CLIP's
         mean colour: zero, once normalised. This is how ES3Net shows a proposal to CLIP.
@@ -81,12 +84,12 @@ class Captioned:
         theta[:, 0, 0] = places[:, 2] / full * np.where(flip, -1, 1)
         theta[:, 1, 1] = places[:, 2] / full
         theta[:, :, 2] = 2 * places[:, :2] / full - 1
-        shape = (len(scenes), 3, SIZE, SIZE)
+        shape = (len(scenes), 3, self.size, self.size)
         grid = F.affine_grid(torch.from_numpy(theta).to(self.where), shape, align_corners=False)
         return F.grid_sample(x, grid, align_corners=False)
 
     def batch(self, size: int, rng: np.random.Generator, wholes: float = 0.15) -> tuple[Tensor, list[str], Tensor]:
-        """-> images [B, 3, SIZE, SIZE], their captions, and true [B, B]: caption j is true of image i, its own or not.
+        """-> images [B, 3, size, size], their captions, and true [B, B]: caption j is true of image i, its own or not.
 
         A share `wholes` are scenes whose captions list two or three of their objects; the rest are crops around one
         object at random scale and offset, half of them with the background removed; any may be mirrored.

@@ -81,8 +81,19 @@ def vocabulary(web: Web) -> Iterable[str]:
     yield from (*shapes.COLOURS, *wording.ANYTHING, *FRAMES, *web.sentences)
 
 
-def train(out: Path, web: Web, steps: int = 3000, batch: int = 128, seed: int = 0, lr: float = 1e-3) -> open_clip.CLIP:
+def train(
+    out: Path,
+    web: Web,
+    steps: int = 3000,
+    batch: int = 128,
+    seed: int = 0,
+    lr: float = 1e-3,
+    vision: dict = VISION,
+    wholes: float = 0.15,
+) -> open_clip.CLIP:
     """Train from scratch and write `out` in open_clip's local-dir format, fp16, with card.json; return it in fp32.
+
+    vision: open_clip's settings of the image side; wholes: the share of whole scenes among the images.
 
     Half of the patches are hidden from the ViT for the first four fifths of the steps: almost twice the images in the
     same time, at little cost (Li et al. 2023, "Scaling Language-Image Pre-training via Masking").
@@ -90,29 +101,32 @@ def train(out: Path, web: Web, steps: int = 3000, batch: int = 128, seed: int = 
     out.mkdir(parents=True, exist_ok=True)
     write_merges(out / "bpe.txt.gz", vocabulary(web))
     tokenizer = open_clip.SimpleTokenizer(str(out / "bpe.txt.gz"), context_length=TEXT["context_length"])
-    config = dict(embed_dim=128, vision_cfg=VISION, text_cfg=TEXT | dict(vocab_size=tokenizer.vocab_size))
+    config = dict(embed_dim=128, vision_cfg=vision, text_cfg=TEXT | dict(vocab_size=tokenizer.vocab_size))
     preprocessing = dict(mean=MEAN, std=STD)
     artefacts.write_json(out / "open_clip_config.json", dict(model_cfg=config, preprocess_cfg=preprocessing))
 
     torch.manual_seed(seed)
-    data = Captioned(web)
+    data = Captioned(web, size=vision["image_size"])
     model = open_clip.create_model(f"local-dir:{out}", load_weights=False, force_patch_dropout=0.5)
     model.to(data.where).train()
-    run = Training(out, model, adamw(model, lr), steps, seed, dict(batch=batch, words=tokenizer.vocab_size))
+    run = Training(
+        out, model, adamw(model, lr), steps, seed, dict(batch=batch, words=tokenizer.vocab_size, wholes=wholes)
+    )
     for step in run:
-        if step >= 4 * steps // 5:
+        if step >= 4 * steps // 5 and "patch_size" in vision:
             model.visual.patch_dropout.prob = 0.0
-        images, captions, true = data.batch(batch, run.rng)
+        images, captions, true = data.batch(batch, run.rng, wholes)
         distinct, own = np.unique(captions, return_inverse=True)
         sentences = encode_text(model, tokenizer(list(distinct)).to(data.where))[torch.from_numpy(own).to(data.where)]
         loss = contrast(model.encode_image(images, normalize=True), sentences, model.logit_scale.exp(), true)
         run.descend(loss, lr * cosine(step, steps, warmup=steps // 20))
         model.logit_scale.data.clamp_(max=np.log(100))
-    weights = {name: tensor.half().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    half = {name: t.half() if t.is_floating_point() else t for name, t in model.state_dict().items()}
+    weights = {name: tensor.cpu().contiguous() for name, tensor in half.items()}
     with artefacts.replacing(out / "open_clip_model.safetensors") as temporary:
         save_file(weights, temporary)
     run.finish(
-        name="clip",
+        name=out.name,
         objective="image-caption contrast (CLIP), captions that are true of an image never its negatives",
         data=dict(scenes=len(web.images), objects=len(data.things), pairs=steps * batch),
         limits="knows SynRef's categories, colours, sizes, materials and textures; place words were never in a caption",

@@ -44,6 +44,8 @@ SYNONYMS = (  # words that stand for each other in RefCOCO's and SynRef's senten
     ("dude", "guy"),
     ("gal", "girl"),
     ("facing", "looking towards"),
+    ("person", "individual"),
+    ("fridge", "refrigerator"),
 )
 ONE_WAY = (
     "bear",
@@ -80,6 +82,7 @@ RELATIONS = (
     ("on top of", "atop"),
     ("under", "beneath", "underneath"),
 )
+_COLOUR = r"black|white|gr[ae]y|red|orange|yellow|green|blue|purple|violet|pink|brown|tan"
 _SOMEBODY = r"\b(man|guy|woman|lady|girl|boy|kid|child|person|player|men|women|guys|people)"
 _GARMENT = (
     r"(?=(?:a |an |the )?(?:(?:dark|light|bright) )?"
@@ -91,6 +94,7 @@ _PHRASES = (  # pattern -> what may stand in its place
     (rf"{_SOMEBODY} with (?=(?:a |an |the |his |her )?[a-z]+ ?[a-z]*$)", r"\1 who has "),
     (rf"{_SOMEBODY} (?=(?:holding|sitting|standing|eating|looking|kneeling|bending)\b)", r"\1 who is "),
     (rf"{_SOMEBODY} holding (?=(?:a |an |the )?[a-z]+$)", r"\1 that holds "),
+    (rf"^(the |a )?({_COLOUR}) (?!{_COLOUR}|left|right|top|bottom|middle|cent)([a-z]+)$", r"\1\3 that is \2"),
 )
 PHRASES = [(re.compile(pattern), instead) for pattern, instead in _PHRASES]
 _INSTEAD = {
@@ -103,11 +107,22 @@ EXTRA = {  # forms that are read and not written: they mean the same, but sound 
     "left": ("{} left", "{} at left", "left side {}", "{} left side", "{} on left side"),
     "right": ("{} right", "{} at right", "right side {}", "{} right side", "{} on right side"),
     "front": ("{} front", "{} in the front", "{} nearest us", "{} closest"),
-    "back": ("{} back",),
+    "back": ("{} back", "{} in background", "{} in rear"),
     "middle": ("{} middle", "{} center", "{} in center"),
     "top": ("{} top", "{} up top"),
     "bottom": ("{} bottom",),
+    "second left": ("{} second from left", "{} second from the left"),
+    "second right": ("{} second from right", "{} second from the right"),
 }
+for _row, _also in (("top", "upper"), ("bottom", "lower")):
+    for _side in ("left", "right"):
+        _said = (f"{_row} {_side}", f"{_also} {_side}", f"{_side} {_row}", f"{_side} {_also}")
+        EXTRA[_said[0]] = tuple(
+            form.format(p) for p in _said for form in ("{{}} {}", "{{}} in {}", "{{}} on {}", "{{}} at {}")
+        )
+        _corners = [f"{p} corner" for p in _said]
+        PLACES[_corners[0]] = tuple(form.format(c) for c in _corners[:2] for form in ("{} {{}}", "{{}} in the {}"))
+        EXTRA[_corners[0]] = tuple(form.format(c) for c in _corners for form in ("{{}} {}", "{{}} in {}", "{{}} at {}"))
 
 
 def _pattern(form: str) -> re.Pattern:
@@ -158,6 +173,10 @@ def _restated(sentence: str) -> list[str]:
     """The sentence with its one place said in every other form; [] where it isn't a thing and a place."""
     text = re.sub(r"\s+", " ", re.sub(r"[^a-z0-9' ]", " ", sentence.lower())).strip()
     place, patterns = _FORMS.get(frozenset(facts_of_place(text).items()), ("", []))
+    if place and text.removeprefix("the ") in {
+        form.format("").strip() for form in (*PLACES[place], *EXTRA.get(place, ()))
+    }:
+        return [form.format("one") for form in PLACES[place]]  # "on the left" alone
     for pattern in patterns:
         match = pattern.fullmatch(text)
         if match and match["what"].strip() and not facts_of_place(match["what"]):

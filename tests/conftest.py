@@ -30,6 +30,15 @@ def tiny_zoo(tmp_path_factory):
     state = {name: tensor.half().contiguous() for name, tensor in clip.state_dict().items()}
     save_file(state, zoo / "clip" / "open_clip_model.safetensors")
 
+    (zoo / "clip_rn").mkdir()
+    (zoo / "clip_rn" / "bpe.txt.gz").write_bytes((zoo / "clip" / "bpe.txt.gz").read_bytes())
+    resnet = {"image_size": 64, "layers": [1, 1, 1, 1], "width": 8, "head_width": 32}
+    config["model_cfg"] = {"embed_dim": 48, "vision_cfg": resnet, "text_cfg": text}
+    (zoo / "clip_rn" / "open_clip_config.json").write_text(json.dumps(config))
+    clip = open_clip.create_model(f"local-dir:{zoo / 'clip_rn'}", load_weights=False)
+    state = {n: t.half() if t.is_floating_point() else t for n, t in clip.state_dict().items()}
+    save_file({n: t.contiguous() for n, t in state.items()}, zoo / "clip_rn" / "open_clip_model.safetensors")
+
     size = {"hidden_size": 32, "num_hidden_layers": 4, "num_attention_heads": 2, "image_size": 48, "patch_size": 8}
     imagenet = {"image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]}
     hf.Dinov2Model(hf.Dinov2Config(**size)).half().save_pretrained(zoo / "dino")

@@ -7,6 +7,7 @@ import pytest
 import torch
 from transformers import AutoModel, AutoTokenizer
 
+from wsris_lib.foundation.clip import encode_text
 from wsris_lib.foundation.miniature import captions, card, clip, text
 from wsris_lib.foundation.text import SentenceEncoder
 from wsris_lib.refer.synref import wording
@@ -89,7 +90,7 @@ def test_text_without_padding_is_the_same(trained_clip):
     tokenizer = open_clip.SimpleTokenizer(str(folder / "bpe.txt.gz"), context_length=32)
     tokens = tokenizer(["a red mug", "there is a large shiny blue car, a tree and an zyx", ""])
     with torch.no_grad():
-        short, full = clip.encode_text(model, tokens), model.encode_text(tokens, normalize=True)
+        short, full = encode_text(model, tokens), model.encode_text(tokens, normalize=True)
     torch.testing.assert_close(short, full, atol=1e-5, rtol=1e-5)
 
 

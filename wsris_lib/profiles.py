@@ -58,6 +58,39 @@ class Aligning:
 
 
 @dataclass(frozen=True)
+class Grounding:
+    """EHIN's stage 1. Values of TRIS's code where the paper gives none, see each line."""
+
+    backbone: str = "zoo:clip_rn"
+    pixels: int = 256  # a side of the square input: 8 x 8 cells of a ResNet; the paper's 320 (10 x 10) costs twice
+    finetune: bool = False  # the paper: the backbone too, at a tenth of the rate; frozen, its maps are made once
+    critic: str = "zoo:clip"  # a frozen CLIP that looks at the masked image
+    critic_pixels: int = 128
+    words: int = 20  # tokens of a sentence, the start and the end among them
+    width: int = 256  # C; the paper: 1024
+    layers: int = 2  # of HIPM; 1 is TRIS
+    alpha: float = 0.1
+    beta: float = 0.05
+    form: str = "residual"  # or eq. 8-13 as printed, "literal"
+    reuse: int | None = None  # HIPM's layers after which the features are added again; None: all
+    visual_softmax: str = "texts"  # or "cells", see `ehin.prompt`
+    texts: int = 0  # N, sentences of the batch shown to each image; 0: all, as in TRIS
+    negatives: int = 6  # K, section 4.2
+    negatives_from: str = "dataset"  # ST; "same_image" is TRIS's and MT
+    reduction: str = "mean"  # of the K; "K_sum" is eq. 15 as printed
+    classify: float = 5.0  # weights of the losses: TRIS's first release, and 2 for the early contrast
+    foreground: float = 2.0
+    background: float = 1.0
+    contrast: float = 2.0
+    contrast_on: str = "early"  # the map before HIPM, or "late"
+    batch: int = 24  # section 4.2; TRIS has 48
+    accumulate: int = 1  # batches to a step; the classification sees each batch alone
+    epochs: int = 15  # over refs, one sentence of each
+    learning_rate: float = 5e-5  # of what is new
+    weight_decay: float = 0.01
+
+
+@dataclass(frozen=True)
 class Profile:
     """One size of the whole project.
 
@@ -86,6 +119,7 @@ class Profile:
 
     proposing: Proposing = field(default_factory=Proposing)
     aligning: Aligning = field(default_factory=Aligning)
+    grounding: Grounding = field(default_factory=Grounding)
     seeds: tuple[int, ...] = (0, 1, 2)
     device: str = "cpu"
 

@@ -33,7 +33,7 @@ class ClipEncoder:
     def __init__(self, checkpoint: str, device: str = "cpu", crop: str = "square", batch: int = 64):
         if crop not in ("square", "full"):
             raise ValueError(f'crop {crop!r}: expected "square" or "full"')
-        self.model, self.tokenizer = _load(checkpoint)
+        self.model, self.tokenizer = load_clip(checkpoint)
         self.model.eval().to(device)
         self.device, self.crop, self.batch = device, crop, batch
         visual = self.model.visual
@@ -129,7 +129,19 @@ def _cubic(x: torch.Tensor) -> torch.Tensor:
     return torch.where(x < 1, near, torch.where(x < 2, far, 0.0))
 
 
-def _load(checkpoint: str) -> tuple[torch.nn.Module, object]:
+def encode_text(model: open_clip.CLIP, tokens: torch.Tensor) -> torch.Tensor:
+    """The same as model.encode_text(tokens, normalize=True), without the padding: attention is causal, so what follows
+    the end-of-text token changes nothing, and captions fill a third of the context.
+    """
+    end = tokens.argmax(-1)
+    tokens = tokens[:, : int(end.max()) + 1]
+    length = tokens.shape[1]
+    x = model.token_embedding(tokens) + model.positional_embedding[:length]  # [B, L, W]
+    x = model.ln_final(model.transformer(x, attn_mask=model.attn_mask[:length, :length]))
+    return F.normalize(x[torch.arange(len(x), device=x.device), end] @ model.text_projection, dim=-1)
+
+
+def load_clip(checkpoint: str) -> tuple[torch.nn.Module, object]:
     """The model and tokenizer. ValueError when their vocabularies differ: every sentence would be read as nonsense."""
     place = resolve(checkpoint)
     if Path(place).is_dir():

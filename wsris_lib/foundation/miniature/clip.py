@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from wsris_lib import artefacts
-from wsris_lib.foundation.clip import ClipEncoder
+from wsris_lib.foundation.clip import ClipEncoder, encode_text
 from wsris_lib.foundation.miniature.captions import FRAMES, MEAN, SIZE, STD, Captioned
 from wsris_lib.foundation.miniature.card import adamw, cosine
 from wsris_lib.foundation.miniature.training import Training
@@ -40,18 +40,6 @@ def contrast(images: Tensor, sentences: Tensor, scale: Tensor, true: Tensor) -> 
     others = true & ~torch.eye(len(images), dtype=torch.bool, device=images.device)
     logits = (scale * images @ sentences.T).masked_fill(others, float("-inf"))
     return (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)) / 2
-
-
-def encode_text(model: open_clip.CLIP, tokens: Tensor) -> Tensor:
-    """The same as model.encode_text(tokens, normalize=True), without the padding: attention is causal, so what follows
-    the end-of-text token changes nothing, and captions fill a third of the context.
-    """
-    end = tokens.argmax(-1)
-    tokens = tokens[:, : int(end.max()) + 1]
-    length = tokens.shape[1]
-    x = model.token_embedding(tokens) + model.positional_embedding[:length]  # [B, L, W]
-    x = model.ln_final(model.transformer(x, attn_mask=model.attn_mask[:length, :length]))
-    return F.normalize(x[torch.arange(len(x), device=x.device), end] @ model.text_projection, dim=-1)
 
 
 def write_merges(path: Path, sentences: Iterable[str]) -> None:

@@ -1,0 +1,72 @@
+"""What stage 1 reads: the backbone's maps (made once where it is frozen), the critic's pixels, and the sentences."""
+
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from wsris_lib.ehin.backbone import Backbone, Critic
+from wsris_lib.foundation.perimage import Stored, each_image
+from wsris_lib.foundation.zoo import fingerprint
+from wsris_lib.profiles import Grounding
+from wsris_lib.refer.views import View
+
+VERSION = 1  # part of every name: raise it when the maps are computed otherwise
+
+
+class Images:
+    """The images of a view as training and inference want them, by image_id.
+
+    A frozen backbone's maps are kept in `out` with the critic's small pixels, a file an image, and no photograph is
+    opened again; for one that is fine-tuned, the square pixels are kept.
+
+    Args:
+        backbone: fine-tuned elsewhere or frozen, as settings.finetune says.
+        device: where a batch shall be.
+    """
+
+    def __init__(self, view: View, backbone: Backbone, settings: Grounding, out: Path, device: str = "cpu"):
+        self.settings, self.backbone, self.device = settings, backbone, device
+        self._shrink = torch.nn.AdaptiveAvgPool2d(settings.critic_pixels)
+        made_from = [
+            VERSION,
+            fingerprint(settings.backbone),
+            settings.pixels,
+            settings.critic_pixels,
+            settings.finetune,
+        ]
+        stored = each_image(view, out, "maps", made_from, lambda: self._make)
+        self._tables: dict[int, dict[str, Tensor]] = {i: tensors for i, (tensors, _) in stored.items()}
+        self.ids = list(self._tables)
+
+    def maps(self, image_ids: list[int]) -> Tensor:
+        """The backbone's maps [B, channels, h, w], with a gradient where it is fine-tuned."""
+        if self.settings.finetune:
+            pixels = torch.stack([self._tables[i]["pixels"] for i in image_ids]).to(self.device)
+            return self.backbone.maps(self.backbone.normalise(pixels))
+        return torch.stack([self._tables[i]["map"] for i in image_ids]).to(self.device).float()
+
+    def small(self, image_ids: list[int]) -> Tensor:
+        """What the critic is shown before any mask: normalised pixels [B, 3, P, P]."""
+        pixels = torch.stack([self._tables[i]["small"] for i in image_ids]).to(self.device)
+        return self.backbone.normalise(pixels)
+
+    def _make(self, images: dict[int, Image.Image]) -> list[Stored]:
+        pixels = torch.stack([self.backbone.prepare(image) for image in images.values()])
+        small = self._shrink(pixels.float()).round().byte()
+        if self.settings.finetune:
+            return [({"pixels": a, "small": b}, {}) for a, b in zip(pixels, small)]
+        with torch.no_grad():
+            maps = self.backbone.maps(self.backbone.normalise(pixels.to(self.device))).cpu()
+        return [({"map": a.half(), "small": b}, {}) for a, b in zip(maps, small)]
+
+
+@torch.no_grad()
+def sentence_vectors(model: Backbone | Critic, sentences: list[str], batch: int = 256) -> Tensor:
+    """Frozen sentence vectors [S, E]; each different sentence is encoded once."""
+    clip = model.clip if isinstance(model, Critic) else model
+    unique = sorted(set(sentences), key=lambda s: (len(s), s))
+    parts = [clip.sentences(unique[i : i + batch]).cpu() for i in range(0, len(unique), batch)]
+    row = {sentence: n for n, sentence in enumerate(unique)}
+    return torch.cat(parts)[torch.tensor([row[sentence] for sentence in sentences])]

@@ -1,0 +1,57 @@
+"""What EHIN learns by (eq. 14-19): which sentence is of which image, and what a frozen CLIP sees under the mask."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+POWER, LEAST = 3.0, 0.01  # p and lambda of the focal mask penalty, as in TRIS
+
+
+def image_score(R: Tensor) -> Tensor:
+    """Eq. 14: how well each sentence fits the image as a whole; R [B, N, h, w] -> y [B, N].
+
+    y = max R + mean R + psi(m). m is the sentence's mean share of the cells, a softmax over the N sentences and a
+    background that always scores 1; psi penalises a mask that is nowhere. (The paper cites the focal loss; the formula
+    is the focal mask penalty of Araslanov and Roth, CVPR 2020, and needs m of the softmax and not of R.)
+    """
+    background = torch.ones_like(R[:, :1])
+    m = torch.cat([background, R], 1).softmax(1)[:, 1:].mean((2, 3))  # [B, N]
+    return R.amax((2, 3)) + R.mean((2, 3)) + focal_mask_penalty(m)
+
+
+def focal_mask_penalty(m: Tensor) -> Tensor:
+    """psi(m) = (1 - m)^p log(lambda + m): about -4.6 for an empty mask, 0 for a full one."""
+    return (1 - m) ** POWER * torch.log(LEAST + m)
+
+
+def classification(y: Tensor, own: Tensor) -> Tensor:
+    """The loss that uses y, which eq. 17 forgets: multi-label soft margin; y [B, N], own bool [B, N]."""
+    return F.multilabel_soft_margin_loss(y, own.to(y))
+
+
+def foreground(similarity: Tensor) -> Tensor:
+    """Eq. 18: -log S of what is under the mask and the image's own sentence; S [B], cosines."""
+    return -torch.log(_open(similarity)).mean()
+
+
+def background(similarity: Tensor, reduction: str = "mean") -> Tensor:
+    """Eq. 19: -log(1 - S) of what is under the mask and K sentences that don't mean it; S [B, K], cosines.
+
+    reduction: "mean" over the K, as TRIS has it, or "K_sum", K times their sum as eq. 15 is printed: K^2 times as
+    much, which an empty mask pleases best.
+    """
+    if reduction not in ("mean", "K_sum"):
+        raise ValueError(f'reduction is {reduction!r}; choose "mean" or "K_sum"')
+    losses = -torch.log(1 - _open(similarity))  # [B, K]
+    K = losses.shape[1]
+    return losses.mean() * (K * K if reduction == "K_sum" else 1)
+
+
+def early_contrast(own: Tensor, others: Tensor, reduction: str = "mean") -> Tensor:
+    """ECLM, eq. 15: foreground and background together; own [B] and others [B, K] of the map that they are asked of."""
+    return foreground(own) + background(others, reduction)
+
+
+def _open(similarity: Tensor) -> Tensor:
+    """A cosine can be negative, and its logarithm isn't then."""
+    return similarity.clamp(1e-4, 1 - 1e-4)

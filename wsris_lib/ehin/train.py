@@ -1,0 +1,115 @@
+"""Training of EHIN's stage 1, and of TRIS's, which is the same with one prompt layer and no early contrast."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from wsris_lib.ehin.backbone import Backbone, Critic
+from wsris_lib.ehin.inputs import Images, sentence_vectors
+from wsris_lib.ehin.losses import background, classification, early_contrast, foreground, image_score
+from wsris_lib.ehin.negatives import Negatives
+from wsris_lib.ehin.network import Head, new_head, shown
+from wsris_lib.profiles import Grounding
+from wsris_lib.refer.views import Sample
+from wsris_lib.training import Training
+
+BACKBONE_SHARE = 0.1  # of the learning rate, for CLIP's own weights (TRIS)
+
+
+def losses(
+    early: Tensor, late: Tensor, own: Tensor, others: Tensor, pixels: Tensor, critic: Critic, settings: Grounding
+) -> dict[str, Tensor]:
+    """The four terms, not yet weighted; those of weight 0 are left out.
+
+    early, late: R [B, N, h, w], each image's own sentence first; own [B, E] and others [B, K, E]: the critic's vectors
+    of the own sentence and of the negatives; pixels: the critic's view [B, 3, P, P].
+    """
+    terms = {}
+    if settings.classify:
+        mine = torch.zeros(late.shape[:2], dtype=torch.bool, device=late.device)
+        mine[:, 0] = True
+        terms["classify"] = classification(image_score(late), mine)
+    asked = torch.cat([own[:, None], others], 1)  # [B, 1 + K, E]
+    if settings.foreground or settings.background:
+        seen = critic(pixels, late[:, 0].sigmoid(), asked)  # [B, 1 + K]
+        terms["foreground"], terms["background"] = foreground(seen[:, 0]), background(seen[:, 1:], settings.reduction)
+    if settings.contrast:
+        of = {"early": early, "late": late}[settings.contrast_on]
+        seen = critic(pixels, of[:, 0].sigmoid(), asked)
+        terms["contrast"] = early_contrast(seen[:, 0], seen[:, 1:], settings.reduction)
+    return terms
+
+
+def total(terms: dict[str, Tensor], settings: Grounding) -> Tensor:
+    """Eq. 17, with the classification that it forgets."""
+    return sum(getattr(settings, name) * term for name, term in terms.items())
+
+
+def train(
+    images: Images, samples: Sequence[Sample], critic: Critic, settings: Grounding, seed: int, out: Path
+) -> tuple[nn.ModuleDict, list[list[float]]]:
+    """Fit the head, and the backbone where settings.finetune says so; an epoch visits each ref with one sentence.
+
+    The same seed gives the same weights, bit for bit, on one machine. Killed, it goes on from a checkpoint beside `out`
+    (which the caller writes). Mixed precision on a GPU.
+
+    Returns {"head": Head, and "backbone" if fine-tuned} and the loss curve [[step, mean loss], ...].
+    """
+    backbone, device = images.backbone, images.device
+    samples = [s for s in samples if s.image_id in set(images.ids)]
+    if not samples:
+        raise ValueError("there is no sentence to train on: no image of the split can be read")
+    modules = nn.ModuleDict({"head": new_head(backbone.channels, backbone.sentence_width, settings, seed)})
+    if settings.finetune:
+        modules["backbone"] = backbone
+    modules.to(device).train()
+    negatives = Negatives(samples, settings.negatives_from)
+    asked = sentence_vectors(critic, [s.sentence for s in samples]).to(device)  # [S, E] of the critic
+    told = None if settings.finetune else sentence_vectors(backbone, [s.sentence for s in samples]).to(device)
+    refs: dict[int, list[int]] = defaultdict(list)
+    for row, sample in enumerate(samples):
+        refs[sample.ref_id].append(row)
+    groups = list(refs.values())
+
+    taken = min(settings.batch * settings.accumulate, len(groups))  # refs of a step
+    per_epoch = max(1, len(groups) // taken)
+    steps = settings.epochs * per_epoch
+    parts = [{"params": list(modules["head"].parameters())}]
+    if settings.finetune:
+        parts.append({"params": list(backbone.parameters()), "share": BACKBONE_SHARE})
+    optimiser = torch.optim.AdamW(parts, lr=settings.learning_rate, weight_decay=settings.weight_decay)
+    run = Training(out, modules, optimiser, steps, seed, {"settings": repr(settings)})
+    for step in run:
+        epoch, place = divmod(step, per_epoch)
+        order = torch.randperm(len(groups), generator=torch.Generator().manual_seed(seed * 10_007 + epoch)).tolist()
+        loss = 0.0
+        for refs_now in _parts(order[place * taken : (place + 1) * taken], settings.batch):
+            rows = [groups[g][int(run.rng.integers(len(groups[g])))] for g in refs_now]
+            others = torch.tensor([negatives.draw(row, settings.negatives, run.rng) for row in rows])
+            ids = [samples[row].image_id for row in rows]
+            with torch.autocast(torch.device(device).type, enabled=device != "cpu", dtype=torch.bfloat16):
+                sentences = backbone.sentences([samples[r].sentence for r in rows]) if told is None else told[rows]
+                early, late = modules["head"](images.maps(ids), sentences[shown(len(rows), settings.texts)])
+                terms = losses(
+                    early.float(), late.float(), asked[rows], asked[others], images.small(ids), critic, settings
+                )
+            loss = loss + total(terms, settings) / settings.accumulate
+        run.descend(loss, settings.learning_rate * (1 - step / steps) ** 0.9)
+    run.forget()
+    return modules.eval(), run.curve
+
+
+def _parts(rows: list[int], size: int) -> list[list[int]]:
+    return [rows[i : i + size] for i in range(0, len(rows), size)]
+
+
+def stored_modules(backbone: Backbone, settings: Grounding, weights: dict[str, Tensor]) -> nn.ModuleDict:
+    """What `train` returned, made of its state dict."""
+    modules = nn.ModuleDict({"head": Head(backbone.channels, backbone.sentence_width, settings)})
+    if settings.finetune:
+        modules["backbone"] = backbone
+    modules.load_state_dict(weights)
+    return modules.eval()

@@ -33,7 +33,7 @@ COLUMNS = (
     {"foundation"},
     {"ehin", "es3net"},
     {"evaluate", "floors"},
-    {"ablations", "labelling", "papers", "scoreboard", "show", "stages"},
+    {"ablations", "grounding", "labelling", "papers", "scoreboard", "show", "stages"},
     {"__main__", "notebooks"},
 )
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from wsris_lib import ablations, artefacts, notebooks, profiles, scoreboard, stages
+from wsris_lib import ablations, artefacts, grounding, notebooks, profiles, scoreboard, stages
 from wsris_lib.foundation.miniature import command
 from wsris_lib.refer.errors import DataError
 
@@ -73,10 +73,12 @@ def reproduce(profile: profiles.Profile) -> None:
     print(f"profile {profile.name}, data {profile.data}, results in {folder}")
     stages.training_tables(profile)
     stages.evaluation(profile)
-    for seed in tqdm(profile.seeds, desc="alignments", unit="seed"):
+    for seed in tqdm(profile.seeds, desc="training", unit="seed"):
         for esem in (False, True):
             stages.alignment(profile, seed, esem)
         stages.alignment(stages.with_aligning(profile, consistency=1.0), seed)
+        for changes in (grounding.TRIS, {}):
+            grounding.trained(grounding.with_grounding(profile, **changes), seed)
     board = scoreboard.make(profile)
     lessons = notebooks.lessons() if profile.corpus == "refcoco" else []  # the lessons speak of this corpus
     for lesson in tqdm(lessons, desc="notebooks", unit="notebook"):

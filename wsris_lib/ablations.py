@@ -1,7 +1,7 @@
-"""ES3Net's ablations, one name each: the same sentences, seeds and cached features, one setting changed a row.
+"""Both papers' ablations, one name each: the same sentences, seeds and cached features, one setting changed a row.
 
-Only the alignment is trained anew for a row, and what was trained before is found again, so a table that was stopped
-goes on, and two tables that share a row train it once.
+Only ES3Net's alignment or EHIN's head is trained anew for a row, and what was trained before is found again, so a table
+that was stopped goes on, and two tables that share a row train it once.
 """
 
 from collections import defaultdict
@@ -13,9 +13,11 @@ import torch
 from scipy import stats
 from tqdm import tqdm
 
-from wsris_lib import artefacts, labelling, papers, stages
-from wsris_lib.evaluate import subsets, summarise
+from wsris_lib import artefacts, grounding, labelling, papers, stages
+from wsris_lib.evaluate import Measures, subsets, summarise
+from wsris_lib.grounding import TRIS
 from wsris_lib.profiles import Aligning, Profile
+from wsris_lib.refer.views import JudgedSample
 
 ESEM, LCM, BASELINE = {}, {"consistency": 1.0}, {"esem": False}
 CHOICE = {  # table -> row -> what differs from the profile's settings; judged on val
@@ -45,8 +47,50 @@ CHOICE = {  # table -> row -> what differs from the profile's settings; judged o
         "25 epochs": {"epochs": 25},
     },
 }
-TABLES = (*CHOICE, "table6")  # the last: whose labels on train are better
-BEST = {"table3": "patches DINO, class token CLIP", "fig9": "d / D = 0.5", "fig10": "N = 25 at test"}
+RESPONSE = {  # EHIN: table -> row -> what differs from the profile's settings; judged on val
+    "ehin-table3": {f"{n} layer{'s' * (n > 1)}": {"layers": n} for n in (1, 2, 3, 4)},
+    "ehin-table4": {
+        "features not added again": {"reuse": 0},
+        "repeat once": {"reuse": 1},
+        "repeat twice": {"reuse": 2},
+    },
+    "ehin-table5": {
+        "FG alone": {"background": 0.0, "contrast": 0.0},
+        "BG alone": {"foreground": 0.0, "contrast": 0.0},
+        "CL alone": {"foreground": 0.0, "background": 0.0},
+        "without FG": {"foreground": 0.0},
+        "without BG": {"background": 0.0},
+        "without CL": {"contrast": 0.0},
+        "none of the three": {"foreground": 0.0, "background": 0.0, "contrast": 0.0},
+        "eq. 17 as printed": {"classify": 0.0, "foreground": 5.0, "contrast": 2.0, "background": 1.0},
+        "all": {},
+    },
+    "ehin-table6": {"TRIS": TRIS, "+ HIPM": {"contrast": 0.0}, "+ ECLM": {"layers": 1}, "both": {}},
+    "ehin-table7": {
+        f"alpha = {alpha}, beta = {beta}": {"alpha": alpha, "beta": beta}
+        for alpha, beta in ((0.05, 0.05), (0.1, 0.01), (0.1, 0.05), (0.1, 0.1), (0.2, 0.05))
+    },
+    "ehin-table8": {f"N = {n or 'batch'}": {"texts": n} for n in (6, 12, 0)},
+    "ehin-table9": {f"K = {k}": {"negatives": k} for k in (1, 3, 6, 12)},
+    "ehin-fig7": {"late": {"contrast_on": "late"}, "early": {}},
+    "ehin-choices": {  # what the paper leaves open
+        "as in the profile": {},
+        "eq. 8-13 as printed": {"form": "literal"},
+        "A_v over the cells": {"visual_softmax": "cells"},
+        "K-sum of eq. 15": {"reduction": "K_sum"},
+        "negatives of the same image": {"negatives_from": "same_image"},
+    },
+}
+TABLES = (*CHOICE, "table6", *RESPONSE)  # table6: whose labels on train are better
+BEST = {
+    "table3": "patches DINO, class token CLIP",
+    "fig9": "d / D = 0.5",
+    "fig10": "N = 25 at test",
+    "ehin-table3": "2 layers",
+    "ehin-table5": "all",
+    "ehin-table7": "alpha = 0.1, beta = 0.05",
+    "ehin-table9": "K = 6",
+}
 
 
 def run(profile: Profile, name: str) -> dict:
@@ -56,15 +100,17 @@ def run(profile: Profile, name: str) -> dict:
     """
     if name not in TABLES:
         raise KeyError(f"no table {name!r}; choose one of {', '.join(TABLES)}")
-    stages.evaluation(profile)  # whatever is missing says so before the first bar
+    stages.corpus(profile)  # a folder that isn't there says so before the first bar
     rows = []
     for seed in tqdm(profile.seeds, desc=name, unit="seed"):
         if name == "table6":
             rows += _labels(profile, seed)
-        else:
-            for row, changes in CHOICE[name].items():
-                rows += _choices(profile, seed, row, changes)
-    board = {"table": name, "corpus": profile.corpus, "rows": rows, "aligning": asdict(profile.aligning)}
+        for row, changes in CHOICE.get(name, {}).items():
+            rows += _choices(profile, seed, row, changes)
+        for row, changes in RESPONSE.get(name, {}).items():
+            rows += _responses(profile, seed, row, changes)
+    board = {"table": name, "corpus": profile.corpus, "rows": rows}
+    board |= {"aligning": asdict(profile.aligning), "grounding": asdict(profile.grounding)}
     artefacts.write_json(stages.run_folder(profile) / "ablations" / f"{name}.json", board)
     return board
 
@@ -72,7 +118,7 @@ def run(profile: Profile, name: str) -> dict:
 def orders(name: str) -> list[tuple[str, str]]:
     """Which row the paper finds below which, as (lower, higher); for the choices it leaves open, each beside ours."""
     if name in BEST:
-        return [(row, BEST[name]) for row in CHOICE[name] if row != BEST[name]]
+        return [(row, BEST[name]) for row in (CHOICE | RESPONSE)[name] if row != BEST[name]]
     if name == "table4":
         none, flat, deep = ("no place", "x, y", "x, y, depth")
         pooled = [(f"mean pooling, {told}", f"max pooling, {told}") for told in (none, flat, deep)]
@@ -80,8 +126,10 @@ def orders(name: str) -> list[tuple[str, str]]:
             (f"{p} pooling, {a}", f"{p} pooling, {b}") for p in ("mean", "max") for a, b in ((none, flat), (flat, deep))
         ]
         return pooled + steps
-    rows = list(labelling.KINDS if name == "table6" else CHOICE[name])
-    return [(rows[0], row) for row in rows[1:]] if name == "choices" else list(pairwise(rows))
+    rows = list(labelling.KINDS if name == "table6" else (CHOICE | RESPONSE)[name])
+    if name == "ehin-table6":
+        return [("TRIS", "+ HIPM"), ("TRIS", "+ ECLM"), ("+ HIPM", "both"), ("+ ECLM", "both"), ("TRIS", "both")]
+    return [(rows[0], row) for row in rows[1:]] if name.endswith("choices") else list(pairwise(rows))
 
 
 def compare(board: dict, metric: str = "mIoU", subset: str = "all") -> list[dict]:
@@ -128,11 +176,21 @@ def _labels(profile: Profile, seed: int) -> list[dict]:
     return rows
 
 
+def _responses(profile: Profile, seed: int, row: str, changes: dict) -> list[dict]:
+    """What a changed stage 1 of EHIN responds on val, judged by subset."""
+    changed = grounding.with_grounding(profile, **changes)
+    measures = grounding.judge(changed, grounding.maps(changed, seed))
+    return _rows(row, seed, grounding.samples(changed, changed.val_split), measures)
+
+
 def _judged(row: str, seed: int, view: stages.Evaluation, chosen: torch.Tensor) -> list[dict]:
-    measures = view.judge(chosen)
+    return _rows(row, seed, view.samples, view.judge(chosen))
+
+
+def _rows(row: str, seed: int, samples: list[JudgedSample], measures: list[Measures]) -> list[dict]:
     return [
         {"row": row, "seed": seed, "subset": subset} | summarise([measures[i] for i in positions])
-        for subset, positions in subsets(view.samples).items()
+        for subset, positions in subsets(samples).items()
         if positions
     ]
 
@@ -143,7 +201,7 @@ def table(board: dict, metric: str = "mIoU") -> str:
     for row in board["rows"]:
         cells[row["row"], row["subset"]].append(100 * row[metric])
     names = list(dict.fromkeys(row["row"] for row in board["rows"]))
-    printed = papers.ES3NET.get(board["table"], {})
+    printed = papers.ABLATIONS.get(board["corpus"], {}).get(board["table"], {})
     lines = [f"{board['table']}, {board['corpus']}, {metric} in percent, ± over seeds"]
     lines += [f"{'':30s}" + "".join(f"{name:>13s}" for name in subset_names) + ("   paper" if printed else "")]
     for name in names:

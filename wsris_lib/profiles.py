@@ -59,15 +59,15 @@ class Aligning:
 
 @dataclass(frozen=True)
 class Grounding:
-    """EHIN's stage 1. Values of TRIS's code where the paper gives none, see each line."""
+    """EHIN stage 1. Values of TRIS's code where the paper gives none, see each line; the sizes are those of `tiny`."""
 
     backbone: str = "zoo:clip_rn"
     pixels: int = 256  # a side of the square input: 8 x 8 cells of a ResNet; the paper's 320 (10 x 10) costs twice
     finetune: bool = False  # the paper: the backbone too, at a tenth of the rate; frozen, its maps are made once
     critic: str = "zoo:clip"  # a frozen CLIP that looks at the masked image
-    critic_pixels: int = 128
+    critic_pixels: int = 64  # the paper: 224
     words: int = 20  # tokens of a sentence, the start and the end among them
-    width: int = 256  # C; the paper: 1024
+    width: int = 128  # C; the paper: 1024
     layers: int = 2  # of HIPM; 1 is TRIS
     alpha: float = 0.1
     beta: float = 0.05
@@ -85,8 +85,8 @@ class Grounding:
     contrast_on: str = "early"  # the map before HIPM, or "late"
     batch: int = 24  # section 4.2; TRIS has 48
     accumulate: int = 1  # batches to a step; the classification sees each batch alone
-    epochs: int = 15  # over refs, one sentence of each
-    learning_rate: float = 5e-5  # of what is new
+    epochs: int = 2  # over refs, one sentence of each; the paper: 15
+    learning_rate: float = 1e-3  # of what is new; the paper's 5e-5 is for a hundred times the steps
     weight_decay: float = 0.01
 
 
@@ -145,6 +145,16 @@ PROFILES = {
             box_score=0.1, points_per_side=32, predicted_iou=0.8, stability=0.95, nms_iou=0.8, limit=100
         ),
         aligning=Aligning(epochs=25),  # RefCLIP's
+        grounding=Grounding(
+            backbone="RN50-quickgelu:openai",
+            pixels=320,
+            finetune=True,
+            critic="ViT-B-32-quickgelu:openai",
+            critic_pixels=224,
+            width=1024,
+            epochs=15,
+            learning_rate=5e-5,
+        ),
         device="cuda",
     ),
 }

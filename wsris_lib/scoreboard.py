@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from wsris_lib import artefacts, stages
-from wsris_lib.evaluate import subsets, summarise
+from wsris_lib import artefacts, grounding, stages
+from wsris_lib.evaluate import Measures, subsets, summarise
 from wsris_lib.profiles import Profile
+from wsris_lib.refer.views import JudgedSample
 
 METHODS = (
     "random",
@@ -21,12 +22,17 @@ METHODS = (
     "baseline",
     "esem",
     "lcm",
+    "centre",
+    "clip_map",
+    "tris",
+    "ehin",
     "oracle",
 )  # the order of the table
+SEEDED = ("random", "baseline", "esem", "lcm", "tris", "ehin")  # the others are the same for every seed
 PACKAGES = ("wsris", "torch", "transformers", "open_clip_torch", "numpy")
 SUPERVISION = (
     "ST: image-sentence pairs, one sentence at a time; proposals from a class-agnostic detector and SAM2, themselves "
-    "trained with boxes and masks of other images"
+    "trained with boxes and masks of other images (centre, clip_map, tris and ehin use no proposals)"
 )
 
 
@@ -38,11 +44,14 @@ def make(profile: Profile) -> dict:
     """
     val = stages.evaluation(profile)
     with stages.timed(profile, "scoreboard"):
-        rows = []
+        rows, samples = [], grounding.samples(profile, profile.val_split)
         for seed in profile.seeds:
+            first = seed == profile.seeds[0]
             for name, chosen in choices(profile, seed).items():
-                if seed == profile.seeds[0] or name in ("random", "baseline", "esem", "lcm"):  # the others have no seed
+                if first or name in SEEDED:
                     rows += rows_of(val, name, seed, chosen)
+            for name, measures in responses(profile, seed, first).items():
+                rows += judged(samples, name, seed, measures)
     board = {
         "dataset": f"{'synref' if profile.data == 'synref' else Path(profile.data).resolve().name}/{profile.corpus}",
         "split": f"{profile.split_by}/{profile.val_split}",
@@ -67,12 +76,27 @@ def choices(profile: Profile, seed: int) -> dict[str, torch.Tensor]:
     return stages.floor_choices(profile, seed) | trained
 
 
+def responses(profile: Profile, seed: int, untrained: bool = True) -> dict[str, list[Measures]]:
+    """Measures of the methods that answer with a map of their own instead of a proposal."""
+    found = {}
+    if untrained:
+        found = {"centre": grounding.floor(profile), "clip_map": grounding.judge(profile, grounding.zero_shot(profile))}
+    for name, changes in (("tris", grounding.TRIS), ("ehin", {})):
+        changed = grounding.with_grounding(profile, **changes)
+        found[name] = grounding.judge(changed, grounding.maps(changed, seed))
+    return found
+
+
 def rows_of(val: stages.Evaluation, method: str, seed: int, chosen: torch.Tensor) -> list[dict]:
+    """One row for each subset of sentences that isn't empty, of chosen proposals [S]."""
+    return judged(val.samples, method, seed, val.judge(chosen))
+
+
+def judged(samples: list[JudgedSample], method: str, seed: int, measures: list[Measures]) -> list[dict]:
     """One row for each subset of sentences that isn't empty."""
-    measures = val.judge(chosen)
     return [
         {"method": method, "subset": subset, "seed": seed, **summarise([measures[i] for i in positions])}
-        for subset, positions in subsets(val.samples).items()
+        for subset, positions in subsets(samples).items()
         if positions
     ]
 

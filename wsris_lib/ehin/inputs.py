@@ -1,5 +1,6 @@
 """What stage 1 reads: the backbone's maps (made once where it is frozen), the critic's pixels, and the sentences."""
 
+import copy
 from pathlib import Path
 
 import torch
@@ -39,6 +40,20 @@ class Images:
         stored = each_image(view, out, "maps", made_from, lambda: self._make)
         self._tables: dict[int, dict[str, Tensor]] = {i: tensors for i, (tensors, _) in stored.items()}
         self.ids = list(self._tables)
+
+    def seen_by(self, backbone: Backbone) -> "Images":
+        """The same images under another backbone, for one that is fine-tuned."""
+        other = copy.copy(self)
+        other.backbone = backbone
+        return other
+
+    def digest(self) -> list[float]:
+        """Numbers that differ when any of the images does."""
+        return [
+            float(t.double().sum()) + float(t.double().square().sum())
+            for its in self._tables.values()
+            for t in its.values()
+        ]
 
     def maps(self, image_ids: list[int]) -> Tensor:
         """The backbone's maps [B, channels, h, w], with a gradient where it is fine-tuned."""

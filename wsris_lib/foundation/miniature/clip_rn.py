@@ -1,4 +1,4 @@
-"""A CLIP whose image side is a ResNet, as EHIN wants it: open_clip's ModifiedResNet, a 16th of RN50's width.
+"""A CLIP whose image side is a ResNet, as EHIN wants it: open_clip's ModifiedResNet, a quarter of RN50's width.
 
 The attention pool sums up what is where; EHIN reads the map before it. So the model is shown whole scenes more often
 than the ViT is, and objects at the size that they have in EHIN's input.

@@ -45,7 +45,14 @@ def small(tiny_zoo, tmp_path, monkeypatch):
 
 
 def forget():
-    for cached in (stages._corpus, stages._features, stages._swapped, stages._evaluation, grounding._images):
+    for cached in (
+        stages._corpus,
+        stages._features,
+        stages._swapped,
+        stages._paraphrases,
+        stages._evaluation,
+        grounding._images,
+    ):
         cached.cache_clear()
 
 
@@ -148,6 +155,13 @@ def test_an_order_is_tested_over_seeds():
     assert worse["verdict"] == "lower"
     every = ablations.CHOICE | ablations.RESPONSE
     assert all(set(pair) <= set(rows) for name, rows in every.items() for pair in ablations.orders(name))
+
+
+def test_the_number_of_candidates_at_test_trains_nothing(small, monkeypatch):
+    stages.trained_choice(small, 0)
+    monkeypatch.setattr(stages, "train", lambda *_, **__: pytest.fail("trained again"))
+    one, _ = stages.trained_choice(stages.with_aligning(small, candidates_eval=1), 0)
+    assert torch.equal(one, stages.floor_choices(small)["zero_shot_clip"])
 
 
 @pytest.mark.parametrize("kind", labelling.KINDS)

@@ -17,7 +17,7 @@ from wsris_lib.es3net.predict import choose
 from wsris_lib.es3net.train import new_model, train
 from wsris_lib.evaluate import Measures, measure
 from wsris_lib.foundation.features import ImageFeatures, extract, extract_swapped, sentence_features
-from wsris_lib.profiles import Aligning, Profile
+from wsris_lib.profiles import Aligning, Grounding, Profile
 from wsris_lib.refer.masks import decode_rle, encode_rle
 from wsris_lib.refer.paraphrase.store import wordings
 from wsris_lib.refer.reader import Refer
@@ -49,8 +49,8 @@ def timed(profile: Profile, stage: str) -> Iterator[None]:
 
 
 def frozen(profile: Profile) -> Profile:
-    """The profile without what only the alignment reads: profiles that share it share data and features."""
-    return replace(profile, aligning=Aligning(), seeds=())
+    """The profile without what only a training reads: profiles that share it share data and features."""
+    return replace(profile, aligning=Aligning(), grounding=Grounding(), seeds=())
 
 
 def corpus(profile: Profile) -> Refer:
@@ -122,13 +122,19 @@ def training_tables(profile: Profile) -> tuple[ProposalTable, SentenceTable]:
     sentences = sentence_table(profile, samples)
     if not profile.aligning.consistency:
         return proposals, sentences
+    return proposals, replace(sentences, paraphrases=_paraphrases(frozen(profile)))
+
+
+@lru_cache
+def _paraphrases(profile: Profile) -> torch.Tensor:
+    """The sentence vectors of all that the training sentences were reworded to, [S, k, D], NaN where there is none."""
     with timed(profile, "paraphrases"):
-        said = wordings(samples, profile.paraphrases)
+        said = wordings(training_samples(profile), profile.paraphrases)
         texts = [text for texts in said for text in texts if text]
         encoded = sentence_features(texts, profile, artefacts.home() / "cache" / "features")[1]  # [texts, D]
-    table = torch.full((len(samples), len(said[0]), encoded.shape[1]), torch.nan)
+    table = torch.full((len(said), len(said[0]), encoded.shape[1]), torch.nan)
     table[torch.tensor([[bool(text) for text in texts] for texts in said])] = encoded
-    return proposals, replace(sentences, paraphrases=table)
+    return table
 
 
 def alignment(profile: Profile, seed: int, esem: bool = True) -> tuple[Alignment, list[dict]]:
@@ -144,7 +150,8 @@ def alignment(profile: Profile, seed: int, esem: bool = True) -> tuple[Alignment
     if sentences.paraphrases is not None:
         inputs.append(sentences.paraphrases.nan_to_num(9.0))
     digest = [float(t.double().sum()) for t in inputs] + [float((t.double() ** 2).sum()) for t in inputs]
-    settings = asdict(profile.aligning) | {"esem": esem}
+    # N at test takes no part in training: the rows of Fig. 10 share theirs.
+    settings = asdict(replace(profile.aligning, candidates_eval=Aligning.candidates_eval)) | {"esem": esem}
     name = artefacts.key(EDITION, digest, sentences.image_ids, settings, seed)
     path = artefacts.home() / "cache" / "alignments" / f"{name}.safetensors"
     stored = artefacts.stored_tensors(path)

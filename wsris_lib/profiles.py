@@ -85,8 +85,8 @@ class Grounding:
     contrast_on: str = "early"  # the map before HIPM, or "late"
     batch: int = 24  # section 4.2; TRIS has 48
     accumulate: int = 1  # batches to a step; the classification sees each batch alone
-    epochs: int = 2  # over refs, one sentence of each; the paper: 15
-    learning_rate: float = 1e-3  # of what is new; the paper's 5e-5 is for a hundred times the steps
+    epochs: float = 1  # over refs, one sentence of each; the paper: 15
+    learning_rate: float = 2e-3  # of what is new; the paper's 5e-5 is for a hundred times the steps
     weight_decay: float = 0.01
 
 

@@ -59,7 +59,8 @@ def train(
     Returns {"head": Head, and "backbone" if fine-tuned} and the loss curve [[step, mean loss], ...].
     """
     backbone, device = images.backbone, images.device
-    samples = [s for s in samples if s.image_id in set(images.ids)]
+    known = set(images.ids)
+    samples = [s for s in samples if s.image_id in known]
     if not samples:
         raise ValueError("there is no sentence to train on: no image of the split can be read")
     modules = nn.ModuleDict({"head": new_head(backbone.channels, backbone.sentence_width, settings, seed)})
@@ -76,7 +77,7 @@ def train(
 
     taken = min(settings.batch * settings.accumulate, len(groups))  # refs of a step
     per_epoch = max(1, len(groups) // taken)
-    steps = settings.epochs * per_epoch
+    steps = max(1, round(settings.epochs * per_epoch))
     parts = [{"params": list(modules["head"].parameters())}]
     if settings.finetune:
         parts.append({"params": list(backbone.parameters()), "share": BACKBONE_SHARE})

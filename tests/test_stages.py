@@ -125,10 +125,12 @@ def test_every_ablation_has_its_rows_and_trains_nothing_twice(small, name, monke
     assert all(0 <= value <= 1 for value in whole.values())
     text = ablations.table(board)
     assert all(row in text for row in rows)
+    capsys.readouterr()
     assert len(text.splitlines()) == 4 + len(rows) + len(ablations.orders(name))
     for where in (stages, grounding):
         monkeypatch.setattr(where, "train", lambda *_, **__: pytest.fail("trained again"))
     assert ablations.run(small, name) == board
+    assert (f"at most {len(rows)} trainings" in capsys.readouterr().out) == (name != "table6")
     if name == "table6":
         labelled = labelling.chosen(stages.with_aligning(small, consistency=1.0), 0)
         sure = {kind: float(confidence.mean()) for kind, (_, confidence) in labelled.items()}

@@ -101,6 +101,7 @@ def run(profile: Profile, name: str) -> dict:
     if name not in TABLES:
         raise KeyError(f"no table {name!r}; choose one of {', '.join(TABLES)}")
     stages.corpus(profile)  # a folder that isn't there says so before the first bar
+    _announce(profile, name)
     rows = []
     for seed in tqdm(profile.seeds, desc=name, unit="seed"):
         if name == "table6":
@@ -113,6 +114,15 @@ def run(profile: Profile, name: str) -> dict:
     board |= {"aligning": asdict(profile.aligning), "grounding": asdict(profile.grounding)}
     artefacts.write_json(stages.run_folder(profile) / "ablations" / f"{name}.json", board)
     return board
+
+
+def _announce(profile: Profile, name: str) -> None:
+    """What the table will cost, from how long one training took in this run's folder before."""
+    path, kind = stages.run_folder(profile) / "seconds.json", "EHIN" if name in RESPONSE else "esem"
+    seconds = artefacts.read_json(path).get(f"training of {kind}, one seed") if path.is_file() else None
+    if seconds and name != "table6":
+        trainings = len((CHOICE | RESPONSE)[name]) * len(profile.seeds)
+        print(f"{name}: at most {trainings} trainings, {trainings * seconds / 60:.0f} min; stored ones cost nothing")
 
 
 def orders(name: str) -> list[tuple[str, str]]:

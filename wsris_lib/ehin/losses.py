@@ -38,7 +38,7 @@ def background(similarity: Tensor, reduction: str = "mean") -> Tensor:
     """Eq. 19: -log(1 - S) of what is under the mask and K sentences that don't mean it; S [B, K], cosines.
 
     reduction: "mean" over the K, as TRIS has it, or "K_sum", K times their sum as eq. 15 is printed: K^2 times as
-    much, which an empty mask pleases best.
+    much, which a mask of nothing or of everything pleases best, whichever fits the sentences less.
     """
     if reduction not in ("mean", "K_sum"):
         raise ValueError(f'reduction is {reduction!r}; choose "mean" or "K_sum"')

@@ -32,6 +32,7 @@ COLUMNS = (
     {"refer"},
     {"foundation"},
     {"ehin", "es3net"},
+    {"refine", "segmenter"},
     {"evaluate", "floors"},
     {"ablations", "grounding", "labelling", "papers", "scoreboard", "show", "stages"},
     {"__main__", "notebooks"},

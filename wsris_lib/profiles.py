@@ -91,6 +91,58 @@ class Grounding:
 
 
 @dataclass(frozen=True)
+class Refining:
+    """From a response map to a mask: dense CRF, then IRNet's random walk. Values of TRIS's and IRNet's code; EHIN gives
+    none. Lengths are in pixels of the image; those of `tiny` are the code's divided by four, as its images are."""
+
+    foreground: float = 0.30  # of the map's maximum: surely the object above it
+    background: float = 0.10  # surely not below it
+    certainty: float = 0.7  # of a label before the CRF
+    near_px: float = 1.0  # of the smoothing kernel; the code: 3
+    near_weight: float = 3.0
+    far_px: float = 12.0  # of the kernel that looks at colour too; the code: 50
+    far_colour: float = 5.0  # of 255
+    far_weight: float = 10.0
+    iterations: int = 10
+
+    backbone: str = "zoo:clip_rn"  # frozen; IRNet has a ResNet-50 of ImageNet, we CLIP's
+    pixels: int = 256  # a side of what IRNet sees: a cell for 4 x 4 of them
+    width: int = 32  # channels of a branch of the edge head; IRNet's own
+    labels: int = 480  # sentences whose CRF labels IRNet learns from; 0: one of each ref
+    radius_train: int = 5  # cells; the code: 10, on a grid of 128
+    epochs: float = 3
+    batch: int = 16
+    learning_rate: float = 0.1
+    displacement_rate: float = 10.0  # times the learning rate
+    radius_walk: int = 5
+    beta: float = 10.0  # power of the affinity
+    doublings: int = 8  # T ^ (2 ^ doublings)
+    threshold: float = 0.25  # of the walk's maximum
+    fragment: float = 0.01  # of the image: smaller pieces go
+    rounds: int = 1  # label -> retrain -> label
+
+
+@dataclass(frozen=True)
+class Segmenting:
+    """Stage 2 of EHIN. Loss, optimiser, batch and rate as the paper has them; the network is TRIS's."""
+
+    backbone: str = "zoo:clip_rn"
+    pixels: int = 128  # the paper: 320
+    words: int = 20
+    widths: tuple[int, ...] = (16, 32, 64, 128)  # of the decoder, fine to coarse; TRIS: 64, 128, 256, 512
+    loss: str = "ce_dice"  # EHIN; "bce" is TRIS's
+    teacher: bool = False  # a mean teacher and its consistency; off in TRIS
+    consistency: str = "mse"  # or "kl", on probabilities
+    consistency_weight: float = 1.0
+    horizon: float = 0.3  # of all steps: over how many the teacher averages
+    batch: int = 24
+    epochs: float = 2  # over refs, one sentence of each; the paper: 15
+    learning_rate: float = 1e-3  # of what is new; the paper's 1e-5 is for a hundred times the steps
+    backbone_share: float = 0.1  # of it, for CLIP's own weights
+    weight_decay: float = 0.01
+
+
+@dataclass(frozen=True)
 class Profile:
     """One size of the whole project.
 
@@ -120,6 +172,8 @@ class Profile:
     proposing: Proposing = field(default_factory=Proposing)
     aligning: Aligning = field(default_factory=Aligning)
     grounding: Grounding = field(default_factory=Grounding)
+    refining: Refining = field(default_factory=Refining)
+    segmenting: Segmenting = field(default_factory=Segmenting)
     seeds: tuple[int, ...] = (0, 1, 2)
     device: str = "cpu"
 
@@ -154,6 +208,12 @@ PROFILES = {
             width=1024,
             epochs=15,
             learning_rate=5e-5,
+        ),
+        refining=Refining(
+            near_px=3.0, far_px=50.0, backbone="RN50-quickgelu:openai", pixels=512, labels=0, radius_train=10, batch=24
+        ),
+        segmenting=Segmenting(
+            backbone="RN50-quickgelu:openai", pixels=320, widths=(64, 128, 256, 512), epochs=15, learning_rate=1e-5
         ),
         device="cuda",
     ),

@@ -51,8 +51,20 @@ class Backbone(nn.Module):
         if not self.is_resnet:
             tokens = visual(pixels)[1]  # [B, hw, channels], after ln_post
             return tokens.mT.unflatten(2, visual.grid_size)
-        x = visual.stem(pixels)
-        return visual.layer4(visual.layer3(visual.layer2(visual.layer1(x))))
+        return self.pyramid(pixels)[-1]
+
+    def pyramid(self, pixels: Tensor) -> list[Tensor]:
+        """Normalised pixels -> a ResNet's maps at strides 4, 4, 8, 16 and 32: its stem and four layers.
+
+        Raises ValueError for a ViT, which has one size of map.
+        """
+        if not self.is_resnet:
+            raise ValueError("this CLIP has a ViT, whose maps are all of one size; choose a ResNet (RN50, zoo:clip_rn)")
+        visual = self.clip.visual
+        found = [visual.stem(pixels)]
+        for layer in (visual.layer1, visual.layer2, visual.layer3, visual.layer4):
+            found.append(layer(found[-1]))
+        return found
 
     def image_vectors(self, pixels: Tensor) -> Tensor:
         """Normalised pixels -> CLIP's own embedding, [B, E] of length 1."""

@@ -8,6 +8,7 @@ export HF_HUB_OFFLINE ?= 1
 
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+CRF := pydensecrf2==1.1
 STRIP := $(BIN)/nbstripout --extra-keys "metadata.widgets metadata.papermill metadata.language_info.version cell.metadata.papermill"
 
 .PHONY: help setup reproduce test lint format strip lab zoo lock clean
@@ -28,6 +29,9 @@ $(INSTALLED): pyproject.toml requirements-lock.txt
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements-lock.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -e .
+	@echo "Compiling pydensecrf, the fast dense CRF: about a minute."
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python $(CRF) 2>/dev/null || \
+		echo "$(CRF) wasn't built: the slower lattice is used. With a C++ compiler: $(BIN)/uv pip install --python $(BIN)/python $(CRF)"
 	@touch $@
 
 reproduce: $(INSTALLED)
@@ -64,9 +68,10 @@ zoo: $(INSTALLED)
 	for name in clip text dino depth sam2 detector; do $(BIN)/python -m wsris_lib zoo train $$name || exit 1; done
 
 # Keeps the pinned versions that still fit pyproject.toml. To move them all: make lock UPGRADE=--upgrade
+# All extras but crf: not every machine can compile it.
 lock: $(INSTALLED)
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-emit-index-url --no-header \
-		$(UPGRADE) -o requirements-lock.txt pyproject.toml
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra lab --extra llm --extra dev \
+		--no-emit-index-url --no-header $(UPGRADE) -o requirements-lock.txt pyproject.toml
 
 # Results (runs/) stay.
 clean:

@@ -134,11 +134,18 @@ def encode_text(model: open_clip.CLIP, tokens: torch.Tensor) -> torch.Tensor:
     the end-of-text token changes nothing, and captions fill a third of the context.
     """
     end = tokens.argmax(-1)
-    tokens = tokens[:, : int(end.max()) + 1]
+    x = token_features(model, tokens[:, : int(end.max()) + 1])
+    return F.normalize(x[torch.arange(len(x), device=x.device), end] @ model.text_projection, dim=-1)
+
+
+def token_features(model: open_clip.CLIP, tokens: torch.Tensor) -> torch.Tensor:
+    """Every token after the last LayerNorm and before the projection: long [B, L] -> float [B, L, W].
+
+    L is the context's length or less. A token knows those before it, and the padding the whole sentence.
+    """
     length = tokens.shape[1]
     x = model.token_embedding(tokens) + model.positional_embedding[:length]  # [B, L, W]
-    x = model.ln_final(model.transformer(x, attn_mask=model.attn_mask[:length, :length]))
-    return F.normalize(x[torch.arange(len(x), device=x.device), end] @ model.text_projection, dim=-1)
+    return model.ln_final(model.transformer(x, attn_mask=model.attn_mask[:length, :length]))
 
 
 def load_clip(checkpoint: str) -> tuple[torch.nn.Module, object]:

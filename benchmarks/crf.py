@@ -1,0 +1,59 @@
+"""The dense CRF on pydensecrf and on our lattice, in one run: milliseconds an image, their ratio, how far they agree.
+
+python benchmarks/crf.py [IMAGES]     default: 3 an image size, the median of them; needs `pip install "wsris[crf]"`
+
+The smallest size has the kernels of `tiny`, the others those of `paper`. Images are clouds of colour with discs on them
+and some noise; labels are a coarse blob, as a response map gives it.
+"""
+
+import sys
+import time
+
+import numpy as np
+from scipy.ndimage import gaussian_filter
+
+from wsris_lib import profiles
+from wsris_lib.refine import crf
+
+SIZES = ((128, 128, "tiny"), (320, 320, "paper"), (480, 640, "paper"))
+BOTH = 320 * 320  # pixels up to which the lattice is timed too
+
+
+def main(images: str = "3") -> None:
+    for height, width, name in SIZES:
+        settings = profiles.load(name).refining
+        backends = crf.BACKENDS if height * width <= BOTH else crf.BACKENDS[:1]
+        spent, agreed, apart = {backend: [] for backend in backends}, [], []
+        for seed in range(int(images)):
+            image, labels = scene(height, width, seed)
+            found = {}
+            for backend in backends:
+                start = time.perf_counter()
+                found[backend] = crf.crf_mask(image, labels, settings, backend)
+                spent[backend].append(time.perf_counter() - start)
+            first, last = found[backends[0]], found[backends[-1]]
+            agreed.append(((first > 0.5) == (last > 0.5)).mean())
+            apart.append(np.abs(first - last).max())
+        median = {backend: 1000 * float(np.median(seconds)) for backend, seconds in spent.items()}
+        print(f"{height} x {width}, {name}: " + ", ".join(f"{b} {ms:.0f} ms" for b, ms in median.items()), end="")
+        if len(backends) > 1:
+            ratio = median["lattice"] / median["pydensecrf"]
+            print(f" (x {ratio:.1f}); labels equal {min(agreed):.3%}, marginals within {max(apart):.0e}", end="")
+        print()
+
+
+def scene(height: int, width: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """uint8 [H, W, 3] and a blob, bool [H, W]."""
+    rng = np.random.default_rng(seed)
+    rows, columns = np.mgrid[:height, :width]
+    ground = gaussian_filter(rng.normal(size=(height, width, 3)), (height / 10, height / 10, 0))
+    image = 128 + 40 * ground / ground.std()
+    for _ in range(6):
+        y, x, radius = rng.uniform(0, height), rng.uniform(0, width), rng.uniform(0.1, 0.25) * height
+        image[(rows - y) ** 2 + (columns - x) ** 2 < radius**2] = rng.uniform(0, 255, 3)
+    image = np.clip(image + rng.normal(scale=3, size=image.shape), 0, 255).astype(np.uint8)
+    return image, (rows - y) ** 2 + (columns - x - radius / 3) ** 2 < (1.2 * radius) ** 2  # of the last disc
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,244 @@
+"""IRNet's network and training, the refinements' common form, and the steps that keep what they made."""
+
+import warnings
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from wsris_lib import artefacts, profiles, refining, segmenting
+from wsris_lib.ehin.backbone import Backbone
+from wsris_lib.evaluate import summarise
+from wsris_lib.profiles import Refining
+from wsris_lib.refer.labels import read_labels
+from wsris_lib.refine.crf import _module
+from wsris_lib.refine.irnet import IRNet, channels
+from wsris_lib.refine.refiner import by_crf, by_walk, confidence, fields, in_turn
+from wsris_lib.refine.train import augmented, train
+from wsris_lib.training import Training
+
+
+@pytest.fixture(scope="module")
+def backbone(tiny_zoo):
+    return Backbone(str(tiny_zoo / "clip_rn"), 64).requires_grad_(False)
+
+
+SETTINGS = Refining(pixels=64, width=8, radius_train=4, radius_walk=4, epochs=2, batch=4, doublings=3)
+
+
+def scenes(n=12, seed=0):
+    """Bright squares on dark ground and their labels, uint8 [n, 3, 64, 64] and [n, 64, 64]."""
+    rng = np.random.default_rng(seed)
+    pixels, labels = torch.full((n, 3, 64, 64), 40, dtype=torch.uint8), torch.zeros(n, 64, 64, dtype=torch.uint8)
+    for k in range(n):
+        y, x, side = (int(v) for v in rng.integers((6, 6, 20), (24, 24, 34)))
+        pixels[k, :, y : y + side, x : x + side] = torch.tensor([230, 60, 60], dtype=torch.uint8)[:, None, None]
+        labels[k, y : y + side, x : x + side] = 1
+    return pixels, labels
+
+
+def fitted(backbone, out, settings=SETTINGS, seed=0):
+    torch.manual_seed(99)
+    pixels, labels = scenes()
+    return train(backbone, pixels, labels, torch.arange(len(pixels)), settings, seed, out)
+
+
+def same(a, b):
+    a, b = a.state_dict(), b.state_dict()
+    return all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_the_pyramid_has_the_strides_that_irnet_needs(backbone):
+    maps = backbone.pyramid(torch.randn(2, 3, 64, 64))
+    assert [64 // m.shape[2] for m in maps] == [4, 4, 8, 16, 32] and [m.shape[1] for m in maps] == channels(backbone)
+    torch.testing.assert_close(maps[-1], backbone.maps(torch.randn(2, 3, 64, 64)) * 0 + maps[-1])
+    edge, displacement = IRNet(channels(backbone), 8)(maps)
+    assert edge.shape == (2, 16, 16) and displacement.shape == (2, 2, 16, 16)
+    assert 0 < edge.min() and edge.max() < 1
+
+
+def test_a_vit_has_no_pyramid(tiny_zoo):
+    with pytest.raises(ValueError, match="choose a ResNet"):
+        Backbone(str(tiny_zoo / "clip"), 32).pyramid(torch.zeros(1, 3, 32, 32))
+
+
+def test_the_two_heads_share_no_parameter_and_the_drift_is_taken_off_after_training(backbone):
+    model = IRNet(channels(backbone), 8)
+    edge, displacement = model.parts()
+    assert len(edge) + len(displacement) == len(list(model.parameters()))
+    maps = backbone.pyramid(torch.randn(1, 3, 64, 64))
+    learning = model.train()(maps)[1]
+    model.drift.fill_(2.0)
+    torch.testing.assert_close(model.train()(maps)[1], learning)
+    torch.testing.assert_close(model.eval()(maps)[1], learning - 2)
+
+
+def test_image_and_label_are_moved_alike_and_what_comes_in_is_unknown():
+    pixels, labels = scenes(20)
+    seen, wanted = augmented(pixels.float(), labels, torch.Generator().manual_seed(0))
+    red = seen[:, 0]
+    assert set(wanted.unique().tolist()) <= {0, 1, 255}
+    inside = (seen.sum(1) - (230 + 60 + 60)).abs() < 1  # surely the square
+    assert (wanted[inside] == 1).float().mean() > 0.99
+    assert (wanted[(red - 40).abs() < 1] == 0).float().mean() > 0.97
+    assert (wanted[red == 0] == 255).float().mean() > 0.97 and (wanted == 255).any()
+    again = augmented(pixels.float(), labels, torch.Generator().manual_seed(0))
+    assert torch.equal(again[0], seen) and torch.equal(again[1], wanted)
+
+
+def test_the_same_seed_gives_the_same_weights_and_a_killed_run_ends_in_them(backbone, tmp_path, monkeypatch):
+    whole, curve = fitted(backbone, tmp_path / "a")
+    assert same(whole, fitted(backbone, tmp_path / "b")[0])
+    assert not same(whole, fitted(backbone, tmp_path / "c", seed=1)[0])
+    descend = Training.descend
+
+    def killed(self, loss, *args, **options):
+        if self._step == 4:
+            raise KeyboardInterrupt
+        descend(self, loss, *args, **options)
+
+    monkeypatch.setattr(Training, "save_seconds", 0.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(Training, "descend", killed)
+        with pytest.raises(KeyboardInterrupt):
+            fitted(backbone, tmp_path / "d")
+    again, its = fitted(backbone, tmp_path / "d")
+    assert same(whole, again) and its == curve and len(curve) == 6
+    with pytest.raises(ValueError, match="no label to learn"):
+        train(backbone, torch.zeros(0, 3, 64, 64), torch.zeros(0, 64, 64), torch.zeros(0), SETTINGS, 0, tmp_path / "e")
+
+
+@pytest.mark.slow
+def test_edges_are_learnt_and_the_walk_fills_the_object(backbone, tmp_path):
+    settings = replace(SETTINGS, epochs=60, learning_rate=1e-2)
+    model, curve = fitted(backbone, tmp_path / "edges", settings)
+    assert curve[-1][1] < 0.8 * curve[0][1]
+    pixels, labels = scenes(6, seed=5)
+    before, after = [], []
+    for picture, label in zip(pixels, labels.numpy() == 1):
+        image = Image.fromarray(picture.permute(1, 2, 0).numpy())
+        seed = np.zeros((64, 64))
+        rows, columns = label.nonzero()
+        seed[rows.min() + 4 : rows.min() + 12, columns.min() + 4 : columns.min() + 12] = 1
+        found = by_walk(model, backbone, settings)(image, seed[None])[0] > 0.5
+        for masks, mask in ((before, seed > 0.5), (after, found)):
+            masks.append((mask & label).sum() / (mask | label).sum())
+        edge, _ = fields(model, backbone, image)
+        assert edge.shape == (16, 16)
+    assert np.mean(after) > np.mean(before) + 0.1
+
+
+def test_refinements_keep_their_form_and_lose_nothing(backbone, tmp_path):
+    model, _ = fitted(backbone, tmp_path / "form")
+    pixels, labels = scenes(1)
+    image = Image.fromarray(pixels[0].permute(1, 2, 0).numpy())
+    mask = labels[0].numpy().astype(float)
+    speck = np.zeros((64, 64))
+    speck[0, 0] = 1  # a dense CRF takes it away; then the mask that it came from stays
+    soft = np.stack([mask, speck, np.zeros((64, 64)), 0.75 * mask])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        crf = by_crf(SETTINGS)(image, soft)
+    walked = by_walk(model, backbone, SETTINGS)(image, soft)
+    for found in (crf, walked):
+        assert found.shape == soft.shape and found.min() >= 0 and found.max() <= 1 + 1e-6
+        assert (found[[0, 1, 3]] > 0.5).any((1, 2)).all() and not (found[2] > 0.5).any()
+    np.testing.assert_allclose(walked[0], walked[3], atol=1e-5)  # only a map's shape counts, not its height
+    assert in_turn()(image, soft) is soft
+    one = in_turn(by_walk(model, backbone, SETTINGS), lambda i, s: s * 0.5)(image, soft)
+    np.testing.assert_allclose(one, walked * 0.5)
+
+
+def test_confidence_is_the_agreement_with_what_was_given():
+    before, after = np.zeros((3, 8, 8)), np.zeros((3, 8, 8))
+    before[:2, :4], after[0, :4], after[1, 2:6] = 1, 1, 1
+    np.testing.assert_allclose(confidence(before, after), [1, 1 / 3, 0])
+
+
+@pytest.fixture(scope="module")
+def profile(tiny_zoo, tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WSRIS_HOME", str(tmp_path_factory.mktemp("home")))
+        size = profiles.SynRefSize(train=6, val=2, test_a=0, test_b=0, pixels=64)
+        rn, vit = str(tiny_zoo / "clip_rn"), str(tiny_zoo / "clip")
+        yield profiles.load(
+            "smoke",
+            synref=size,
+            clip=vit,
+            dino=str(tiny_zoo / "dino"),
+            depth=str(tiny_zoo / "depth"),
+            sam2=str(tiny_zoo / "sam2"),
+            text=str(tiny_zoo / "text"),
+            detector=str(tiny_zoo / "detector"),
+            grounding=profiles.Grounding(
+                backbone=rn, critic=vit, pixels=64, critic_pixels=32, width=16, negatives=2, batch=4
+            ),
+            refining=replace(SETTINGS, backbone=rn, labels=8),
+            segmenting=profiles.Segmenting(backbone=rn, pixels=64, widths=(8, 8, 8, 8), batch=8, epochs=1),
+        )
+
+
+pytestmark = pytest.mark.filterwarnings("ignore:pydensecrf isn't installed")
+
+
+@pytest.mark.parametrize("how", refining.HOW)
+def test_masks_are_made_once_and_found_again(profile, how, monkeypatch):
+    made = refining.masks(profile, 0, "val", how)
+    samples, _ = refining.responses(profile, 0, "val")
+    assert [label.sent_id for label in made] == [sample.sent_id for sample in samples]
+    assert 0 <= summarise(refining.judge(profile, "val", made))["mIoU"] <= 1
+    monkeypatch.setattr(refining, "_refine", lambda *_: pytest.fail("made again"))
+    assert refining.masks(profile, 0, "val", how) == made
+    with pytest.raises(KeyError, match="choose one of raw"):
+        refining.masks(profile, 0, "val", "magic")
+
+
+def test_labels_are_of_train_in_the_common_form(profile):
+    own, about = read_labels(refining.pseudo_labels(profile, 0))
+    assert about["supervision"] == "ST" and about["provenance"]["kind"] == "irnet + crf"
+    assert len({label.ref_id for label in own}) == len(own)  # one sentence of each ref
+    shared, about = read_labels(refining.pseudo_labels(profile, 0, "raw", "best of group"))
+    assert about["supervision"] == "MT"
+    every = replace(profile, refining=replace(profile.refining, sentences=0))
+    shared, _ = read_labels(refining.pseudo_labels(every, 0, "raw", "best of group"))
+    masks = {}
+    for label in shared:
+        masks.setdefault(label.ref_id, set()).add(label.mask["counts"])
+    assert len(shared) > len(own) and all(len(of_ref) == 1 for of_ref in masks.values())
+    with pytest.raises(KeyError, match="choose one of own"):
+        refining.responses(profile, 0, "val", "worst")
+
+
+def test_another_round_trains_another_network(profile):
+    once, _, _ = refining.irnet(profile, 0)
+    twice, _, _ = refining.irnet(replace(profile, refining=replace(profile.refining, rounds=2)), 0)
+    assert not same(once, twice)
+    assert same(once, refining.irnet(profile, 0)[0])
+
+
+def test_stage_2_learns_from_labels_and_its_answers_are_kept(profile, monkeypatch):
+    samples, found = segmenting.judged(profile, 0, "val")
+    assert len(samples) == len(found) > 0
+    monkeypatch.setattr(segmenting, "predict", lambda *_: pytest.fail("asked again"))
+    monkeypatch.setattr(segmenting, "train", lambda *_: pytest.fail("trained again"))
+    again, kept = segmenting.judged(profile, 0, "val")
+    assert kept == found and [s.sent_id for s in again] == [s.sent_id for s in samples]
+
+
+def test_no_annotation_takes_part_in_a_label(profile, monkeypatch):
+    """Contract 1: with the evaluation's view out of reach the same labels come out."""
+    expected = read_labels(refining.pseudo_labels(profile, 0, "irnet + crf"))[0]
+    monkeypatch.setenv("WSRIS_HOME", str(artefacts.home().parent / "elsewhere"))
+    monkeypatch.setattr(refining.grounding, "samples", _training_samples)
+    refining.responses.cache_clear()
+    assert read_labels(refining.pseudo_labels(profile, 0, "irnet + crf"))[0] == expected
+
+
+def _training_samples(profile, split):
+    return list(refining.stages.corpus(profile).training_view(split))
+
+
+def test_the_crf_is_one_of_two():
+    assert _module("lattice") is None

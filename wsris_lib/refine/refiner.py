@@ -1,0 +1,105 @@
+"""One interface for all refinements: an image and its sentences' soft masks in, better ones and a confidence out.
+
+The soft masks may be EHIN's response maps or the proposals that ES3Net chose; as everywhere here they lie in [0, 1] and
+are over 1/2 where the mask is.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from PIL import Image
+from scipy import ndimage
+
+from wsris_lib.ehin.backbone import Backbone
+from wsris_lib.profiles import Refining
+from wsris_lib.refine.crf import crf_masks
+from wsris_lib.refine.instances import instances
+from wsris_lib.refine.irnet import IRNet
+from wsris_lib.refine.walk import spread
+
+Refine = Callable[[Image.Image, NDArray], NDArray]  # image, soft [S, H, W] -> soft [S, H, W]
+
+
+def by_crf(settings: Refining) -> Refine:
+    """Dense CRF on the hard masks. One that vanishes keeps the mask that it came from."""
+
+    def refine(image: Image.Image, soft: NDArray) -> NDArray:
+        found = crf_masks(np.asarray(image), soft > 0.5, settings)
+        kept = (found > 0.5).any((1, 2))
+        return np.where(kept[:, None, None], found, soft)
+
+    return refine
+
+
+def by_walk(model: IRNet, backbone: Backbone, settings: Refining) -> Refine:
+    """IRNet's random walk: each mask spreads as far as no edge stops it, then is cut at a part of its maximum."""
+
+    def refine(image: Image.Image, soft: NDArray) -> NDArray:
+        edge, displacement = fields(model, backbone, image)
+        above = np.maximum(2 * soft - 1, 0).astype(np.float32)  # how far over 1/2: a map's positive part, or a mask
+        start = torch.from_numpy(above)[None]  # [1, S, H, W]
+        start = F.interpolate(start, edge.shape, mode="area")[0].numpy()
+        groups = instances(displacement)
+        # Each instance walks alone and a pixel takes the strongest (TRIS): two objects don't add up on their border.
+        K = groups.max() + 1
+        parts = (start[:, None] * (groups == np.arange(K)[:, None, None])).reshape(-1, *edge.shape)  # [S * K, h, w]
+        walked = np.zeros_like(parts)
+        alive = parts.any((1, 2))  # most instances hold nothing of a sentence
+        walked[alive] = spread(parts[alive], edge, settings.radius_walk, settings.beta, settings.doublings)
+        walked = torch.from_numpy(walked.reshape(len(start), K, *edge.shape))
+        grown = F.interpolate(walked, soft.shape[1:], mode="bilinear", align_corners=False).amax(1).numpy()
+        return np.stack([_cut(map_, before, settings) for map_, before in zip(grown, soft)])
+
+    return refine
+
+
+def in_turn(*steps: Refine) -> Refine:
+    """One refinement after the other; none at all leaves the masks as they are."""
+
+    def refine(image: Image.Image, soft: NDArray) -> NDArray:
+        for step in steps:
+            soft = step(image, soft)
+        return soft
+
+    return refine
+
+
+@torch.no_grad()
+def fields(model: IRNet, backbone: Backbone, image: Image.Image) -> tuple[NDArray, NDArray]:
+    """IRNet's edge [h, w], mean over the image and its mirror image, and displacement [2, h, w]."""
+    device = next(model.parameters()).device
+    pixels = backbone.normalise(backbone.prepare(image)[None].to(device))
+    edge, displacement = model(backbone.pyramid(torch.cat([pixels, pixels.flip(3)])))
+    return ((edge[0] + edge[1].flip(1)) / 2).cpu().numpy(), displacement[0].cpu().numpy()
+
+
+def confidence(before: NDArray, after: NDArray) -> NDArray:
+    """How far a refinement agrees with what it was given: the IoU of the masks before and after, [S] in [0, 1].
+
+    The papers give a refined map no confidence. A map that keeps to an object hardly changes; one that lies across
+    several, or beside all, is torn or moved.
+    """
+    a, b = before > 0.5, after > 0.5
+    return (a & b).sum((1, 2)) / np.maximum(1, (a | b).sum((1, 2)))
+
+
+def _cut(walked: NDArray, before: NDArray, settings: Refining) -> NDArray:
+    """A walked map [H, W] -> soft mask: 1/2 at `threshold` of the maximum, small fragments gone.
+
+    IRNet's code keeps fragments in the list that TRIS then unites, so that they do stay; here they go, but for the
+    largest where all are small. A map of which nothing is left keeps the mask that it came from.
+    """
+    top = walked.max()
+    if top <= 0:
+        return before
+    level = settings.threshold * top
+    soft = np.interp(walked, [0, level, top], [0, 0.5, 1])
+    pieces, n = ndimage.label(soft > 0.5)
+    if n:
+        sizes = ndimage.sum_labels(np.ones_like(pieces), pieces, np.arange(1, n + 1))
+        large = sizes >= min(settings.fragment * walked.size, sizes.max())
+        soft = np.where((pieces == 0) | np.concatenate([[False], large])[pieces], soft, 0.0)
+    return soft

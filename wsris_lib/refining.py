@@ -1,0 +1,180 @@
+"""EHIN's maps to pseudo labels as cached steps: whose map, dense CRF, IRNet and its random walk, the labels' file."""
+
+from collections import defaultdict
+from dataclasses import asdict
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+from tqdm import tqdm
+
+from wsris_lib import artefacts, grounding, stages
+from wsris_lib.ehin.backbone import Backbone, Critic
+from wsris_lib.ehin.network import soft_masks
+from wsris_lib.evaluate import Measures, measure
+from wsris_lib.foundation.perimage import Stored, each_image
+from wsris_lib.foundation.zoo import fingerprint
+from wsris_lib.profiles import Profile
+from wsris_lib.refer.labels import PseudoLabel, write_labels
+from wsris_lib.refer.masks import decode_rle, encode_rle
+from wsris_lib.refer.views import Sample
+from wsris_lib.refine.crf import affinity_labels
+from wsris_lib.refine.irnet import IRNet, channels
+from wsris_lib.refine.refiner import Refine, by_crf, by_walk, confidence, in_turn
+from wsris_lib.refine.select import best_of_group
+from wsris_lib.refine.train import train
+
+EDITION = 1  # part of every key: raise it when a refinement itself changes
+HOW = ("raw", "crf", "irnet", "irnet + crf")  # stage 1's mask as it is, after dense CRF, after IRNet's walk, both
+SELECT = {"own": "ST", "best of group": "MT"}
+
+
+@lru_cache
+def responses(profile: Profile, seed: int, split: str, select: str = "own") -> tuple[list[Sample], Tensor]:
+    """The sentences of a split and their response maps [S, h, w], each its own or the best of its ref's.
+
+    On train, `refining.sentences` of each ref are drawn. Raises KeyError for an unknown way to select.
+    """
+    if select not in SELECT:
+        raise KeyError(f"no selection {select!r}; choose one of {', '.join(SELECT)}")
+    samples, R = grounding.samples(profile, split), grounding.maps(profile, seed, split)
+    if select == "best of group":
+        wanted = profile.grounding
+        critic = Critic(wanted.critic, wanted.critic_pixels, wanted.words).to(profile.device)
+        R = R[best_of_group(grounding.images(profile, split), critic, samples, R)]
+    rows = _drawn(samples, profile.refining.sentences, seed) if split == profile.train_split else range(len(samples))
+    return [samples[row] for row in rows], R[list(rows)]
+
+
+def _drawn(samples: list[Sample], each: int, seed: int) -> list[int]:
+    """Rows of `each` sentences of every ref at random; 0: all."""
+    rng, refs = np.random.default_rng(seed), defaultdict(list)
+    for row, sample in enumerate(samples):
+        refs[sample.ref_id].append(row)
+    return sorted(int(row) for rows in refs.values() for row in (rng.permutation(rows)[:each] if each else rows))
+
+
+def irnet(profile: Profile, seed: int, select: str = "own") -> tuple[IRNet, Backbone, list[list[float]]]:
+    """The trained IRNet, its frozen backbone and the loss curve of its last round; loaded if trained before."""
+    settings = profile.refining
+    backbone = Backbone(settings.backbone, settings.pixels).requires_grad_(False).to(profile.device)
+    name = artefacts.key(_made_from(profile, seed, profile.train_split, "irnet", select))
+    path = artefacts.home() / "cache" / "irnets" / f"{name}.safetensors"
+    stored = artefacts.stored_tensors(path)
+    model = IRNet(channels(backbone), settings.width).to(profile.device).eval()
+    if stored is not None:
+        model.load_state_dict(stored[0])
+        return model, backbone, stored[1]["curve"]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with stages.timed(profile, "training of IRNet, one seed"):
+        view, its = stages.corpus(profile).training_view(profile.train_split), None
+        samples, R = responses(profile, seed, profile.train_split, select)
+        rows = np.random.default_rng(seed).permutation(len(samples))[: settings.labels or None]
+        images = {samples[row].image_id: view.image(samples[row].image_id) for row in rows}
+        for round_ in range(settings.rounds):
+            labels = []
+            for row in tqdm(rows, desc=f"affinity labels, round {round_ + 1}", unit="label"):
+                image = images[samples[row].image_id]
+                soft = strength(R[row], *view.image_size(samples[row].image_id))
+                if its is not None:  # label -> retrain -> label
+                    soft = by_walk(its, backbone, settings)(image, soft[None])[0]
+                labels.append(_square(affinity_labels(np.asarray(image), soft, settings), settings.pixels))
+            owner = torch.tensor([list(images).index(samples[row].image_id) for row in rows])
+            pixels = torch.stack([backbone.prepare(image) for image in images.values()])
+            its, curve = train(backbone, pixels, torch.stack(labels), owner, settings, seed, path)
+    artefacts.save_tensors(path, its.state_dict(), curve=curve, settings=repr(settings), seed=seed)
+    return its, backbone, curve
+
+
+def strength(R: Tensor, height: int, width: int) -> np.ndarray:
+    """A response map [h, w] -> its positive part over its maximum, float [height, width] in [0, 1]."""
+    R = F.interpolate(R[None, None], (height, width), mode="bilinear", align_corners=False)[0, 0].clamp(min=0)
+    return (R / (R.max() + 1e-5)).numpy()
+
+
+def masks(profile: Profile, seed: int, split: str, how: str, select: str = "own") -> list[PseudoLabel]:
+    """Each sentence's mask and confidence, in the order of `responses`; made image by image and kept.
+
+    Raises KeyError for an unknown refinement.
+    """
+    if how not in HOW:
+        raise KeyError(f"no refinement {how!r}; choose one of {', '.join(HOW)}")
+    samples, R = responses(profile, seed, split, select)
+    of_image = defaultdict(list)
+    for row, sample in enumerate(samples):
+        of_image[sample.image_id].append(row)
+
+    def load():
+        refine = _refine(profile, seed, how, select)
+
+        def make(images: dict[int, Image.Image]) -> list[Stored]:
+            return [({}, {"labels": _refined(image, of_image.get(i, []))}) for i, image in images.items()]
+
+        def _refined(image: Image.Image, rows: list[int]) -> list[list]:
+            if not rows:
+                return []
+            before = soft_masks(R[rows], image.height, image.width).numpy()
+            after = refine(image, before)
+            sure = confidence(before, after)
+            return [[samples[r].sent_id, encode_rle(m > 0.5), float(c)] for r, m, c in zip(rows, after, sure)]
+
+        return make
+
+    view, made_from = stages.corpus(profile).training_view(split), _made_from(profile, seed, split, how, select)
+    with stages.timed(profile, f"{how} masks of {split}, one seed"):
+        stored = each_image(view, artefacts.home() / "cache" / "masks", how, made_from, load)
+    found = {sent_id: (mask, sure) for _, notes in stored.values() for sent_id, mask, sure in notes["labels"]}
+    return [PseudoLabel(s.image_id, s.ref_id, s.sent_id, *found[s.sent_id]) for s in samples]
+
+
+def _refine(profile: Profile, seed: int, how: str, select: str) -> Refine:
+    steps = []
+    if how.startswith("irnet"):
+        model, backbone, _ = irnet(profile, seed, select)
+        steps.append(by_walk(model, backbone, profile.refining))
+    if how.endswith("crf"):
+        steps.append(by_crf(profile.refining))
+    return in_turn(*steps)
+
+
+def _made_from(profile: Profile, seed: int, split: str, how: str, select: str) -> list:
+    """All that a refinement depends on: the maps (by their digest), the sentences, the settings."""
+    samples, R = responses(profile, seed, split, select)
+    digest = [float(R.double().sum()), float(R.double().square().sum()), [s.sent_id for s in samples]]
+    settings = asdict(profile.refining) | {"stage_2": ""}  # what is made of a mask later changes none
+    return [EDITION, digest, settings, fingerprint(profile.refining.backbone), seed, how, select]
+
+
+def pseudo_labels(profile: Profile, seed: int, how: str = "", select: str = "own") -> Path:
+    """The file of labels for the train split, in the one form of all pseudo labels here; made if it isn't there."""
+    how = how or profile.refining.stage_2
+    name = artefacts.key(_made_from(profile, seed, profile.train_split, how, select))
+    path = artefacts.home() / "cache" / "labels" / f"{name}.json"
+    if not path.is_file():
+        settings = dict(refining=asdict(profile.refining), grounding=asdict(profile.grounding))
+        where = dict(seed=seed, kind=how, corpus=profile.corpus, split=profile.train_split)
+        labels = masks(profile, seed, profile.train_split, how, select)
+        write_labels(path, labels, supervision=SELECT[select], source="ehin stage 1", **where, **settings)
+    return path
+
+
+def judge(profile: Profile, split: str, labels: list[PseudoLabel]) -> list[Measures]:
+    """Measures of masks against the ground truth, the only place here where it is read, and for no training."""
+    view, truths, found = stages.corpus(profile).evaluation_view(split), {}, []
+    meant = {sample.sent_id: sample.ann_id for sample in view}
+    for label in labels:
+        ann_id = meant[label.sent_id]
+        if ann_id not in truths:
+            truths[ann_id] = view.mask(ann_id)
+        found.append(measure(decode_rle(label.mask), truths[ann_id]))
+    return found
+
+
+def _square(labels: np.ndarray, pixels: int) -> Tensor:
+    """uint8 [H, W] -> [pixels, pixels], each the nearest."""
+    whole = torch.from_numpy(labels)[None, None]
+    return F.interpolate(whole, (pixels, pixels), mode="nearest-exact")[0, 0]

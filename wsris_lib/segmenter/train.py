@@ -1,0 +1,94 @@
+"""Training of stage 2 from pseudo labels, with a mean teacher where the settings ask for one."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from wsris_lib.profiles import Segmenting
+from wsris_lib.segmenter.labelled import Labelled
+from wsris_lib.segmenter.losses import KINDS, bce, ce_dice, consistency
+from wsris_lib.segmenter.stage2 import Stage2
+from wsris_lib.segmenter.teacher import MeanTeacher, decay
+from wsris_lib.training import Training
+
+LOSSES = {"bce": bce, "ce_dice": ce_dice}
+
+
+def train(
+    data: Labelled, settings: Segmenting, seed: int, out: Path, device: str = "cpu"
+) -> tuple[nn.ModuleDict, list[list[float]]]:
+    """Fit network and backbone; an epoch visits each ref with one of its labelled sentences.
+
+    As TRIS: AdamW (EHIN says Adam), CLIP's own weights at settings.backbone_share of the rate, a rate that stays
+    (TRIS's decay is written for steps and counted in epochs, so that it hardly falls), no augmentation, labels not
+    weighted by their confidence. Not as TRIS: gradients are clipped to norm 1, CLIP's positional codes go at the
+    backbone's rate and not the head's, and the teacher averages after every step from the first on (there: every tenth,
+    from the hundredth on). The student is what TRIS tests.
+
+    The same seed gives the same weights, bit for bit, on one machine. Killed, it goes on from a checkpoint beside `out`
+    (which the caller writes). Mixed precision on a GPU.
+
+    Returns {"student": Stage2, and "teacher": MeanTeacher if settings.teacher}, evaluating, and the loss curve
+    [[step, mean loss], ...]. Raises ValueError for a loss or consistency that isn't known, or another size of input
+    than `data` was made for.
+    """
+    _check(data, settings)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        modules = _new(settings).to(device).train()
+    student = modules["student"]
+    taken = min(settings.batch, len(data.groups))  # refs of a step
+    per_epoch = max(1, len(data.groups) // taken)
+    steps = max(1, round(settings.epochs * per_epoch))
+    alpha = decay(settings.horizon, steps)
+    parts = [
+        {"params": student.own_parameters()},
+        {"params": list(student.backbone.parameters()), "share": settings.backbone_share},
+    ]
+    optimiser = torch.optim.AdamW(parts, lr=settings.learning_rate, weight_decay=settings.weight_decay)
+    run = Training(out, modules, optimiser, steps, seed, {"settings": repr(settings), "data": data.digest()})
+    for step in run:
+        epoch, place = divmod(step, per_epoch)
+        shuffle = torch.Generator().manual_seed(seed * 10_007 + epoch)
+        order = torch.randperm(len(data.groups), generator=shuffle).tolist()
+        refs = [data.groups[g] for g in order[place * taken : (place + 1) * taken]]
+        rows = [ref[int(run.rng.integers(len(ref)))] for ref in refs]
+        pixels, tokens, masks, _ = (part.to(device) for part in data.batch(rows))
+        pixels = student.backbone.normalise(pixels)
+        with torch.autocast(torch.device(device).type, enabled=device != "cpu", dtype=torch.bfloat16):
+            found = student(pixels, tokens)
+            wanted = modules["teacher"](pixels, tokens) if settings.teacher else None
+        found = [logits.float() for logits in found]
+        loss = LOSSES[settings.loss](found, masks.float())
+        if wanted is not None:
+            wanted = [logits.float() for logits in wanted]
+            loss = loss + settings.consistency_weight * consistency(found, wanted, settings.consistency)
+        run.descend(loss, settings.learning_rate)
+        if settings.teacher:
+            modules["teacher"].update(student, alpha)
+    run.forget()
+    return modules.eval(), run.curve
+
+
+def stored_modules(settings: Segmenting, weights: dict[str, Tensor]) -> nn.ModuleDict:
+    """What `train` returned, made of its state dict."""
+    modules = _new(settings)
+    modules.load_state_dict(weights)
+    return modules.eval()
+
+
+def _new(settings: Segmenting) -> nn.ModuleDict:
+    modules = nn.ModuleDict({"student": Stage2(settings)})
+    if settings.teacher:
+        modules["teacher"] = MeanTeacher(modules["student"])
+    return modules
+
+
+def _check(data: Labelled, settings: Segmenting) -> None:
+    if settings.loss not in LOSSES:
+        raise ValueError(f"loss {settings.loss!r}: expected one of {', '.join(LOSSES)}")
+    if settings.consistency not in KINDS:
+        raise ValueError(f"consistency {settings.consistency!r}: expected one of {', '.join(KINDS)}")
+    if data.pixels != settings.pixels:
+        raise ValueError(f"the images were prepared at {data.pixels} pixels, the settings say {settings.pixels}")

@@ -1,0 +1,62 @@
+"""Stage 2 of EHIN as cached steps: the segmenter that learns from the pseudo labels, and what it answers on a split."""
+
+from dataclasses import asdict
+
+from torch import nn
+
+from wsris_lib import artefacts, refining, stages
+from wsris_lib.ehin.backbone import Backbone
+from wsris_lib.evaluate import Measures, measure
+from wsris_lib.foundation.zoo import fingerprint
+from wsris_lib.profiles import Profile
+from wsris_lib.refer.labels import read_labels
+from wsris_lib.refer.views import JudgedSample
+from wsris_lib.segmenter.labelled import Labelled
+from wsris_lib.segmenter.predict import predict
+from wsris_lib.segmenter.train import stored_modules, train
+
+EDITION = 1  # part of the key of trained weights: raise it when training itself changes
+
+
+def stage_2(
+    profile: Profile, seed: int, how: str = "", select: str = "own"
+) -> tuple[nn.ModuleDict, list[list[float]], str]:
+    """The trained modules, their loss curve and the key they are kept under; loaded if trained before.
+
+    `how` and `select` name the labels as `refining.pseudo_labels` does.
+    """
+    settings, labels = profile.segmenting, refining.pseudo_labels(profile, seed, how, select)
+    name = artefacts.key(EDITION, labels, asdict(settings), fingerprint(settings.backbone), seed)
+    path = artefacts.home() / "cache" / "segmenters" / f"{name}.safetensors"
+    stored = artefacts.stored_tensors(path)
+    if stored is not None:
+        return stored_modules(settings, stored[0]), stored[1]["curve"], name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    backbone = Backbone(settings.backbone, settings.pixels, settings.words)
+    view = stages.corpus(profile).training_view(profile.train_split)
+    with stages.timed(profile, "training of stage 2, one seed"):
+        data = Labelled(view, read_labels(labels)[0], backbone)
+        modules, curve = train(data, settings, seed, path, profile.device)
+    artefacts.save_tensors(path, modules.state_dict(), curve=curve, settings=repr(settings), seed=seed)
+    return modules, curve, name
+
+
+def judged(
+    profile: Profile, seed: int, split: str, how: str = "", select: str = "own", who: str = "student"
+) -> tuple[list[JudgedSample], list[Measures]]:
+    """The sentences of a split, image by image, and how well stage 2 answers them; kept, since it takes a while."""
+    modules, _, name = stage_2(profile, seed, how, select)
+    view = stages.corpus(profile).evaluation_view(split)
+    known = set(stages.features(profile, split).offsets)
+    samples = sorted((s for s in view if s.image_id in known), key=lambda s: s.image_id)
+    key = artefacts.key(name, who, [s.sent_id for s in samples])
+    path = artefacts.home() / "cache" / "answers" / f"{key}.json"
+    if not path.is_file():
+        model = modules[who].to(profile.device)
+        with stages.timed(profile, f"stage 2 on {split}, one seed"):
+            found = [
+                measure(soft.numpy(), view.mask(sample.ann_id))
+                for sample, soft in zip(samples, predict(model, view, samples))
+            ]
+        artefacts.write_json(path, [asdict(m) for m in found])
+    return samples, [Measures(**row) for row in artefacts.read_json(path)]

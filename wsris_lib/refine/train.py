@@ -1,5 +1,6 @@
 """Training of IRNet from affinity labels: maps of 0, 1 and 255 that dense CRF made of responses, with no class."""
 
+import hashlib
 from pathlib import Path
 
 import torch
@@ -42,7 +43,8 @@ def train(
     optimiser = OPTIMISERS[settings.optimiser](parts, lr=settings.learning_rate, weight_decay=1e-4)
     per_epoch = max(1, len(labels) // settings.batch)
     steps = max(1, round(settings.epochs * per_epoch))
-    run = Training(out, model, optimiser, steps, seed, {"settings": repr(settings), "labels": len(labels)})
+    digest = hashlib.sha256(labels.numpy().tobytes()).hexdigest()  # rounds of refinement differ in nothing else
+    run = Training(out, model, optimiser, steps, seed, {"settings": repr(settings), "labels": digest})
     for step in run:
         epoch, place = divmod(step, per_epoch)
         order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed * 10_007 + epoch))

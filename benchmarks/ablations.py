@@ -1,6 +1,7 @@
-"""ES3Net's ablations over three corpora: `python benchmarks/ablations.py [PROFILE]` writes benchmarks/ablations.md.
+"""Either paper's ablations: `python benchmarks/ablations.py es3net|ehin [PROFILE]`, written beside this file.
 
-About an hour on two cores in the profile tiny; stopped, it goes on where it was.
+es3net: ablations.md, three corpora; about an hour on two cores in the profile tiny. ehin: ehin_ablations.md, RefCOCO+'s
+manner alone (the paper's choice); about an hour and a half. Stopped, either goes on where it was.
 """
 
 import sys
@@ -11,29 +12,34 @@ import torch
 
 from wsris_lib import ablations, profiles
 
-CORPORA = ("refcoco", "refcoco+", "refcocog")
-HEAD = """# ES3Net's ablations on SynRef
+PAPERS = {  # name -> tables, corpora, metrics, file, title
+    "es3net": ((*ablations.CHOICE, "table6"), ("refcoco", "refcoco+", "refcocog"), ("mIoU",), "ablations.md", "ES3Net"),
+    "ehin": (tuple(ablations.RESPONSE), ("refcoco+",), ("mIoU", "PointM"), "ehin_ablations.md", "EHIN"),
+}
+HEAD = """# {title}'s ablations on SynRef
 
-Made by `python benchmarks/ablations.py {profile}`: profile `{profile}`, {seeds} seeds, {machine}. Rows of a table share
-sentences, seeds and cached features. The p of a comparison is that of a paired two-sided t test over the seeds: it says
-whether another start of the training could turn the order round, not whether other images could; and of some twenty
-comparisons at 0.05 one will look like a difference by chance.
+Made by `python benchmarks/ablations.py {paper} {profile}`: profile `{profile}`, {seeds} seeds, {machine}. Rows of a
+table share sentences, seeds and cached features. The p of a comparison is that of a paired two-sided t test over the
+seeds: it says whether another start of the training could turn the order round, not whether other images could; and of
+some twenty comparisons at 0.05 one will look like a difference by chance.
 """
 
 
-def main(name: str = "tiny") -> None:
+def main(paper: str, name: str = "tiny") -> None:
     """Make what is missing, print each table as it is ready, and write them all."""
+    tables, corpora, metrics, file, title = PAPERS[paper]
     profile, parts = profiles.load(name), []
     machine = f"{torch.get_num_threads()} threads, {profile.device}"
-    for table in (*ablations.CHOICE, "table6"):
+    for table in tables:
         parts.append(f"## {table}\n")
-        for corpus in CORPORA:
+        for corpus in corpora:
             start = time.perf_counter()
-            text = ablations.table(ablations.run(profiles.load(name, corpus=corpus), table))
-            print(f"\n{text}\n({time.perf_counter() - start:.0f} s)", flush=True)
-            parts.append(f"```\n{text}\n```\n")
-    head = HEAD.format(profile=name, seeds=len(profile.seeds), machine=machine)
-    Path(__file__).with_suffix(".md").write_text("\n".join([head, *parts]))
+            board = ablations.run(profiles.load(name, corpus=corpus), table)
+            texts = [ablations.table(board, metric) for metric in metrics]
+            print("\n", *texts, f"({time.perf_counter() - start:.0f} s)", sep="\n", flush=True)
+            parts += [f"```\n{text}\n```\n" for text in texts]
+    head = HEAD.format(title=title, paper=paper, profile=name, seeds=len(profile.seeds), machine=machine)
+    Path(__file__).with_name(file).write_text("\n".join([head, *parts]))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from wsris_lib import ablations, artefacts, grounding, notebooks, profiles, scoreboard, stages
+from wsris_lib import ablations, artefacts, grounding, notebooks, profiles, scoreboard, segmenting, stages
 from wsris_lib.foundation.miniature import command
 from wsris_lib.refer.errors import DataError
 
@@ -79,6 +79,8 @@ def reproduce(profile: profiles.Profile) -> None:
         stages.alignment(stages.with_aligning(profile, consistency=1.0), seed)
         for changes in (grounding.TRIS, {}):
             grounding.trained(grounding.with_grounding(profile, **changes), seed)
+    for seed in tqdm(profile.route_seeds, desc="EHIN's labels and stage 2", unit="seed"):
+        segmenting.stage_2(profile, seed)
     board = scoreboard.make(profile)
     lessons = notebooks.lessons() if profile.corpus == "refcoco" else []  # the lessons speak of this corpus
     for lesson in tqdm(lessons, desc="notebooks", unit="notebook"):

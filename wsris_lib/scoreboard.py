@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from wsris_lib import artefacts, grounding, stages
+from wsris_lib import artefacts, grounding, refining, segmenting, stages
 from wsris_lib.evaluate import Measures, subsets, summarise
 from wsris_lib.profiles import Profile
 from wsris_lib.refer.views import JudgedSample
@@ -26,13 +26,17 @@ METHODS = (
     "clip_map",
     "tris",
     "ehin",
+    "ehin_crf",
+    "ehin_irnet",
+    "ehin_irnet_crf",
+    "ehin_stage_2",
     "oracle",
 )  # the order of the table
-SEEDED = ("random", "baseline", "esem", "lcm", "tris", "ehin")  # the others are the same for every seed
+FIXED = ("central", "largest", "zero_shot_clip", "centre", "clip_map", "oracle")  # the same for every seed
 PACKAGES = ("wsris", "torch", "transformers", "open_clip_torch", "numpy")
 SUPERVISION = (
     "ST: image-sentence pairs, one sentence at a time; proposals from a class-agnostic detector and SAM2, themselves "
-    "trained with boxes and masks of other images (centre, clip_map, tris and ehin use no proposals)"
+    "trained with boxes and masks of other images (centre, clip_map, tris and all of ehin use none)"
 )
 
 
@@ -48,10 +52,12 @@ def make(profile: Profile) -> dict:
         for seed in profile.seeds:
             first = seed == profile.seeds[0]
             for name, chosen in choices(profile, seed).items():
-                if first or name in SEEDED:
+                if first or name not in FIXED:
                     rows += rows_of(val, name, seed, chosen)
             for name, measures in responses(profile, seed, first).items():
                 rows += judged(samples, name, seed, measures)
+            if seed in profile.route_seeds:
+                rows += route(profile, seed, profile.val_split)
     board = {
         "dataset": f"{'synref' if profile.data == 'synref' else Path(profile.data).resolve().name}/{profile.corpus}",
         "split": f"{profile.split_by}/{profile.val_split}",
@@ -85,6 +91,16 @@ def responses(profile: Profile, seed: int, untrained: bool = True) -> dict[str, 
         changed = grounding.with_grounding(profile, **changes)
         found[name] = grounding.judge(changed, grounding.maps(changed, seed))
     return found
+
+
+def route(profile: Profile, seed: int, split: str) -> list[dict]:
+    """Rows of EHIN's way from its response maps to masks: dense CRF, IRNet's walk, both, and stage 2, on a split."""
+    rows = []
+    for how in refining.HOW[1:]:
+        measures = refining.judge(profile, split, refining.masks(profile, seed, split, how))
+        rows += judged(grounding.samples(profile, split), f"ehin_{how.replace(' + ', '_')}", seed, measures)
+    samples, measures = segmenting.judged(profile, seed, split)
+    return rows + judged(samples, "ehin_stage_2", seed, measures)
 
 
 def rows_of(val: stages.Evaluation, method: str, seed: int, chosen: torch.Tensor) -> list[dict]:

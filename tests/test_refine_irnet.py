@@ -13,6 +13,7 @@ from wsris_lib.ehin.backbone import Backbone
 from wsris_lib.evaluate import summarise
 from wsris_lib.profiles import Refining
 from wsris_lib.refer.labels import read_labels
+from wsris_lib.refer.reader import Refer
 from wsris_lib.refine.crf import _module
 from wsris_lib.refine.irnet import IRNet, channels
 from wsris_lib.refine.refiner import by_crf, by_walk, confidence, fields, in_turn
@@ -236,13 +237,10 @@ def test_no_annotation_takes_part_in_a_label(profile, monkeypatch):
     """Contract 1: with the evaluation's view out of reach the same labels come out."""
     expected = read_labels(refining.pseudo_labels(profile, 0, "irnet + crf"))[0]
     monkeypatch.setenv("WSRIS_HOME", str(artefacts.home().parent / "elsewhere"))
-    monkeypatch.setattr(refining.grounding, "samples", _training_samples)
-    refining.responses.cache_clear()
+    monkeypatch.setattr(Refer, "evaluation_view", lambda *_: pytest.fail("looked at the truth"))
+    for cached in (refining.responses, refining.grounding._images):
+        cached.cache_clear()
     assert read_labels(refining.pseudo_labels(profile, 0, "irnet + crf"))[0] == expected
-
-
-def _training_samples(profile, split):
-    return list(refining.stages.corpus(profile).training_view(split))
 
 
 def test_the_crf_is_one_of_two():

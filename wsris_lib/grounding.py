@@ -15,7 +15,7 @@ from wsris_lib.ehin.train import stored_modules, train
 from wsris_lib.evaluate import Measures, measure
 from wsris_lib.foundation.zoo import fingerprint
 from wsris_lib.profiles import Profile
-from wsris_lib.refer.views import JudgedSample
+from wsris_lib.refer.views import JudgedSample, Sample
 
 EDITION = 1  # part of the key of trained weights: raise it when training itself changes
 TRIS = {"layers": 1, "contrast": 0.0}  # what is left of EHIN without HIPM's second layer and ECLM
@@ -76,14 +76,14 @@ def _own_backbone(profile: Profile) -> Backbone | None:
     return Backbone(wanted.backbone, wanted.pixels, wanted.words)
 
 
-def maps(profile: Profile, seed: int, split: str | None = None) -> Tensor:
-    """R [S, h, w] for the sentences of a split (default: val), by the trained modules."""
+def maps(profile: Profile, seed: int, split: str | None = None, asked: list[Sample] | None = None) -> Tensor:
+    """R [S, h, w] for the sentences of a split (default: val; or those asked of it), by the trained modules."""
     modules, _ = trained(profile, seed)
     split = split or profile.val_split
     its = images(profile, split)
     if profile.grounding.finetune:
         its = its.seen_by(modules["backbone"])
-    return response_maps(modules.to(profile.device), its, samples(profile, split))
+    return response_maps(modules.to(profile.device), its, samples(profile, split) if asked is None else asked)
 
 
 def zero_shot(profile: Profile, split: str | None = None) -> Tensor:

@@ -37,11 +37,14 @@ SELECT = {"own": "ST", "best of group": "MT"}
 def responses(profile: Profile, seed: int, split: str, select: str = "own") -> tuple[list[Sample], Tensor]:
     """The sentences of a split and their response maps [S, h, w], each its own or the best of its ref's.
 
-    On train, `refining.sentences` of each ref are drawn. Raises KeyError for an unknown way to select.
+    They come from the training view, whatever the split: where labels are made no mask is in reach. On train,
+    `refining.sentences` of each ref are drawn. Raises KeyError for an unknown way to select.
     """
     if select not in SELECT:
         raise KeyError(f"no selection {select!r}; choose one of {', '.join(SELECT)}")
-    samples, R = grounding.samples(profile, split), grounding.maps(profile, seed, split)
+    known = set(grounding.images(profile, split).ids)
+    samples = [sample for sample in stages.corpus(profile).training_view(split) if sample.image_id in known]
+    R = grounding.maps(profile, seed, split, samples)
     if select == "best of group":
         wanted = profile.grounding
         critic = Critic(wanted.critic, wanted.critic_pixels, wanted.words).to(profile.device)
@@ -163,14 +166,17 @@ def pseudo_labels(profile: Profile, seed: int, how: str = "", select: str = "own
 
 
 def judge(profile: Profile, split: str, labels: list[PseudoLabel]) -> list[Measures]:
-    """Measures of masks against the ground truth, the only place here where it is read, and for no training."""
+    """Measures of masks against the ground truth, the only place here where it is read, and for no training.
+
+    In the order of the split's evaluation view, of the sentences that have a label.
+    """
     view, truths, found = stages.corpus(profile).evaluation_view(split), {}, []
-    meant = {sample.sent_id: sample.ann_id for sample in view}
-    for label in labels:
-        ann_id = meant[label.sent_id]
-        if ann_id not in truths:
-            truths[ann_id] = view.mask(ann_id)
-        found.append(measure(decode_rle(label.mask), truths[ann_id]))
+    mask_of = {label.sent_id: label.mask for label in labels}
+    for sample in view:
+        if sample.sent_id in mask_of:
+            if sample.ann_id not in truths:
+                truths[sample.ann_id] = view.mask(sample.ann_id)
+            found.append(measure(decode_rle(mask_of[sample.sent_id]), truths[sample.ann_id]))
     return found
 
 

@@ -1,5 +1,6 @@
 """The table that a run ends in: every method on the same sentences, between its floors and its ceiling."""
 
+import json
 import platform
 from collections import defaultdict
 from dataclasses import asdict
@@ -40,28 +41,20 @@ SUPERVISION = (
 )
 
 
-def make(profile: Profile) -> dict:
+def make(profile: Profile, *parts: str) -> dict:
     """Judge every method on the profile's val split and write `scoreboard.json` into the run's folder.
 
+    With `parts`, only those of PARTS, and nothing is written: what a lesson needs and no more. A part that was judged
+    before, by the same code on the same data, is found again.
+
     Returns what is written: dataset, split, sentences, rows (one per method, seed and subset, metrics as fractions),
-    supervision, settings, versions, machine and seconds.
+    supervision, settings, versions, machine and seconds. Raises KeyError for an unknown part.
     """
-    val = stages.evaluation(profile)
-    with stages.timed(profile, "scoreboard"):
-        rows, samples = [], grounding.samples(profile, profile.val_split)
-        for seed in profile.seeds:
-            first = seed == profile.seeds[0]
-            for name, chosen in choices(profile, seed).items():
-                if first or name not in FIXED:
-                    rows += rows_of(val, name, seed, chosen)
-            for name, measures in responses(profile, seed, first).items():
-                rows += judged(samples, name, seed, measures)
-            if seed in profile.route_seeds:
-                rows += route(profile, seed, profile.val_split)
+    rows = [row for part in parts or PARTS for row in _kept(profile, part)]
     board = {
         "dataset": f"{'synref' if profile.data == 'synref' else Path(profile.data).resolve().name}/{profile.corpus}",
         "split": f"{profile.split_by}/{profile.val_split}",
-        "sentences": len(val.samples),
+        "sentences": len(stages.evaluation(profile).samples),
         "resolution": "original",
         "supervision": SUPERVISION,
         "rows": sorted(rows, key=lambda r: METHODS.index(r["method"])),
@@ -70,9 +63,60 @@ def make(profile: Profile) -> dict:
         "machine": {"device": profile.device, "threads": torch.get_num_threads(), "processor": platform.machine()},
         "seconds": artefacts.read_json(stages.run_folder(profile) / "seconds.json"),
     }
-    path = stages.run_folder(profile) / "scoreboard.json"
-    artefacts.write_json(path, board)
+    if not parts:
+        artefacts.write_json(stages.run_folder(profile) / "scoreboard.json", board)
+    return json.loads(json.dumps(board))  # as a reader of the file gets it
+
+
+def _kept(profile: Profile, part: str) -> list[dict]:
+    """The rows of a part, from the store if neither the code nor the data has changed since."""
+    if part not in PARTS:
+        raise KeyError(f"no part {part!r} of the scoreboard; choose one of {', '.join(PARTS)}")
+    data = stages.corpus(profile)
+    views = [data.training_view(profile.train_split), data.evaluation_view(profile.val_split)]
+    said = [[asdict(sample) for sample in view] for view in views]
+    paths = [view.image_path(image_id) for view in views for image_id in view.image_ids]
+    files = [artefacts.file_digest(path) for path in paths if path.is_file()]
+    code = sorted(Path(__file__).parent.rglob("*.py"))
+    path = artefacts.home() / "cache" / "rows" / f"{artefacts.key(part, asdict(profile), said, files, *code)}.json"
+    if not path.is_file():
+        with stages.timed(profile, f"scoreboard, {part}"):
+            artefacts.write_json(path, PARTS[part](profile))
     return artefacts.read_json(path)
+
+
+def _es3net(profile: Profile) -> list[dict]:
+    """Whatever chooses a proposal."""
+    val, rows = stages.evaluation(profile), []
+    for seed in profile.seeds:
+        for name, chosen in choices(profile, seed).items():
+            if seed == profile.seeds[0] or name not in FIXED:
+                rows += rows_of(val, name, seed, chosen)
+    return rows
+
+
+def _ehin(profile: Profile) -> list[dict]:
+    """Whatever answers with a map of its own."""
+    samples, rows = grounding.samples(profile, profile.val_split), []
+    for seed in profile.seeds:
+        for name, measures in responses(profile, seed, seed == profile.seeds[0]).items():
+            rows += judged(samples, measures, name, seed)
+    return rows
+
+
+def _route(profile: Profile) -> list[dict]:
+    """EHIN's way from its response maps to masks: dense CRF, IRNet's walk, both, and stage 2."""
+    samples, rows = grounding.samples(profile, profile.val_split), []
+    for seed in profile.route_seeds:
+        for how in refining.HOW[1:]:
+            labels = refining.masks(profile, seed, profile.val_split, how)
+            measures = refining.judge(profile, profile.val_split, labels)
+            rows += judged(samples, measures, f"ehin_{how.replace(' + ', '_')}", seed)
+        rows += judged(*segmenting.judged(profile, seed, profile.val_split), method="ehin_stage_2", seed=seed)
+    return rows
+
+
+PARTS = {"es3net": _es3net, "ehin": _ehin, "route": _route}
 
 
 def choices(profile: Profile, seed: int) -> dict[str, torch.Tensor]:
@@ -93,22 +137,12 @@ def responses(profile: Profile, seed: int, untrained: bool = True) -> dict[str, 
     return found
 
 
-def route(profile: Profile, seed: int, split: str) -> list[dict]:
-    """Rows of EHIN's way from its response maps to masks: dense CRF, IRNet's walk, both, and stage 2, on a split."""
-    rows = []
-    for how in refining.HOW[1:]:
-        measures = refining.judge(profile, split, refining.masks(profile, seed, split, how))
-        rows += judged(grounding.samples(profile, split), f"ehin_{how.replace(' + ', '_')}", seed, measures)
-    samples, measures = segmenting.judged(profile, seed, split)
-    return rows + judged(samples, "ehin_stage_2", seed, measures)
-
-
 def rows_of(val: stages.Evaluation, method: str, seed: int, chosen: torch.Tensor) -> list[dict]:
     """One row for each subset of sentences that isn't empty, of chosen proposals [S]."""
-    return judged(val.samples, method, seed, val.judge(chosen))
+    return judged(val.samples, val.judge(chosen), method, seed)
 
 
-def judged(samples: list[JudgedSample], method: str, seed: int, measures: list[Measures]) -> list[dict]:
+def judged(samples: list[JudgedSample], measures: list[Measures], method: str, seed: int) -> list[dict]:
     """One row for each subset of sentences that isn't empty."""
     return [
         {"method": method, "subset": subset, "seed": seed, **summarise([measures[i] for i in positions])}

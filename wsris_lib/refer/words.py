@@ -59,3 +59,44 @@ def is_spatial(sentence: str) -> bool:
     if _places.search(text):
         return True
     return any(word in SPATIAL_WORDS or _FUSED.fullmatch(word) for word in text.split())
+
+
+_PAIRS = (("left", "right"), ("lft", "rgt"), ("lt", "rt"), ("lefty", "righty"))
+_MIRRORED = (
+    {slip: "right" for slip in ("lef", "eft")}
+    | {slip: "left" for slip in ("rigth", "rigt", "righ", "rght", "riht")}
+    | dict(_PAIRS)
+    | {right: left for left, right in _PAIRS}
+)
+_SIDED = re.compile(
+    rf"(?:on|in|far)?(?:{_PLACE})?(?:left|right)(?:{_PLACE})?(?:est|ish|most|side|hand|handed|ier|iest|ward|wards)?"
+)
+# "right behind", unless a word before it says that a side is meant: "on the right behind the dog", "top right above"
+_JUST = re.compile(r"[^a-z]+(?:behind|next|above|below|under|underneath|beneath|beside|in front|here|there|now)\b")
+_SIDE_BEFORE = re.compile(
+    r"\b(?:the|on|to|at|from|far|of|in|most|way|top|bottom|upper|lower|rear|back|front|middle|center|second|third)[^a-z]*$"
+)
+
+
+def mirrored(sentence: str) -> str:
+    """The sentence for the image flipped left to right: left and right swapped, and what is made of them.
+
+    Whole words only: "leftmost", "left-hand", "topleft", "lefty" and slips such as "rigth" change, "upright", "bright"
+    and "copyright" don't. Nor does a "right" that only means "just" ("right behind the dog", "right next to"). Capitals
+    stay. A person's own left arm becomes a right one, as it does in the image. Hours of a clock ("at 3 o'clock") and
+    whatever is written in the image are let be.
+
+    Twice gives the sentence back, but for slips, which come back spelt right, and a "left" where "right" would mean
+    "just" ("chair left behind the table").
+    """
+    text = sentence.lower()
+
+    def other(match: re.Match) -> str:
+        word = match[0].lower()
+        just = _JUST.match(text, match.end()) and not _SIDE_BEFORE.search(text[: match.start()])
+        if (word == "right" and just) or (word not in _MIRRORED and not _SIDED.fullmatch(word)):
+            return match[0]
+        new = _MIRRORED.get(word) or re.sub("left|right", lambda side: _MIRRORED[side[0]], word)
+        return new.upper() if match[0].isupper() else new.capitalize() if match[0][0].isupper() else new
+
+    return re.sub("[A-Za-z]+", other, sentence)

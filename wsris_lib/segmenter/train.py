@@ -20,8 +20,9 @@ def train(
 ) -> tuple[nn.ModuleDict, list[list[float]]]:
     """Fit network and backbone; an epoch visits each ref with one of its labelled sentences.
 
-    As TRIS: AdamW (EHIN says Adam), CLIP's own weights at settings.backbone_share of the rate, a rate that stays
-    (TRIS's decay is written for steps and counted in epochs, so that it hardly falls), no augmentation, labels not
+    As TRIS: AdamW (EHIN says Adam), CLIP's own weights at settings.backbone_share of the rate, a rate that
+    stays where settings.power is 0 (TRIS's decay is written for steps and counted in epochs, so that it hardly falls;
+    else it falls as written), no augmentation, labels not
     weighted by their confidence. Not as TRIS: gradients are clipped to norm 1, CLIP's positional codes go at the
     backbone's rate and not the head's, and the teacher averages after every step from the first on (there: every tenth,
     from the hundredth on). The student is what TRIS tests.
@@ -64,7 +65,7 @@ def train(
         if wanted is not None:
             wanted = [logits.float() for logits in wanted]
             loss = loss + settings.consistency_weight * consistency(found, wanted, settings.consistency)
-        run.descend(loss, settings.learning_rate)
+        run.descend(loss, settings.learning_rate * (1 - step / steps) ** settings.power)
         if settings.teacher:
             modules["teacher"].update(student, alpha)
     run.forget()

@@ -1,0 +1,69 @@
+"""What CADD minimises (ES3Net, 3.4, eq. 7-11).
+
+All of it is compared in the student's frame. `inside` says which of its cells lie in the image; the others don't count.
+Nothing gives the teacher a gradient.
+"""
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from wsris_lib.segmenter.losses import dice
+from wsris_lib.segmenter.warp import Warp
+
+CLASSES = (0.9, 1.1)  # weights of background and foreground: LAVT's, whose settings the paper takes over
+WEIGHTS = (1.0, 0.5, 0.05)  # of eq. 7, 8 and 9: lambda 1 = .5 and lambda 2 = .05
+
+
+def supervised(logits: Tensor, labels: Tensor, confidence: Tensor, inside: Tensor) -> Tensor:
+    """Eq. 7: cross entropy with the pseudo labels, each sample times its confidence sigma.
+
+    Logits [B, 2, H, W], labels [B, H, W] of 0 and 1, confidence [B] in [0, 1], inside bool [B, H, W] -> a number.
+    Classes weigh `CLASSES`, and a sample's mean divides by the sum of its pixels' weights, as torch's cross entropy
+    does; only then come sigma and the mean over the batch, not divided by the sigmas' sum, so that a doubtful batch
+    teaches less. Sigma inside one mean over all pixels of the batch would let large objects weigh down small ones.
+    """
+    weights = logits.new_tensor(CLASSES)[labels.long()] * inside  # [B, H, W]
+    each = F.cross_entropy(logits, labels.long(), reduction="none")
+    return (confidence * (each * weights).sum((1, 2)) / weights.sum((1, 2))).mean()
+
+
+def mask_agreement(logits: Tensor, teacher: Tensor, inside: Tensor) -> Tensor:
+    """Eq. 8: Dice between the student's foreground probability and the teacher's, which stays soft.
+
+    Logits [B, 2, H, W]; teacher [B, H, W] in [0, 1], already warped; inside bool [B, H, W] -> a number in [0, 1]. It is
+    smoothed by one pixel, which the paper leaves open. 0 only if the teacher is sure of each pixel: with a soft mask
+    the Dice is least at a hard one, so that the student learns to be surer than its teacher.
+    """
+    return dice(logits.softmax(1)[:, 1] * inside, teacher.detach() * inside).mean()
+
+
+def feature_agreement(features: Tensor, teacher: Tensor, inside: Tensor) -> Tensor:
+    """Eq. 9: mean squared difference of the last stage's features, over all channels and all cells in the image.
+
+    Features and teacher [B, C, h, w], the latter already warped; inside bool [B, h, w] -> a number.
+    """
+    each = (features - teacher.detach()).square().mean(1)  # [B, h, w]
+    return (each * inside).sum() / inside.sum()
+
+
+def cadd(
+    student: tuple[Tensor, Tensor],
+    teacher: tuple[Tensor, Tensor],
+    labels: Tensor,
+    confidence: Tensor,
+    warp: Warp,
+    weights: tuple[float, float, float] = WEIGHTS,
+) -> Tensor:
+    """Eq. 10 and 11: eq. 7 + lambda 1 (eq. 8) + lambda 2 (eq. 9), a number.
+
+    Student: logits [B, 2, H, W] and features [B, C, h, w] of what `warp` made of the images; teacher: the same of the
+    images as they are; labels [B, H, W], theirs too; confidence [B]. Teacher and labels are warped here.
+    """
+    (logits, features), (their_logits, their_features) = student, teacher
+    inside, inside_cells = warp.inside(*logits.shape[2:]), warp.inside(*features.shape[2:])
+    probabilities = warp.maps(their_logits.softmax(1)[:, 1])  # [B, H, W]
+    return (
+        weights[0] * supervised(logits, warp.labels(labels), confidence, inside)
+        + weights[1] * mask_agreement(logits, probabilities, inside)
+        + weights[2] * feature_agreement(features, warp.maps(their_features), inside_cells)
+    )

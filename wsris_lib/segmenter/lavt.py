@@ -1,0 +1,205 @@
+"""LAVT, the network that CADD trains (ES3Net, 3.4): words join the image inside a Swin, after each of its stages.
+
+Swin and BERT are transformers' own, so that sizes come from the checkpoints' configs and the paper's Swin-B and a
+miniature are one code path. What LAVT adds is here: pixel-word attention, language gates, a light decoder.
+"""
+
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor, nn
+from torchvision.transforms.functional import pil_to_tensor
+from transformers import AutoConfig, AutoTokenizer, BertModel, PretrainedConfig, SwinConfig, SwinModel
+
+from wsris_lib.foundation.zoo import resolve
+
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, as Swin was trained
+EXAMPLES = {
+    "swin": "microsoft/swin-base-patch4-window12-384-in22k",
+    "bert": "google-bert/bert-base-uncased or zoo:text",
+}
+
+
+class Pwam(nn.Module):
+    """LAVT's pixel-word attention module: what the words say to each cell, times what the cell is; one head.
+
+    Cells are queries, words keys and values. Padding is hidden, as BERT's states of it are noise. As in LAVT the two
+    instance norms (over cells) have no weights and the dropout is 0. Not as in LAVT: the biases of key, query, value
+    and `heard` are left out. The softmax or the norm behind them takes each of them away again.
+
+    Args:
+        channels: C of the cells. width: Ct of the words.
+    """
+
+    def __init__(self, channels: int, width: int):
+        super().__init__()
+        self.key, self.value = nn.Linear(width, channels, bias=False), nn.Linear(width, channels, bias=False)
+        self.query, self.heard = nn.Linear(channels, channels, bias=False), nn.Linear(channels, channels, bias=False)
+        self.seen, self.out = nn.Linear(channels, channels), nn.Linear(channels, channels)
+
+    def forward(self, cells: Tensor, words: Tensor, real: Tensor) -> Tensor:
+        """cells [B, N, C], N > 1, words [B, L, Ct] and real bool [B, L], false at padding -> [B, N, C] above -0.17.
+
+        Each sentence needs a real word.
+        """
+        queries = F.instance_norm(self.query(cells).mT).mT
+        heard = F.scaled_dot_product_attention(queries, self.key(words), self.value(words), real[:, None])  # [B, N, C]
+        heard = F.instance_norm(self.heard(heard).mT).mT
+        return F.gelu(self.out(F.gelu(self.seen(cells)) * heard))
+
+
+class Gate(nn.Module):
+    """LAVT's language gate: how much of each channel of the fused cells goes back into the Swin, in (-1, 1).
+
+    It starts near 0, so that a trained Swin begins as it was: the last layer at LAVT's std of 0.02. The first starts as
+    torch has it, about LAVT's at Swin-B's width; 0.02 would hardly pass anything in a narrow miniature.
+    """
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.inner, self.outer = nn.Linear(channels, channels, bias=False), nn.Linear(channels, channels, bias=False)
+        nn.init.trunc_normal_(self.outer.weight, std=0.02)
+
+    def forward(self, fused: Tensor) -> Tensor:
+        """fused [B, N, C] -> what is to be added to the cells, [B, N, C]."""
+        return self.outer(self.inner(fused).relu()).tanh() * fused
+
+
+class Decoder(nn.Module):
+    """From the coarsest map down to the finest: enlarge, join, twice (3 x 3 convolution, batch norm, ReLU); 2 logits.
+
+    LAVT enlarges with align_corners=True. Here it is False, as in all the rest: cell centres then stay where they are,
+    and one affine (`warp`) holds for pixels, probabilities and features.
+
+    Args:
+        channels: of the maps, the finest first. width: of each level; LAVT: half of the coarsest map's channels.
+    """
+
+    def __init__(self, channels: list[int], width: int):
+        super().__init__()
+        above = [channels[-1]] + [width] * (len(channels) - 2)
+        self.levels = nn.ModuleList(_block(a + c, width) for a, c in zip(above, channels[-2::-1], strict=True))
+        self.logits = nn.Conv2d(width, 2, 1)
+
+    def forward(self, maps: list[Tensor]) -> Tensor:
+        """maps [B, C, h, w], the finest first -> logits [B, 2, h, w] at the finest's size: background, foreground."""
+        x = maps[-1]
+        for level, finer in zip(self.levels, maps[-2::-1], strict=True):
+            x = level(torch.cat([F.interpolate(x, finer.shape[2:], mode="bilinear"), finer], 1))
+        return self.logits(x)
+
+
+class Lavt(nn.Module):
+    """A sentence and an image to two logits a pixel, and to the features that CADD compares.
+
+    Stage 4 has no gate. LAVT's has one whose output goes nowhere, as no stage follows: it never gets a gradient, and
+    training on several GPUs has to be told so. Here every parameter gets one; so Swin's last norm is left out too, LAVT
+    having norms of its own, and BERT's pooler, as in LAVT. `Labelled` takes it where that asks for a backbone.
+
+    Args:
+        image_model: a Swin: a checkpoint's name that `zoo.resolve` knows, or a config, for random weights.
+        text_model: the name of a BERT checkpoint; its tokenizer comes with it, so a config wouldn't do.
+        pixels: side of the square that `prepare` makes; LAVT: 480. The network itself takes other sizes too.
+        words: tokens of a sentence, [CLS] and [SEP] among them. A longer one keeps its [SEP], which LAVT cuts off.
+        width: of the decoder; None: LAVT's.
+        drop_path: stochastic depth of the Swin; LAVT: 0.3; None: as the config has it.
+
+    Raises ValueError for a checkpoint of another kind or that can't be read, FileNotFoundError as `zoo.resolve`.
+    """
+
+    def __init__(
+        self, image_model: str | SwinConfig, text_model: str, pixels: int, words=20, width=None, drop_path=None
+    ):
+        super().__init__()
+        config = _config(image_model, "swin") if isinstance(image_model, str) else image_model
+        if drop_path is not None:
+            config.drop_path_rate = drop_path
+        text, options = _config(text_model, "bert"), dict(add_pooling_layer=False, dtype=torch.float32)
+        if isinstance(image_model, str):
+            self.swin = SwinModel.from_pretrained(resolve(image_model), config=config, **options)
+        else:
+            self.swin = SwinModel(config, add_pooling_layer=False)
+        self.swin.layernorm = nn.Identity()
+        self.bert = BertModel.from_pretrained(resolve(text_model), **options)
+        self._tokenizer = AutoTokenizer.from_pretrained(resolve(text_model))
+        self.pixels, self.words = pixels, min(words, text.max_position_embeddings)
+        channels = [config.embed_dim * 2**stage for stage in range(len(config.depths))]
+        self.cell = config.patch_size * 2 ** (len(channels) - 1)  # pixels across a cell of the coarsest map
+        self.attend = nn.ModuleList(Pwam(c, text.hidden_size) for c in channels)
+        self.gates = nn.ModuleList(Gate(c) for c in channels[:-1])
+        self.norms = nn.ModuleList(nn.LayerNorm(c) for c in channels)
+        self.decoder = Decoder(channels, width or channels[-1] // 2)
+        self.eval()  # as transformers hands out its models
+
+    def prepare(self, image: Image.Image) -> Tensor:
+        """uint8 [3, pixels, pixels]: the image squashed to a square, as LAVT does, and not yet normalised."""
+        return pil_to_tensor(image.convert("RGB").resize((self.pixels, self.pixels), Image.Resampling.BILINEAR))
+
+    def normalise(self, prepared: Tensor) -> Tensor:
+        """[B, 3, H, W] in [0, 255], uint8 or float -> float, 0 where the colour is ImageNet's mean."""
+        mean, std = (prepared.new_tensor(v, dtype=torch.float32).view(3, 1, 1) for v in (MEAN, STD))
+        return (prepared.float() / 255 - mean) / std
+
+    def tokenizer(self, sentences: list[str], context_length: int | None = None) -> Tensor:
+        """Tokens long [S, L], padded to L = context_length (None: `words`); called as open_clip's tokenizers are."""
+        options = dict(padding="max_length", truncation=True, max_length=context_length or self.words)
+        return self._tokenizer(sentences, **options, return_tensors="pt")["input_ids"]
+
+    def forward(self, pixels: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """Normalised pixels [B, 3, H, W] and tokens long [B, L] -> logits and features.
+
+        Logits [B, 2, H, W], background and foreground (Y^1); features [B, C, H/32, W/32], the fused cells of the last
+        stage after their norm and without a gate (Y^4 of eq. 9, "the final cross-modal transformer layer"). Raises
+        ValueError unless H and W are multiples of a cell of the coarsest map (32 pixels where a patch has 4), two or
+        more of them: the instance norms need more than one cell.
+        """
+        height, width = pixels.shape[2:]
+        if height % self.cell or width % self.cell or min(height, width) < 2 * self.cell:
+            expected = f"multiples of {self.cell}, {2 * self.cell} or more"
+            raise ValueError(f"the input has {height} x {width} pixels, expected {expected}")
+        real = tokens != self._tokenizer.pad_token_id  # [B, L]
+        words = self.bert(tokens, attention_mask=real.long()).last_hidden_state  # [B, L, Ct]
+        cells, size = self.swin.embeddings(pixels)  # [B, N, C], (h, w)
+        maps = []
+        for n, stage in enumerate(self.swin.encoder.layers):
+            for block in stage.blocks:
+                # As SwinBackbone and LAVT have it. Otherwise a block on a map no larger than its window would shrink
+                # the window for good.
+                cells = block(cells, size, always_partition=True)[0]
+            fused = self.attend[n](cells, words, real)  # [B, N, C]
+            maps.append(self.norms[n](fused).mT.unflatten(2, size))
+            if n < len(self.gates):
+                cells = stage.downsample(cells + self.gates[n](fused), size)  # [B, N / 4, 2 C]
+                size = (size[0] // 2, size[1] // 2)
+        return F.interpolate(self.decoder(maps), (height, width), mode="bilinear"), maps[-1]
+
+    def own_parameters(self) -> list[nn.Parameter]:
+        """All but the Swin's and the BERT's."""
+        return [p for name, p in self.named_parameters() if not name.startswith(("swin.", "bert."))]
+
+
+def miniature(text_model: str = "zoo:text", pixels: int = 128, width: int = 24, words: int = 20) -> Lavt:
+    """A LAVT on a small random Swin, to be trained from nothing; `width` is the first stage's, the last has 8 times it.
+
+    One block a stage (two in the third), windows of 4 x 4 cells: at 128 pixels the last stage is one window. First
+    weights at std 0.08, not 0.02, which suits networks some eight times as wide.
+    """
+    sizes = dict(embed_dim=width, depths=(1, 1, 2, 1), num_heads=(1, 2, 4, 8), window_size=4, patch_size=4)
+    config = SwinConfig(image_size=pixels, **sizes, drop_path_rate=0.0, initializer_range=0.08)
+    return Lavt(config, text_model, pixels, words)
+
+
+def _block(channels: int, width: int) -> nn.Sequential:
+    first, second = (nn.Conv2d(inner, width, 3, padding=1, bias=False) for inner in (channels, width))
+    return nn.Sequential(first, nn.BatchNorm2d(width), nn.ReLU(), second, nn.BatchNorm2d(width), nn.ReLU())
+
+
+def _config(name: str, kind: str) -> PretrainedConfig:
+    folder, expected = resolve(name), f"expected a {kind!r}, e.g. {EXAMPLES[kind]}"
+    try:
+        config = AutoConfig.from_pretrained(folder)
+    except (OSError, ValueError) as why:
+        raise ValueError(f"checkpoint {name}: transformers finds no config it can read; {expected}") from why
+    if config.model_type != kind:
+        raise ValueError(f"checkpoint {name}: found a model of the type {config.model_type!r}; {expected}")
+    return config

@@ -6,6 +6,33 @@ import pytest
 WORDS = "a the red blue green mug ball tree car on left right of behind big small".split()
 
 
+@pytest.fixture
+def kill_and_go_on(monkeypatch):
+    """kill_and_go_on(start, at): start() twice, the first time killed in step `at`; (the second's result, steps run).
+
+    Every step leaves a checkpoint.
+    """
+    from wsris_lib.training import Training
+
+    def run(start, at):
+        descend, steps = Training.descend, []
+
+        def killed(self, *args, **options):
+            steps.append(self._step)
+            if len(steps) == at + 1:
+                raise KeyboardInterrupt
+            descend(self, *args, **options)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Training, "descend", killed)
+            patch.setattr(Training, "save_seconds", 0.0)
+            with pytest.raises(KeyboardInterrupt):
+                start()
+            return start(), steps
+
+    return run
+
+
 @pytest.fixture(scope="session")
 def tiny_zoo(tmp_path_factory):
     """A folder with clip, dino, depth, sam2, detector and text: random weights, fp16, in the public formats."""

@@ -17,7 +17,6 @@ from wsris_lib.ehin.predict import clip_maps, response_maps
 from wsris_lib.profiles import Grounding, SynRefSize
 from wsris_lib.refer.reader import Refer
 from wsris_lib.refer.synref.make import make_synref
-from wsris_lib.training import Training
 
 
 @pytest.fixture(scope="module")
@@ -136,26 +135,13 @@ def test_the_critic_sees_what_the_mask_leaves_and_learns_nothing(tiny_zoo):
 
 @pytest.mark.parametrize("finetune", [False, True])
 def test_the_same_seed_gives_the_same_weights_and_a_killed_run_ends_in_them(
-    data, settings, tmp_path, finetune, monkeypatch
+    data, settings, tmp_path, finetune, kill_and_go_on
 ):
     settings = replace(settings, finetune=finetune)
     whole, curve = fitted(data, settings, tmp_path / "one")[0]
     assert same(whole, fitted(data, settings, tmp_path / "two")[0][0])
     assert not same(whole, fitted(data, settings, tmp_path / "three", seed=1)[0][0])
-    descend, calls = Training.descend, []
-
-    def killed(self, *args, **options):
-        calls.append(self._step)
-        if len(calls) == 3:
-            raise KeyboardInterrupt
-        descend(self, *args, **options)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Training, "descend", killed)
-        patch.setattr(Training, "save_seconds", 0.0)
-        with pytest.raises(KeyboardInterrupt):
-            fitted(data, settings, tmp_path / "four")
-        again, _ = fitted(data, settings, tmp_path / "four")[0]
+    (((again, _), _, _), calls) = kill_and_go_on(lambda: fitted(data, settings, tmp_path / "four"), at=2)
     assert calls[:4] == [0, 1, 2, 2] and same(whole, again)
     assert curve[-1][0] == len(calls) - 1
     stored = training.stored_modules(Backbone(settings.backbone, 64), settings, whole.state_dict())

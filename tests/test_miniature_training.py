@@ -90,26 +90,14 @@ def test_all_of_the_zoo_is_tried_here():
 
 
 @pytest.mark.parametrize("name", SHORT)
-def test_every_training_goes_on_to_the_same_weights(name, web, tmp_path, monkeypatch):
+def test_every_training_goes_on_to_the_same_weights(name, web, tmp_path, monkeypatch, kill_and_go_on):
     monkeypatch.setattr(dino, "LEAST_INFORMATION", -1.0)  # three steps from nothing may look like a collapse
     more = {"dino": tmp_path / "dino"} if name == "depth" else {}
     if more:
         dino.save(dino.Dinov2Model(dino.config()), more["dino"])
     SHORT[name](tmp_path / "whole" / name, web, steps=4, **more)
 
-    descend, calls = Training.descend, []
-
-    def killed(self, *args, **options):
-        calls.append(self._step)
-        if len(calls) == 3:
-            raise KeyboardInterrupt
-        descend(self, *args, **options)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Training, "descend", killed)
-        with pytest.raises(KeyboardInterrupt):
-            SHORT[name](tmp_path / "killed" / name, web, steps=4, **more)
-        SHORT[name](tmp_path / "killed" / name, web, steps=4, **more)
+    _, calls = kill_and_go_on(lambda: SHORT[name](tmp_path / "killed" / name, web, steps=4, **more), at=2)
     assert calls == [0, 1, 2, 2, 3]
     (one,), (other,) = ([*(tmp_path / run / name).glob("*.safetensors")] for run in ("whole", "killed"))
     whole, went_on = load_file(one), load_file(other)

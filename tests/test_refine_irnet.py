@@ -18,7 +18,6 @@ from wsris_lib.refine.crf import _module
 from wsris_lib.refine.irnet import IRNet, channels
 from wsris_lib.refine.refiner import by_crf, by_walk, confidence, fields, in_turn
 from wsris_lib.refine.train import augmented, train
-from wsris_lib.training import Training
 
 
 @pytest.fixture(scope="module")
@@ -89,24 +88,12 @@ def test_image_and_label_are_moved_alike_and_what_comes_in_is_unknown():
     assert torch.equal(again[0], seen) and torch.equal(again[1], wanted)
 
 
-def test_the_same_seed_gives_the_same_weights_and_a_killed_run_ends_in_them(backbone, tmp_path, monkeypatch):
+def test_the_same_seed_gives_the_same_weights_and_a_killed_run_ends_in_them(backbone, tmp_path, kill_and_go_on):
     whole, curve = fitted(backbone, tmp_path / "a")
     assert same(whole, fitted(backbone, tmp_path / "b")[0])
     assert not same(whole, fitted(backbone, tmp_path / "c", seed=1)[0])
-    descend = Training.descend
-
-    def killed(self, loss, *args, **options):
-        if self._step == 4:
-            raise KeyboardInterrupt
-        descend(self, loss, *args, **options)
-
-    monkeypatch.setattr(Training, "save_seconds", 0.0)
-    with monkeypatch.context() as patch:
-        patch.setattr(Training, "descend", killed)
-        with pytest.raises(KeyboardInterrupt):
-            fitted(backbone, tmp_path / "d")
-    again, its = fitted(backbone, tmp_path / "d")
-    assert same(whole, again) and its == curve and len(curve) == 6
+    (again, its), steps = kill_and_go_on(lambda: fitted(backbone, tmp_path / "d"), at=4)
+    assert same(whole, again) and its == curve and steps == [0, 1, 2, 3, 4, 4, 5]
     with pytest.raises(ValueError, match="no label to learn"):
         train(backbone, torch.zeros(0, 3, 64, 64), torch.zeros(0, 64, 64), torch.zeros(0), SETTINGS, 0, tmp_path / "e")
 

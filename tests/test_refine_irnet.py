@@ -16,7 +16,7 @@ from wsris_lib.refer.labels import read_labels
 from wsris_lib.refer.reader import Refer
 from wsris_lib.refine.crf import _module
 from wsris_lib.refine.irnet import IRNet, channels
-from wsris_lib.refine.refiner import by_crf, by_walk, confidence, fields, in_turn
+from wsris_lib.refine.refiner import by_crf, by_walk, confidence, fields, in_turn, shrunk
 from wsris_lib.refine.train import augmented, train
 
 
@@ -137,6 +137,18 @@ def test_refinements_keep_their_form_and_lose_nothing(backbone, tmp_path):
     assert in_turn()(image, soft) is soft
     one = in_turn(by_walk(model, backbone, SETTINGS), lambda i, s: s * 0.5)(image, soft)
     np.testing.assert_allclose(one, walked * 0.5)
+
+
+def test_a_large_image_is_shrunk_for_the_crf_and_its_mask_brought_back():
+    pixels, labels = scenes(1)
+    large = Image.fromarray(pixels[0].permute(1, 2, 0).numpy()).resize((192, 128), Image.Resampling.NEAREST)
+    mask = labels[0].numpy().astype(float).repeat(2, 0).repeat(3, 1)
+    assert shrunk(large, 64).size == (64, 43) and shrunk(large, 0) is large and shrunk(large, 192) is large
+    coarse = by_crf(replace(SETTINGS, side=64))(large, mask[None])[0]
+    fine = by_crf(replace(SETTINGS, side=0))(large, mask[None])[0]
+    assert coarse.shape == fine.shape == (128, 192)
+    for found in (coarse, fine):
+        assert ((found > 0.5) & (mask > 0.5)).sum() > 0.8 * ((found > 0.5) | (mask > 0.5)).sum()
 
 
 def test_confidence_is_the_agreement_with_what_was_given():

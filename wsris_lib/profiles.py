@@ -93,11 +93,13 @@ class Grounding:
 @dataclass(frozen=True)
 class Refining:
     """From a response map to a mask: dense CRF, then IRNet's random walk. Values of TRIS's and IRNet's code; EHIN gives
-    none. Lengths are in pixels of the image; those of `tiny` are the code's divided by four, as its images are."""
+    none. Lengths are in pixels of the image that the CRF sees; those of `tiny` are the code's divided by four, as its
+    images are."""
 
     foreground: float = 0.30  # of the map's maximum: surely the object above it
     background: float = 0.10  # surely not below it
     certainty: float = 0.7  # of a label before the CRF
+    side: int = 128  # larger images are shrunk to it for the CRF, which else takes a second each; 0: as they are
     near_px: float = 1.0  # of the smoothing kernel; the code: 3
     near_weight: float = 3.0
     far_px: float = 12.0  # of the kernel that looks at colour too; the code: 50
@@ -215,6 +217,7 @@ PROFILES = {
             learning_rate=5e-5,
         ),
         refining=Refining(
+            side=0,
             near_px=3.0,
             far_px=50.0,
             backbone="RN50-quickgelu:openai",

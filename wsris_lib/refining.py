@@ -24,7 +24,7 @@ from wsris_lib.refer.masks import decode_rle, encode_rle
 from wsris_lib.refer.views import Sample
 from wsris_lib.refine.crf import affinity_labels
 from wsris_lib.refine.irnet import IRNet, channels
-from wsris_lib.refine.refiner import Refine, by_crf, by_walk, confidence, in_turn
+from wsris_lib.refine.refiner import Refine, by_crf, by_walk, confidence, in_turn, shrunk
 from wsris_lib.refine.select import best_of_group
 from wsris_lib.refine.train import train
 
@@ -78,14 +78,17 @@ def irnet(profile: Profile, seed: int, select: str = "own") -> tuple[IRNet, Back
         samples, R = responses(profile, seed, profile.train_split, select)
         rows = np.random.default_rng(seed).permutation(len(samples))[: settings.labels or None]
         images = {samples[row].image_id: view.image(samples[row].image_id) for row in rows}
+        small = {image_id: np.asarray(shrunk(image, settings.side)) for image_id, image in images.items()}
         for round_ in range(settings.rounds):
             labels = []
             for row in tqdm(rows, desc=f"affinity labels, round {round_ + 1}", unit="label"):
-                image = images[samples[row].image_id]
-                soft = strength(R[row], *view.image_size(samples[row].image_id))
+                image_id = samples[row].image_id
+                soft = strength(R[row], *small[image_id].shape[:2])
                 if its is not None:  # label -> retrain -> label
-                    soft = by_walk(its, backbone, settings)(image, soft[None])[0]
-                labels.append(_square(affinity_labels(np.asarray(image), soft, settings), settings.pixels))
+                    over = np.where(soft > 0, 0.5 + soft / 2, 0.0)[None]  # a soft mask's form, and back
+                    walked = by_walk(its, backbone, settings)(images[image_id], over)[0]
+                    soft = np.interp(walked, [0, 0.5, 1], [0, settings.threshold, 1])
+                labels.append(_square(affinity_labels(small[image_id], soft, settings), settings.pixels))
             owner = torch.tensor([list(images).index(samples[row].image_id) for row in rows])
             pixels = torch.stack([backbone.prepare(image) for image in images.values()])
             its, curve = train(backbone, pixels, torch.stack(labels), owner, settings, seed, path)

@@ -24,14 +24,24 @@ Refine = Callable[[Image.Image, NDArray], NDArray]  # image, soft [S, H, W] -> s
 
 
 def by_crf(settings: Refining) -> Refine:
-    """Dense CRF on the hard masks. One that vanishes keeps the mask that it came from."""
+    """Dense CRF on the hard masks, at settings.side. One that vanishes keeps the mask that it came from."""
 
     def refine(image: Image.Image, soft: NDArray) -> NDArray:
-        found = crf_masks(np.asarray(image), soft > 0.5, settings)
+        small = np.asarray(shrunk(image, settings.side))
+        found = crf_masks(small, _resized(soft, small.shape[:2]) > 0.5, settings)
+        found = _resized(found, soft.shape[1:])
         kept = (found > 0.5).any((1, 2))
         return np.where(kept[:, None, None], found, soft)
 
     return refine
+
+
+def shrunk(image: Image.Image, side: int) -> Image.Image:
+    """The image with its longer side brought down to `side`; as it is if that is 0 or the image small enough."""
+    if not side or max(image.size) <= side:
+        return image
+    share = side / max(image.size)
+    return image.resize([max(1, round(share * length)) for length in image.size], Image.Resampling.BOX)
 
 
 def by_walk(model: IRNet, backbone: Backbone, settings: Refining) -> Refine:
@@ -84,6 +94,14 @@ def confidence(before: NDArray, after: NDArray) -> NDArray:
     """
     a, b = before > 0.5, after > 0.5
     return (a & b).sum((1, 2)) / np.maximum(1, (a | b).sum((1, 2)))
+
+
+def _resized(soft: NDArray, size: tuple[int, int]) -> NDArray:
+    """Soft masks [S, H, W] at another size, bilinear."""
+    if soft.shape[1:] == tuple(size):
+        return soft
+    whole = torch.from_numpy(np.ascontiguousarray(soft, np.float32))[None]
+    return F.interpolate(whole, tuple(size), mode="bilinear", align_corners=False, antialias=True)[0].numpy()
 
 
 def _cut(walked: NDArray, before: NDArray, settings: Refining) -> NDArray:

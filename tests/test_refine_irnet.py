@@ -211,6 +211,22 @@ def test_labels_are_of_train_in_the_common_form(profile):
         refining.responses(profile, 0, "val", "worst")
 
 
+@pytest.mark.parametrize("how", ["crf", "irnet + crf"])
+def test_anybodys_labels_can_be_refined_too(profile, how, monkeypatch):
+    given, _ = read_labels(refining.pseudo_labels(profile, 0, "raw"))
+    given = [replace(label, confidence=0.5) for label in given]
+    found = refining.refined_labels(profile, 0, given, how)
+    assert [label.sent_id for label in found] == [label.sent_id for label in given]
+    assert all(0 <= label.confidence <= 0.5 for label in found)
+    own = refining.masks(profile, 0, "train", how)  # the same masks, refined as EHIN's own
+    if how == "crf":  # the walk starts from a map's heights, which a hard mask doesn't have
+        assert [label.mask for label in found] == [label.mask for label in own]
+    monkeypatch.setattr(refining, "_refine", lambda *_: pytest.fail("made again"))
+    assert refining.refined_labels(profile, 0, given, how) == found
+    with pytest.raises(KeyError, match="choose one of raw"):
+        refining.refined_labels(profile, 0, given, "magic")
+
+
 def test_another_round_trains_another_network(profile, monkeypatch, tmp_path):
     """On maps with something in them: the random head's may be negative everywhere."""
     monkeypatch.setenv("WSRIS_HOME", str(tmp_path))

@@ -1,7 +1,8 @@
 """EHIN's maps to pseudo labels as cached steps: whose map, dense CRF, IRNet and its random walk, the labels' file."""
 
 from collections import defaultdict
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from wsris_lib import artefacts, grounding, stages
 from wsris_lib.ehin.backbone import Backbone, Critic
 from wsris_lib.ehin.network import soft_masks
 from wsris_lib.evaluate import Measures, measure
-from wsris_lib.foundation.perimage import Stored, each_image
+from wsris_lib.foundation.perimage import each_image
 from wsris_lib.foundation.zoo import fingerprint
 from wsris_lib.profiles import Profile
 from wsris_lib.refer.labels import PseudoLabel, write_labels
@@ -110,31 +111,73 @@ def masks(profile: Profile, seed: int, split: str, how: str, select: str = "own"
     if how not in HOW:
         raise KeyError(f"no refinement {how!r}; choose one of {', '.join(HOW)}")
     samples, R = responses(profile, seed, split, select)
-    of_image = defaultdict(list)
-    for row, sample in enumerate(samples):
-        of_image[sample.image_id].append(row)
+    row_of = {sample.sent_id: row for row, sample in enumerate(samples)}
 
-    def load():
-        refine = _refine(profile, seed, how, select)
+    def before(image: Image.Image, sent_ids: list[int]) -> np.ndarray:
+        return soft_masks(R[[row_of[i] for i in sent_ids]], image.height, image.width).numpy()
 
-        def make(images: dict[int, Image.Image]) -> list[Stored]:
-            return [({}, {"labels": _refined(image, of_image.get(i, []))}) for i, image in images.items()]
-
-        def _refined(image: Image.Image, rows: list[int]) -> list[list]:
-            if not rows:
-                return []
-            before = soft_masks(R[rows], image.height, image.width).numpy()
-            after = refine(image, before)
-            sure = confidence(before, after)
-            return [[samples[r].sent_id, encode_rle(m > 0.5), float(c)] for r, m, c in zip(rows, after, sure)]
-
-        return make
-
-    view, made_from = stages.corpus(profile).training_view(split), _made_from(profile, seed, split, how, select)
+    key = _made_from(profile, seed, split, how, select)
     with stages.timed(profile, f"{how} masks of {split}, one seed"):
-        stored = each_image(view, artefacts.home() / "cache" / "masks", how, made_from, load)
-    found = {sent_id: (mask, sure) for _, notes in stored.values() for sent_id, mask, sure in notes["labels"]}
+        found = _each(profile, split, how, key, samples, before, lambda: _refine(profile, seed, how, select))
     return [PseudoLabel(s.image_id, s.ref_id, s.sent_id, *found[s.sent_id]) for s in samples]
+
+
+def refined_labels(profile: Profile, seed: int, labels: list[PseudoLabel], how: str = "crf") -> list[PseudoLabel]:
+    """Anybody's labels of train refined in the same way, ES3Net's chosen proposals among them; kept image by image.
+
+    The confidence becomes the label's own times its mask's agreement before and after. IRNet is the one that EHIN's
+    maps of this seed trained. Raises KeyError for an unknown refinement.
+    """
+    if how not in HOW:
+        raise KeyError(f"no refinement {how!r}; choose one of {', '.join(HOW)}")
+    given = {label.sent_id: label for label in labels}
+
+    def before(image: Image.Image, sent_ids: list[int]) -> np.ndarray:
+        return np.stack([decode_rle(given[i].mask) for i in sent_ids]).astype(np.float32)
+
+    split, masks_given = profile.train_split, [(label.sent_id, label.mask["counts"]) for label in labels]
+    key = [EDITION, masks_given, asdict(profile.refining), how, seed if how.startswith("irnet") else 0]
+    if how.startswith("irnet"):
+        key.append(_made_from(profile, seed, split, how, "own"))
+    found = _each(profile, split, how, key, labels, before, lambda: _refine(profile, seed, how, "own"))
+    return [
+        replace(label, mask=found[label.sent_id][0], confidence=label.confidence * found[label.sent_id][1])
+        for label in labels
+    ]
+
+
+def _each(
+    profile: Profile,
+    split: str,
+    how: str,
+    made_from: list,
+    samples: Sequence[Sample | PseudoLabel],
+    before: Callable[[Image.Image, list[int]], np.ndarray],
+    load: Callable[[], Refine],
+) -> dict[int, tuple[dict, float]]:
+    """sent_id -> (mask after, its agreement with the mask before), made image by image and kept.
+
+    before: an image and its sentences to their soft masks [S, H, W]; load: gives the refinement if anything is missing.
+    """
+    of_image = defaultdict(list)
+    for sample in samples:
+        of_image[sample.image_id].append(sample.sent_id)
+
+    def one(refine: Refine, image: Image.Image, sent_ids: list[int]) -> list[list]:
+        if not sent_ids:
+            return []
+        soft = before(image, sent_ids)
+        after = refine(image, soft)
+        sure = confidence(soft, after)
+        return [[i, encode_rle(mask > 0.5), float(c)] for i, mask, c in zip(sent_ids, after, sure)]
+
+    def maker():
+        refine = load()
+        return lambda images: [({}, {"labels": one(refine, image, of_image[i])}) for i, image in images.items()]
+
+    view = stages.corpus(profile).training_view(split)
+    stored = each_image(view, artefacts.home() / "cache" / "masks", how, made_from, maker)
+    return {sent_id: (mask, sure) for _, notes in stored.values() for sent_id, mask, sure in notes["labels"]}
 
 
 def _refine(profile: Profile, seed: int, how: str, select: str) -> Refine:

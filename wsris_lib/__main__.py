@@ -63,7 +63,9 @@ def _of_run(parser: argparse.ArgumentParser) -> None:
 
 def ablate(profile: profiles.Profile, table: str) -> None:
     """Make and print one of the ablations."""
-    print(f"\n{ablations.table(ablations.run(profile, table))}")
+    board = ablations.run(profile, table)
+    for metric in ablations.metrics(table):
+        print(f"\n{ablations.table(board, metric)}")
 
 
 def reproduce(profile: profiles.Profile) -> None:

@@ -6,6 +6,8 @@ ES3NET_TABLE_2 = {  # RefCOCO val, headed mIoU; the alignment alone, before dist
     "lcm": 58.18,
 }
 
+METRICS = {"es3net": ("mIoU",), "ehin": ("oIoU", "mIoU", "PointM")}  # of the ablations; the paper prints the first
+
 ABLATIONS = {  # corpus -> table of `ablations` -> row
     "refcoco": {"table2": {"baseline": ES3NET_TABLE_2["baseline"], "+ LCM": ES3NET_TABLE_2["lcm"]}},
     "refcoco+": {

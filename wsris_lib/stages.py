@@ -17,7 +17,7 @@ from wsris_lib.es3net.predict import choose
 from wsris_lib.es3net.train import new_model, train
 from wsris_lib.evaluate import Measures, measure
 from wsris_lib.foundation.features import ImageFeatures, extract, extract_swapped, sentence_features
-from wsris_lib.profiles import Aligning, Grounding, Profile, Refining, Segmenting
+from wsris_lib.profiles import Aligning, Distilling, Grounding, Profile, Refining, Segmenting
 from wsris_lib.refer.masks import decode_rle, encode_rle
 from wsris_lib.refer.paraphrase.store import wordings
 from wsris_lib.refer.reader import Refer
@@ -51,6 +51,7 @@ def timed(profile: Profile, stage: str) -> Iterator[None]:
 def frozen(profile: Profile) -> Profile:
     """The profile without what only a training reads: profiles that share it share data and features."""
     plain = dict(aligning=Aligning(), grounding=Grounding(), refining=Refining(), segmenting=Segmenting())
+    plain["distilling"] = Distilling()
     return replace(profile, **plain, seeds=())
 
 

@@ -1,0 +1,132 @@
+"""CADD's training, on two drawn images, a random BERT and a very small Swin."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from wsris_lib.profiles import Distilling
+from wsris_lib.refer.labels import PseudoLabel
+from wsris_lib.refer.masks import encode_rle
+from wsris_lib.refer.views import ImageFile, Sample, TrainingView
+from wsris_lib.segmenter import cadd
+from wsris_lib.segmenter.labelled import Labelled
+
+SIDE = 48
+HALVES = {"left": slice(4, 20), "right": slice(28, 44)}  # columns of the two squares
+
+
+@pytest.fixture
+def settings(tiny_zoo):
+    return Distilling(
+        text_model=str(tiny_zoo / "text"),
+        pixels=64,
+        words=8,
+        width=8,
+        decoder=8,
+        batch=4,
+        burn_in=2,
+        epochs=2,
+        learning_rate=3e-3,
+    )
+
+
+@pytest.fixture
+def view(tmp_path):
+    """Two images, each with a red and a blue square on either side, and a sentence for each of the four."""
+    samples, files = [], {}
+    for image_id, colours in enumerate((("red", "blue"), ("blue", "red"))):
+        pixels = np.full((SIDE, SIDE, 3), 90, np.uint8)
+        for ref, (side, colour) in enumerate(zip(HALVES, colours)):
+            pixels[16:32, HALVES[side]] = {"red": (230, 20, 20), "blue": (20, 20, 230)}[colour]
+            n = 2 * image_id + ref
+            samples.append(Sample(image_id, n, n, f"the {colour} ball on the {side}"))
+        path = tmp_path / f"{image_id}.png"
+        Image.fromarray(pixels).save(path)
+        files[image_id] = ImageFile(path, SIDE, SIDE)
+    return TrainingView(samples, files)
+
+
+def half(n):
+    mask = np.zeros((SIDE, SIDE), bool)
+    mask[16:32, list(HALVES.values())[n % 2]] = True
+    return mask
+
+
+def distilled(view, settings, out, seed=0, confidence=(0.9, 0.9, 0.9, 0.9), reworded=None):
+    torch.manual_seed(99)  # nobody else's random numbers matter
+    labels = [
+        PseudoLabel(s.image_id, s.ref_id, s.sent_id, encode_rle(half(s.ref_id)), c) for s, c in zip(view, confidence)
+    ]
+    data = Labelled(view, labels, cadd.new_modules(settings)["student"])
+    sentences = [s.sentence for s in view]
+    reworded = reworded or [[text.replace("ball", "mug"), ""] for text in sentences]
+    out.mkdir(exist_ok=True)
+    return cadd.distil(data, sentences, reworded, settings, seed, out / "cadd")
+
+
+def same(a, b):
+    a, b = a.state_dict(), b.state_dict()
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_the_same_seed_gives_the_same_weights_and_a_killed_run_ends_in_them(view, settings, tmp_path, kill_and_go_on):
+    whole, curve = distilled(view, settings, tmp_path / "one")
+    assert same(whole, distilled(view, settings, tmp_path / "two")[0])
+    assert not same(whole, distilled(view, settings, tmp_path / "three", seed=1)[0])
+    for at in (1, 3):  # in the burn-in, and beside the teacher
+        folder = tmp_path / f"killed in {at}"
+        (again, its), steps = kill_and_go_on(lambda folder=folder: distilled(view, settings, folder), at=at)
+        assert same(whole, again) and its == curve and steps == [*range(at + 1), *range(at, 4)]
+    assert same(cadd.stored_modules(settings, whole.state_dict()), whole)
+
+
+def test_the_teacher_is_a_copy_after_the_burn_in_and_then_follows(view, settings, tmp_path, monkeypatch):
+    seen = []
+
+    def watched(student, teacher, labels, confidence, warp, weights):
+        seen.append((weights, student[0].detach(), teacher[0].detach(), teacher[0].requires_grad))
+        return cadd_loss(student, teacher, labels, confidence, warp, weights)
+
+    cadd_loss = cadd.cadd
+    monkeypatch.setattr(cadd, "cadd", watched)
+    modules, _ = distilled(view, replace(settings, augment=False, horizon=2.0), tmp_path / "run")
+    assert [weights for weights, *_ in seen] == [(1.0, 0.0, 0.0)] * 2 + [(1.0, 0.5, 0.05)] * 2
+    assert not any(gradient for *_, gradient in seen[2:])
+    student, teacher = modules["student"], modules["teacher"].module
+    ours, theirs = (torch.cat([p.flatten() for p in m.parameters()]) for m in (student, teacher))
+    assert 0 < (ours - theirs).norm() < 0.1 * ours.norm()
+
+
+@pytest.mark.parametrize(
+    "changes", [{"confidence": False}, {"augment": False}, {"masks": 0.0}, {"features": 0.0}, {"text_share": 1.0}]
+)
+def test_every_switch_changes_what_is_learnt(view, settings, tmp_path, changes):
+    usual = distilled(view, settings, tmp_path / "a")[0]
+    assert not same(usual, distilled(view, replace(settings, **changes), tmp_path / "b")[0])
+
+
+def test_what_is_trusted_and_what_is_said_matter(view, settings, tmp_path):
+    usual = distilled(view, settings, tmp_path / "a")[0]
+    assert not same(usual, distilled(view, settings, tmp_path / "b", confidence=(0.9, 0.1, 0.9, 0.1))[0])
+    assert not same(usual, distilled(view, settings, tmp_path / "c", reworded=[[]] * 4)[0])
+    with pytest.raises(ValueError, match="4 labels, but 4 sentences and 1 wordings"):
+        distilled(view, settings, tmp_path / "d", reworded=[[""]])
+
+
+@pytest.mark.slow
+def test_student_and_teacher_learn_which_half_is_meant(view, settings, tmp_path):
+    settings = replace(settings, burn_in=60, epochs=60, augment=False, text_share=1.0)
+    modules, curve = distilled(view, settings, tmp_path / "run")
+    assert curve[-1][1] < 0.5 * curve[0][1]
+    student = modules["student"]
+    pixels = student.normalise(torch.stack([student.prepare(view.image(s.image_id)) for s in view]))
+    tokens = student.tokenizer([s.sentence for s in view])
+    for model in (student, modules["teacher"]):
+        with torch.no_grad():
+            found = model(pixels, tokens)[0].argmax(1).numpy() == 1
+        for n, mask in enumerate(found):
+            truth = np.asarray(Image.fromarray(half(n)).resize((64, 64)))
+            assert (mask & truth).sum() > 0.6 * (mask | truth).sum()

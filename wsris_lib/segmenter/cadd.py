@@ -1,0 +1,120 @@
+"""CADD: confidence-aware dense distillation of pseudo labels into LAVT, with a mean teacher (ES3Net, 3.4)."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from wsris_lib.profiles import Distilling
+from wsris_lib.segmenter.cadd_losses import cadd
+from wsris_lib.segmenter.labelled import Labelled
+from wsris_lib.segmenter.lavt import Lavt, miniature
+from wsris_lib.segmenter.teacher import MeanTeacher, decay
+from wsris_lib.segmenter.warp import draw
+from wsris_lib.training import Training
+
+
+def distil(
+    data: Labelled,
+    sentences: Sequence[str],
+    reworded: Sequence[Sequence[str]],
+    settings: Distilling,
+    seed: int,
+    out: Path,
+    device: str = "cpu",
+) -> tuple[nn.ModuleDict, list[list[float]]]:
+    """Fit a student on labels weighted by their confidence, first alone, then beside its own mean.
+
+    During the burn-in eq. 7 alone; at its end the teacher is a copy of the student; from there on eq. 10, and after
+    every step the teacher moves towards the student. The teacher sees image and sentence as they are, the student both
+    changed: `warp` the image, another wording the sentence. Without settings.augment the student sees them as they are
+    too. An epoch visits each ref with one of its labelled sentences.
+
+    The paper's AdamW at a constant rate; gradients are clipped to norm 1, which is ours. The same seed gives the same
+    weights, bit for bit, on one machine; killed, it goes on from a checkpoint beside `out`, which the caller writes.
+    Mixed precision on a GPU.
+
+    Args:
+        sentences: of each row of `data`. reworded: other wordings of each, "" where there are no more.
+
+    Returns {"student": Lavt, "teacher": MeanTeacher}, evaluating, and the loss curve [[step, mean loss], ...]. Raises
+    ValueError where sentences or wordings don't fit the rows, or the images were prepared for another size.
+    """
+    if not len(data.labels) == len(sentences) == len(reworded):
+        found = f"{len(sentences)} sentences and {len(reworded)} wordings"
+        raise ValueError(f"there are {len(data.labels)} labels, but {found}; give one of each for every label")
+    if data.pixels != settings.pixels:
+        raise ValueError(f"the images were prepared at {data.pixels} pixels, the settings say {settings.pixels}")
+    modules = new_modules(settings, seed).to(device).train()
+    student, teacher = modules["student"], modules["teacher"]
+    taken = min(settings.batch, len(data.groups))  # refs of a step
+    per_epoch = max(1, len(data.groups) // taken)
+    burn_in, after = (max(1, round(epochs * per_epoch)) for epochs in (settings.burn_in, settings.epochs))
+    alpha = decay(settings.horizon, after)
+    optimiser = torch.optim.AdamW(_parts(student, settings), settings.learning_rate, weight_decay=settings.weight_decay)
+    made_from = {"settings": repr(settings), "data": data.digest(), "reworded": str(reworded)}
+    run = Training(out, modules, optimiser, burn_in + after, seed, made_from)
+    for step in run:
+        epoch, place = divmod(step, per_epoch)
+        shuffle = torch.Generator().manual_seed(seed * 10_007 + epoch)
+        order = torch.randperm(len(data.groups), generator=shuffle).tolist()
+        refs = [data.groups[g] for g in order[place * taken : (place + 1) * taken]]
+        rows = [ref[int(run.rng.integers(len(ref)))] for ref in refs]
+        pixels, tokens, labels, confidence = (part.to(device) for part in data.batch(rows))
+        still = {} if settings.augment else {"flip": 0.0, "zoom": (1.0, 1.0), "colour": 0.0}
+        warp = draw(len(rows), run.generator, **still)
+        said = [
+            _another(sentences[row], reworded[row], run.rng) if settings.augment else sentences[row] for row in rows
+        ]
+        heard = student.tokenizer(warp.sentences(said)).to(device)
+        warp = warp.to(device)
+        if step == burn_in:
+            teacher.copy_from(student)
+        with torch.autocast(torch.device(device).type, enabled=device != "cpu", dtype=torch.bfloat16):
+            ours = student(warp.image(student.normalise(warp.jitter(pixels))), heard)
+            theirs = teacher(student.normalise(pixels), tokens) if step >= burn_in else ours
+        weights = (1.0, settings.masks, settings.features) if step >= burn_in else (1.0, 0.0, 0.0)
+        if not settings.confidence:
+            confidence = torch.ones_like(confidence)
+        loss = cadd(_floats(ours), _floats(theirs), labels, confidence, warp, weights)
+        run.descend(loss, settings.learning_rate)
+        if step >= burn_in:
+            teacher.update(student, alpha)
+    run.forget()
+    return modules.eval(), run.curve
+
+
+def new_modules(settings: Distilling, seed: int = 0) -> nn.ModuleDict:
+    """An untrained student, and its teacher. An empty image_model is a small Swin with random weights."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        if settings.image_model:
+            student = Lavt(settings.image_model, settings.text_model, settings.pixels, settings.words)
+        else:
+            student = miniature(settings.text_model, settings.pixels, settings.width, settings.words, settings.decoder)
+    return nn.ModuleDict({"student": student, "teacher": MeanTeacher(student)})
+
+
+def stored_modules(settings: Distilling, weights: dict[str, Tensor]) -> nn.ModuleDict:
+    """What `distil` returned, made of its state dict."""
+    modules = new_modules(settings)
+    modules.load_state_dict(weights)
+    return modules.eval()
+
+
+def _parts(student: Lavt, settings: Distilling) -> list[dict]:
+    """The BERT learns at a share of the rate, as it is trained already and the rest may not be."""
+    text = list(student.bert.parameters())
+    rest = [p for p in student.parameters() if not any(p is q for q in text)]
+    return [{"params": rest}, {"params": text, "share": settings.text_share}]
+
+
+def _another(sentence: str, reworded: Sequence[str], rng) -> str:
+    """One of the other wordings at random, or the sentence where there is none."""
+    others = [text for text in reworded if text]
+    return others[int(rng.integers(len(others)))] if others else sentence
+
+
+def _floats(outputs: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    return outputs[0].float(), outputs[1].float()

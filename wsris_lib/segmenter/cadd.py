@@ -48,19 +48,14 @@ def distil(
         raise ValueError(f"the images were prepared at {data.pixels} pixels, the settings say {settings.pixels}")
     modules = new_modules(settings, seed).to(device).train()
     student, teacher = modules["student"], modules["teacher"]
-    taken = min(settings.batch, len(data.groups))  # refs of a step
-    per_epoch = max(1, len(data.groups) // taken)
+    per_epoch = data.steps(settings.batch)
     burn_in, after = (max(1, round(epochs * per_epoch)) for epochs in (settings.burn_in, settings.epochs))
     alpha = decay(settings.horizon, after)
     optimiser = torch.optim.AdamW(_parts(student, settings), settings.learning_rate, weight_decay=settings.weight_decay)
     made_from = {"settings": repr(settings), "data": data.digest(), "reworded": str(reworded)}
     run = Training(out, modules, optimiser, burn_in + after, seed, made_from)
     for step in run:
-        epoch, place = divmod(step, per_epoch)
-        shuffle = torch.Generator().manual_seed(seed * 10_007 + epoch)
-        order = torch.randperm(len(data.groups), generator=shuffle).tolist()
-        refs = [data.groups[g] for g in order[place * taken : (place + 1) * taken]]
-        rows = [ref[int(run.rng.integers(len(ref)))] for ref in refs]
+        rows = data.drawn(step, settings.batch, seed, run.rng)
         pixels, tokens, labels, confidence = (part.to(device) for part in data.batch(rows))
         still = {} if settings.augment else {"flip": 0.0, "zoom": (1.0, 1.0), "colour": 0.0}
         warp = draw(len(rows), run.generator, **still)

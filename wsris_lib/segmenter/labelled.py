@@ -5,6 +5,7 @@ import warnings
 from collections import defaultdict
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -52,6 +53,19 @@ class Labelled:
         for row, label in enumerate(self.labels):
             refs[label.ref_id].append(row)
         self.groups = list(refs.values())  # rows of each ref; an epoch takes one of each
+
+    def drawn(self, step: int, batch: int, seed: int, rng: np.random.Generator) -> list[int]:
+        """The rows of a step: an epoch takes every ref once, in an order of its own, with one label drawn by `rng`."""
+        epoch, place = divmod(step, self.steps(batch))
+        shuffle = torch.Generator().manual_seed(seed * 10_007 + epoch)
+        order = torch.randperm(len(self.groups), generator=shuffle).tolist()
+        taken = min(batch, len(self.groups))
+        refs = [self.groups[g] for g in order[place * taken : (place + 1) * taken]]
+        return [ref[int(rng.integers(len(ref)))] for ref in refs]
+
+    def steps(self, batch: int) -> int:
+        """Steps of an epoch at `batch` refs a step; those that don't fill one wait for another epoch."""
+        return max(1, len(self.groups) // min(batch, len(self.groups)))
 
     def batch(self, rows: Sequence[int]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Rows to pixels uint8 [B, 3, P, P], tokens long [B, L], masks uint8 [B, P, P] and confidence float [B].

@@ -39,8 +39,7 @@ def train(
         torch.manual_seed(seed)
         modules = _new(settings).to(device).train()
     student = modules["student"]
-    taken = min(settings.batch, len(data.groups))  # refs of a step
-    per_epoch = max(1, len(data.groups) // taken)
+    per_epoch = data.steps(settings.batch)
     steps = max(1, round(settings.epochs * per_epoch))
     alpha = decay(settings.horizon, steps)
     parts = [
@@ -50,11 +49,7 @@ def train(
     optimiser = torch.optim.AdamW(parts, lr=settings.learning_rate, weight_decay=settings.weight_decay)
     run = Training(out, modules, optimiser, steps, seed, {"settings": repr(settings), "data": data.digest()})
     for step in run:
-        epoch, place = divmod(step, per_epoch)
-        shuffle = torch.Generator().manual_seed(seed * 10_007 + epoch)
-        order = torch.randperm(len(data.groups), generator=shuffle).tolist()
-        refs = [data.groups[g] for g in order[place * taken : (place + 1) * taken]]
-        rows = [ref[int(run.rng.integers(len(ref)))] for ref in refs]
+        rows = data.drawn(step, settings.batch, seed, run.rng)
         pixels, tokens, masks, _ = (part.to(device) for part in data.batch(rows))
         pixels = student.backbone.normalise(pixels)
         with torch.autocast(torch.device(device).type, enabled=device != "cpu", dtype=torch.bfloat16):

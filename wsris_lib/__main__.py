@@ -24,7 +24,9 @@ def main(arguments: list[str] | None = None) -> int:
         sub = commands.add_parser(name, help=purpose, description=purpose)
         _of_run(sub)
         sub.set_defaults(run=run)
-    sub = commands.add_parser("ablate", help="one of either paper's ablations, on 3 seeds", description=ablations.__doc__)
+    sub = commands.add_parser(
+        "ablate", help="one of either paper's ablations, on 3 seeds", description=ablations.__doc__
+    )
     sub.add_argument("table", choices=ablations.TABLES)
     _of_run(sub)
     sub.set_defaults(run=ablate)

@@ -12,6 +12,7 @@ import torch
 
 from wsris_lib import artefacts, grounding, refining, segmenting, stages
 from wsris_lib.evaluate import Measures, subsets, summarise
+from wsris_lib.foundation.zoo import fingerprint
 from wsris_lib.profiles import Profile
 from wsris_lib.refer.views import JudgedSample
 
@@ -74,11 +75,15 @@ def _kept(profile: Profile, part: str) -> list[dict]:
         raise KeyError(f"no part {part!r} of the scoreboard; choose one of {', '.join(PARTS)}")
     data = stages.corpus(profile)
     views = [data.training_view(profile.train_split), data.evaluation_view(profile.val_split)]
-    said = [[asdict(sample) for sample in view] for view in views]
-    paths = [view.image_path(image_id) for view in views for image_id in view.image_ids]
+    paths = sorted(p for p in data.refs_path.parent.iterdir() if p.is_file())  # sentences and ground truth
+    paths += [view.image_path(image_id) for view in views for image_id in view.image_ids]
     files = [artefacts.file_digest(path) for path in paths if path.is_file()]
+    models = [profile.clip, profile.dino, profile.depth, profile.sam2, profile.text, profile.detector]
+    models += [profile.grounding.backbone, profile.grounding.critic]
+    models += [profile.refining.backbone, profile.segmenting.backbone]
+    made_from = [part, asdict(profile), files, [fingerprint(name) for name in models]]
     code = sorted(Path(__file__).parent.rglob("*.py"))
-    path = artefacts.home() / "cache" / "rows" / f"{artefacts.key(part, asdict(profile), said, files, *code)}.json"
+    path = artefacts.home() / "cache" / "rows" / f"{artefacts.key(made_from, *code)}.json"
     if not path.is_file():
         with stages.timed(profile, f"scoreboard, {part}"):
             artefacts.write_json(path, PARTS[part](profile))

@@ -49,7 +49,8 @@ def judged(
     view = stages.corpus(profile).evaluation_view(split)
     known = set(stages.features(profile, split).offsets)
     samples = sorted((s for s in view if s.image_id in known), key=lambda s: s.image_id)
-    key = artefacts.key(name, who, [s.sent_id for s in samples])
+    truth = artefacts.file_digest(stages.corpus(profile).refs_path.parent)  # sentences and masks
+    key = artefacts.key(name, who, truth, [s.sent_id for s in samples])
     path = artefacts.home() / "cache" / "answers" / f"{key}.json"
     if not path.is_file():
         model = modules[who].to(profile.device)

@@ -19,7 +19,7 @@ from wsris_lib.es3net.losses import mask_contrast
 from wsris_lib.es3net.ranking import prerank
 from wsris_lib.es3net.train import train
 from wsris_lib.foundation.pooling import patch_cells, pool_patches
-from wsris_lib.profiles import Aligning
+from wsris_lib.settings import Aligning
 
 B, N, W, C, E, D = 200, 10, 768, 768, 512, 768  # the paper's
 IMAGES, PROPOSALS = 16_994, 25  # of RefCOCO's train, and in each

@@ -16,11 +16,11 @@ import numpy as np
 
 from wsris_lib import show
 from wsris_lib.artefacts import REPO
-from wsris_lib.profiles import SynRefSize
 from wsris_lib.refer.pickles import load_refs
 from wsris_lib.refer.synref import draw, grammar
 from wsris_lib.refer.synref.make import CORPORA, make_synref
 from wsris_lib.refer.words import is_spatial
+from wsris_lib.settings import SynRefSize
 
 TEXTURES = "striped stripy dotted spotted checkered checked fuzzy furry shiny glossy plaid".split()
 COLOURS = "red orange yellow green blue purple violet pink brown white black gr[ae]y tan silver gold".split()

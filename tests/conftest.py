@@ -72,6 +72,10 @@ def tiny_zoo(tmp_path_factory):
     processor = hf.BitImageProcessor(size={"shortest_edge": 48}, crop_size={"height": 48, "width": 48}, **imagenet)
     processor.save_pretrained(zoo / "dino")
 
+    sizes = {"embed_dim": 8, "depths": [1, 1, 2, 1], "num_heads": [1, 2, 4, 8], "window_size": 4, "patch_size": 4}
+    swin = hf.SwinConfig(image_size=64, **sizes, drop_path_rate=0.0, initializer_range=0.2)
+    hf.SwinForImageClassification(swin).half().save_pretrained(zoo / "swin")
+
     stages = {"out_features": ["stage1", "stage2", "stage3", "stage4"], "reshape_hidden_states": False}
     depth = hf.DepthAnythingConfig(
         backbone_config=hf.Dinov2Config(**size, **stages, apply_layernorm=True),

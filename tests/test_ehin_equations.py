@@ -14,8 +14,8 @@ from wsris_lib.ehin.negatives import Negatives
 from wsris_lib.ehin.network import SCALE, new_head, response, shown, soft_masks
 from wsris_lib.ehin.prompt import HIPM, BilateralPrompt
 from wsris_lib.evaluate import measure
-from wsris_lib.profiles import Grounding
 from wsris_lib.refer.views import Sample
+from wsris_lib.settings import Grounding
 
 
 def rand(*shape: int, seed: int = 0) -> torch.Tensor:

@@ -14,9 +14,9 @@ from wsris_lib.ehin import train as training
 from wsris_lib.ehin.backbone import Backbone, Critic
 from wsris_lib.ehin.inputs import Images, sentence_vectors
 from wsris_lib.ehin.predict import clip_maps, response_maps
-from wsris_lib.profiles import Grounding, SynRefSize
 from wsris_lib.refer.reader import Refer
 from wsris_lib.refer.synref.make import make_synref
+from wsris_lib.settings import Grounding, SynRefSize
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,8 @@ from wsris_lib.es3net.candidates import ProposalTable, SentenceTable
 from wsris_lib.es3net.losses import language_consistency
 from wsris_lib.es3net.multitext import expected_gain, greedy, near_duplicates, proved, single_text
 from wsris_lib.es3net.train import one_paraphrase, train
-from wsris_lib.profiles import Aligning
 from wsris_lib.refer.masks import encode_rle
+from wsris_lib.settings import Aligning
 
 
 def world(seed, sentences=12, n=4, images=3, refs=5):

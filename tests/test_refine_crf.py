@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from wsris_lib.profiles import PROFILES, Refining
+from wsris_lib.profiles import PROFILES
 from wsris_lib.refine import crf
 from wsris_lib.refine.lattice import Lattice, mean_field, simplices
+from wsris_lib.settings import Refining
 
 TINY, PAPER = Refining(), PROFILES["paper"].refining
 WHY = "pydensecrf isn't built here: pip install 'wsris[crf]' with a C++ compiler"

@@ -11,13 +11,13 @@ from PIL import Image
 from wsris_lib import artefacts, profiles, refining, segmenting
 from wsris_lib.ehin.backbone import Backbone
 from wsris_lib.evaluate import summarise
-from wsris_lib.profiles import Refining
 from wsris_lib.refer.labels import read_labels
 from wsris_lib.refer.reader import Refer
 from wsris_lib.refine.crf import _module
 from wsris_lib.refine.irnet import IRNet, channels
 from wsris_lib.refine.refiner import by_crf, by_walk, confidence, fields, in_turn, shrunk
 from wsris_lib.refine.train import augmented, train
+from wsris_lib.settings import Refining
 
 
 @pytest.fixture(scope="module")
@@ -176,6 +176,9 @@ def profile(tiny_zoo, tmp_path_factory):
                 backbone=rn, critic=vit, pixels=64, critic_pixels=32, width=16, negatives=2, batch=4
             ),
             refining=replace(SETTINGS, backbone=rn, labels=8),
+            distilling=profiles.Distilling(
+                image_model=str(tiny_zoo / "swin"), text_model=str(tiny_zoo / "text"), pixels=64, decoder=8, batch=8
+            ),
             segmenting=profiles.Segmenting(backbone=rn, pixels=64, widths=(8, 8, 8, 8), batch=8, epochs=1),
         )
 

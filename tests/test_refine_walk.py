@@ -143,5 +143,5 @@ def test_two_objects_that_point_at_their_own_middle_are_two_instances():
     assert groups[9, 6] != groups[9, 17]
     ends = centres(field / 3)
     assert (ends[:, left].T == (9, 6)).all() and (ends[:, right].T == (9, 17)).all()
-    nothing = instances(np.zeros((2, 5, 6), np.float32))
+    nothing = instances(np.zeros((2, 5, 6), np.float32), still=1.0)
     assert (nothing == nothing[0, 0]).all()

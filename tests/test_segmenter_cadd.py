@@ -1,4 +1,4 @@
-"""CADD's training, on two drawn images, a random BERT and a very small Swin."""
+"""CADD's training, on two drawn images, a random BERT and a very small random Swin."""
 
 from dataclasses import replace
 
@@ -7,12 +7,12 @@ import pytest
 import torch
 from PIL import Image
 
-from wsris_lib.profiles import Distilling
 from wsris_lib.refer.labels import PseudoLabel
 from wsris_lib.refer.masks import encode_rle
 from wsris_lib.refer.views import ImageFile, Sample, TrainingView
 from wsris_lib.segmenter import cadd
 from wsris_lib.segmenter.labelled import Labelled
+from wsris_lib.settings import Distilling
 
 SIDE = 48
 HALVES = {"left": slice(4, 20), "right": slice(28, 44)}  # columns of the two squares
@@ -21,10 +21,10 @@ HALVES = {"left": slice(4, 20), "right": slice(28, 44)}  # columns of the two sq
 @pytest.fixture
 def settings(tiny_zoo):
     return Distilling(
+        image_model=str(tiny_zoo / "swin"),
         text_model=str(tiny_zoo / "text"),
         pixels=64,
         words=8,
-        width=8,
         decoder=8,
         batch=4,
         burn_in=2,
@@ -86,9 +86,9 @@ def test_the_same_seed_gives_the_same_weights_and_a_killed_run_ends_in_them(view
 def test_the_teacher_is_a_copy_after_the_burn_in_and_then_follows(view, settings, tmp_path, monkeypatch):
     seen = []
 
-    def watched(student, teacher, labels, confidence, warp, weights):
+    def watched(student, teacher, labels, confidence, warp, weights, dice):
         seen.append((weights, student[0].detach(), teacher[0].detach(), teacher[0].requires_grad))
-        return cadd_loss(student, teacher, labels, confidence, warp, weights)
+        return cadd_loss(student, teacher, labels, confidence, warp, weights, dice)
 
     cadd_loss = cadd.cadd
     monkeypatch.setattr(cadd, "cadd", watched)
@@ -101,7 +101,8 @@ def test_the_teacher_is_a_copy_after_the_burn_in_and_then_follows(view, settings
 
 
 @pytest.mark.parametrize(
-    "changes", [{"confidence": False}, {"augment": False}, {"masks": 0.0}, {"features": 0.0}, {"text_share": 1.0}]
+    "changes",
+    [{"confidence": False}, {"augment": False}, {"masks": 0.0}, {"features": 0.0}, {"dice": 0.0}, {"text_share": 1.0}],
 )
 def test_every_switch_changes_what_is_learnt(view, settings, tmp_path, changes):
     usual = distilled(view, settings, tmp_path / "a")[0]

@@ -12,9 +12,9 @@ from transformers import SwinBackbone, SwinConfig, SwinModel
 from wsris_lib.refer.labels import PseudoLabel
 from wsris_lib.refer.masks import encode_rle
 from wsris_lib.refer.views import ImageFile, Sample, TrainingView
-from wsris_lib.segmenter.cadd_losses import CLASSES, cadd, feature_agreement, mask_agreement, supervised
+from wsris_lib.segmenter.cadd_losses import CLASSES, cadd, feature_agreement, mask_agreement, overlap, supervised
 from wsris_lib.segmenter.labelled import Labelled
-from wsris_lib.segmenter.lavt import Decoder, Lavt, Pwam, miniature
+from wsris_lib.segmenter.lavt import Decoder, Lavt, Pwam
 from wsris_lib.segmenter.teacher import MeanTeacher
 from wsris_lib.segmenter.warp import Warp, draw
 
@@ -221,9 +221,11 @@ def test_a_wrong_checkpoint_is_named_with_what_was_expected(tiny_zoo, tmp_path, 
         Lavt(str(tmp_path / "mistyped"), text, 64)
 
 
-def test_the_miniature_learns_which_of_two_squares_is_meant(tiny_zoo):
+def test_a_small_one_learns_which_of_two_squares_is_meant(tiny_zoo):
     torch.manual_seed(0)
-    model = miniature(str(tiny_zoo / "text"), pixels=64, width=16, decoder=16).train()
+    sizes = SIZES | {"embed_dim": 16, "depths": (1, 1, 2, 1), "num_heads": (1, 2, 4, 8)}
+    swin = SwinConfig(image_size=64, **sizes, drop_path_rate=0.0, initializer_range=0.08)
+    model = Lavt(swin, str(tiny_zoo / "text"), pixels=64, width=16).train()
     pixels, masks = torch.zeros(2, 3, 64, 64), torch.zeros(2, 64, 64, dtype=torch.long)
     pixels[:, 0, 24:44, 4:24], pixels[:, 2, 24:44, 40:60] = 2, 2  # red on the left, blue on the right
     masks[0, 24:44, 4:24], masks[1, 24:44, 40:60] = 1, 1
@@ -439,6 +441,19 @@ def test_eq_10_and_11_warp_the_teacher_and_the_labels():
     assert total.item() == pytest.approx((terms[0] + 0.5 * terms[1] + 0.05 * terms[2]).item())
     for n, weights in enumerate(((1, 0, 0), (0, 1, 0), (0, 0, 1))):
         assert cadd(student, teacher, labels, confidence, warp, weights).item() == pytest.approx(terms[n].item())
+
+
+def test_dice_beside_eq_7_is_each_samples_own_times_its_confidence():
+    logits, labels = outputs(1)[0], torch.randint(0, 2, (3, 8, 8), generator=seeded())
+    warp, confidence = draw(3, seeded(5), zoom=(0.7, 1.3)), torch.tensor([0.9, 0.2, 0.5]).double()
+    inside, moved = warp.inside(8, 8), warp.labels(labels)
+    total = 0.0
+    for b in range(3):
+        p, y = logits[b].softmax(0)[1][inside[b]], moved[b][inside[b]]
+        total += float(confidence[b] * (1 - (2 * (p * y).sum() + 1) / (p.sum() + y.sum() + 1)))
+    assert float(overlap(logits, moved, confidence, inside)) == pytest.approx(total / 3)
+    both = [cadd(outputs(1), outputs(2), labels, confidence, warp, dice_weight=weight).item() for weight in (0, 2)]
+    assert both[1] - both[0] == pytest.approx(2 * total / 3)
 
 
 def test_no_gradient_reaches_the_teacher():

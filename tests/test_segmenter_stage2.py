@@ -9,10 +9,10 @@ import torch.nn.functional as F
 from torch import nn
 
 from wsris_lib.foundation.clip import encode_text, token_features
-from wsris_lib.profiles import Segmenting
 from wsris_lib.segmenter.losses import bce, ce_dice, consistency, dice
 from wsris_lib.segmenter.stage2 import PixelWordAttention, Stage2
 from wsris_lib.segmenter.teacher import MeanTeacher, decay
+from wsris_lib.settings import Segmenting
 
 
 @pytest.fixture

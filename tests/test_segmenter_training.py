@@ -13,7 +13,6 @@ import torch.nn.functional as F
 from PIL import Image
 
 from wsris_lib.ehin.backbone import Backbone
-from wsris_lib.profiles import Segmenting, SynRefSize
 from wsris_lib.refer.errors import DataError, DataWarning
 from wsris_lib.refer.labels import PseudoLabel
 from wsris_lib.refer.masks import encode_rle
@@ -23,6 +22,7 @@ from wsris_lib.refer.views import ImageFile, Sample, TrainingView
 from wsris_lib.segmenter.labelled import Labelled
 from wsris_lib.segmenter.predict import predict
 from wsris_lib.segmenter.train import stored_modules, train
+from wsris_lib.settings import Segmenting, SynRefSize
 
 H, W = 60, 90
 SQUARES = {0: (slice(10, 40), slice(5, 35)), 1: (slice(20, 50), slice(50, 85))}  # of every image: rows, columns

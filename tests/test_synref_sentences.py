@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wsris_lib.profiles import SynRefSize
 from wsris_lib.refer.pickles import load_refs
 from wsris_lib.refer.reader import Refer
 from wsris_lib.refer.synref import draw, grammar, wording
 from wsris_lib.refer.synref.make import CORPORA, make_synref
 from wsris_lib.refer.synref.shapes import CATEGORIES
 from wsris_lib.refer.words import is_spatial
+from wsris_lib.settings import SynRefSize
 
 CATEGORY = {"cup": "mug", "doughnut": "donut", "seat": "chair", "desk": "table", "lorry": "truck", "teddy": "bear"}
 CATEGORY |= {"sphere": "ball", "hut": "house", "spaceship": "rocket", "sailboat": "boat", "bird": "duck"}

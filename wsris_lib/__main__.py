@@ -2,15 +2,12 @@
 
 import argparse
 import sys
-import time
-from dataclasses import asdict
 from pathlib import Path
 
-from tqdm import tqdm
-
-from wsris_lib import ablations, artefacts, grounding, notebooks, profiles, scoreboard, segmenting, stages
+from wsris_lib import ablations, artefacts, notebooks, profiles, scoreboard, stages
 from wsris_lib.foundation.miniature import command
 from wsris_lib.refer.errors import DataError
+from wsris_lib.reproduce import reproduce
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -61,6 +58,7 @@ def _of_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", help="a folder in the REFER layout instead of the profile's own data")
     parser.add_argument("--corpus", help="the folder of refs and instances in it (default: refcoco)")
     parser.add_argument("--split-by", help="whose split, the word in refs(*.p) (default: the corpus's usual one)")
+    parser.add_argument("--split", dest="val_split", help="the split that is judged (default: val)")
 
 
 def ablate(profile: profiles.Profile, table: str) -> None:
@@ -68,40 +66,6 @@ def ablate(profile: profiles.Profile, table: str) -> None:
     board = ablations.run(profile, table)
     for metric in ablations.metrics(table):
         print(f"\n{ablations.table(board, metric)}")
-
-
-def reproduce(profile: profiles.Profile) -> None:
-    """Run every step of a profile, with progress; leaves results and executed notebooks in runs/."""
-    start = time.perf_counter()
-    folder = stages.run_folder(profile)
-    print(f"profile {profile.name}, data {profile.data}, results in {folder}")
-    stages.training_tables(profile)
-    stages.evaluation(profile)
-    for seed in tqdm(profile.seeds, desc="training", unit="seed"):
-        for esem in (False, True):
-            stages.alignment(profile, seed, esem)
-        stages.alignment(stages.with_aligning(profile, consistency=1.0), seed)
-        for changes in (grounding.TRIS, {}):
-            grounding.trained(grounding.with_grounding(profile, **changes), seed)
-    for seed in tqdm(profile.route_seeds, desc="EHIN's labels and stage 2", unit="seed"):
-        segmenting.stage_2(profile, seed)
-    board = scoreboard.make(profile)
-    lessons = notebooks.lessons() if profile.corpus == "refcoco" else []  # the lessons speak of this corpus
-    for lesson in tqdm(lessons, desc="notebooks", unit="notebook"):
-        run_lesson(profile, lesson, folder / "notebooks" / lesson.name)
-    print(f"\n{scoreboard.table(board)}\n\n{time.perf_counter() - start:.0f} s in all; {folder / 'scoreboard.json'}")
-
-
-def run_lesson(profile: profiles.Profile, lesson: Path, out: Path) -> None:
-    """Execute a notebook unless its copy in `out` was made from this notebook, profile, data and library."""
-    library = sorted((artefacts.REPO / "wsris_lib").rglob("*.py"))
-    made_from = artefacts.key(lesson, asdict(profile), *library)
-    stamp = out.with_suffix(".json")
-    if out.is_file() and stamp.is_file() and artefacts.read_json(stamp) == made_from:
-        return
-    with stages.timed(profile, f"notebook {lesson.stem}"):
-        notebooks.execute(lesson, out, PROFILE=profile.name, DATA=profile.data)
-    artefacts.write_json(stamp, made_from)
 
 
 def show_scoreboard(profile: profiles.Profile) -> None:

@@ -16,8 +16,9 @@ from tqdm import tqdm
 from wsris_lib import artefacts, grounding, labelling, papers, stages
 from wsris_lib.evaluate import Measures, subsets, summarise
 from wsris_lib.grounding import TRIS
-from wsris_lib.profiles import Aligning, Profile
+from wsris_lib.profiles import Profile
 from wsris_lib.refer.views import JudgedSample
+from wsris_lib.settings import Aligning
 
 ESEM, LCM, BASELINE = {}, {"consistency": 1.0}, {"esem": False}
 CHOICE = {  # table -> row -> what differs from the profile's settings; judged on val
@@ -118,8 +119,8 @@ def run(profile: Profile, name: str) -> dict:
 
 def _announce(profile: Profile, name: str) -> None:
     """What the table will cost, from how long one training took in this run's folder before."""
-    path, kind = stages.run_folder(profile) / "seconds.json", "EHIN" if name in RESPONSE else "esem"
-    seconds = artefacts.read_json(path).get(f"training of {kind}, one seed") if path.is_file() else None
+    kind = "EHIN" if name in RESPONSE else "esem"
+    seconds = stages.seconds(profile).get(f"training of {kind}, one seed")
     if seconds and name != "table6":
         trainings = len((CHOICE | RESPONSE)[name]) * len(profile.seeds)
         print(f"{name}: at most {trainings} trainings, {trainings * seconds / 60:.0f} min; stored ones cost nothing")

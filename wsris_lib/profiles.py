@@ -1,4 +1,4 @@
-"""Every number of every size of the project, with the reason beside it.
+"""The sizes of the whole project; the numbers of each step are in `settings`.
 
 A profile is a frozen dataclass; library and notebooks read its fields and never its name, so that the laptop run and
 the paper's run are one code path.
@@ -7,168 +7,7 @@ the paper's run are one code path.
 import os
 from dataclasses import dataclass, field, replace
 
-
-@dataclass(frozen=True)
-class SynRefSize:
-    """How much of SynRef to make. Counts are images; each carries some 3 refs and 9 sentences."""
-
-    train: int = 1200
-    val: int = 200
-    test_a: int = 100
-    test_b: int = 100
-    pixels: int = 128  # square; above 100 images a second on 2 cores
-    seed: int = 0
-
-
-@dataclass(frozen=True)
-class Proposing:
-    """Where SAM2 is told to look: everywhere on a grid, or in the boxes of a detector, as ES3Net 3.1 has it."""
-
-    mode: str = "boxes"  # or "everything": on SynRef three times the time, twice the proposals, a lower oracle of 10
-    box_score: float = 0.05  # boxes: drop those that the detector scores lower
-    points_per_side: int = 12  # prompts per image = its square; 16 brought half a point of oracle for twice the time
-    predicted_iou: float = 0.4  # drop masks that SAM2 itself thinks worse than this; stricter loses small objects
-    stability: float = 0.6  # IoU of the mask cut at logits +1 and -1
-    nms_iou: float = 0.7  # near duplicates: keep the better one
-    limit: int = 30  # proposals kept per image, best first; on SynRef some 11 boxes or 24 masks of the grid are left
-
-
-@dataclass(frozen=True)
-class Aligning:
-    """ES3Net's stage 1 (eq. 1-4). Values of the paper where it gives them, see `why` in each line."""
-
-    candidates_train: int = 10  # N, section 4.2
-    candidates_eval: int = 25  # N at test, Fig. 10
-    class_width: float = 0.5  # d / D of eq. 3; the best of Fig. 9
-    pooling: str = "max"  # Table 4: max above mean
-    geometry: str = "3d"  # Table 4: x, y and depth
-    geometry_gain: float = 10.0  # three scalars beside hundreds of channels need a gain to be heard (notebook 04)
-    consistency: float = 0.0  # weight of eq. 5 (the paper: 1); 0 leaves LCM out
-    temperature: float = 1.0  # tau of eq. 4 and 5, un-normalised inner products as in RefCLIP
-    # What the paper leaves open; `python -m wsris_lib ablate choices` measures what each is worth.
-    class_from: str = "clip"  # whose class token of the crop (Table 3): "clip" or "dino"
-    patches_from: str = "dino"  # whose patches are pooled (Table 3): "dino" or "clip"
-    text_slice: str = "prefix"  # t cut after d channels, as eq. 3 has it, or a "learned" projection to d
-    normalise: bool = False  # cosines instead of inner products; wants a temperature near 0.07
-    learn_gain: bool = False  # the gain of the coordinates as a parameter
-    own_negatives: bool = True  # a sentence's other N - 1 candidates among its negatives: eq. 4; RefCLIP has none
-    learning_rate: float = 5e-4  # section 4.2
-    batch: int = 200  # section 4.2
-    epochs: int = 12  # the paper gives none; on SynRef 13 more change mIoU by less than half a point
-
-
-@dataclass(frozen=True)
-class Grounding:
-    """EHIN stage 1. Values of TRIS's code where the paper gives none, see each line; the sizes are those of `tiny`."""
-
-    backbone: str = "zoo:clip_rn"
-    pixels: int = 256  # a side of the square input: 8 x 8 cells of a ResNet; the paper's 320 (10 x 10) costs twice
-    finetune: bool = False  # the paper: the backbone too, at a tenth of the rate; frozen, its maps are made once
-    critic: str = "zoo:clip"  # a frozen CLIP that looks at the masked image
-    critic_pixels: int = 64  # the paper: 224
-    words: int = 20  # tokens of a sentence, the start and the end among them
-    width: int = 128  # C; the paper: 1024
-    layers: int = 2  # of HIPM; 1 is TRIS
-    alpha: float = 0.1
-    beta: float = 0.05
-    form: str = "residual"  # or eq. 8-13 as printed, "literal"
-    reuse: int | None = None  # HIPM's layers after which the features are added again; None: all
-    visual_softmax: str = "texts"  # or "cells", see `ehin.prompt`
-    texts: int = 0  # N, sentences of the batch shown to each image; 0: all, as in TRIS
-    negatives: int = 6  # K, section 4.2
-    negatives_from: str = "dataset"  # ST; "same_image" is TRIS's and MT
-    reduction: str = "mean"  # of the K; "K_sum" is eq. 15 as printed
-    classify: float = 5.0  # weights of the losses: TRIS's first release, and 2 for the early contrast
-    foreground: float = 2.0
-    background: float = 1.0
-    contrast: float = 2.0
-    contrast_on: str = "early"  # the map before HIPM, or "late"
-    batch: int = 24  # section 4.2; TRIS has 48
-    accumulate: int = 1  # batches to a step; the classification sees each batch alone
-    epochs: float = 1  # over refs, one sentence of each; the paper: 15
-    learning_rate: float = 2e-3  # of what is new; the paper's 5e-5 is for a hundred times the steps
-    weight_decay: float = 0.01
-
-
-@dataclass(frozen=True)
-class Refining:
-    """From a response map to a mask: dense CRF, then IRNet's random walk. Values of TRIS's and IRNet's code; EHIN gives
-    none. Lengths are in pixels of the image that the CRF sees; those of `tiny` are the code's divided by four, as its
-    images are."""
-
-    foreground: float = 0.30  # of the map's maximum: surely the object above it
-    background: float = 0.10  # surely not below it
-    certainty: float = 0.7  # of a label before the CRF
-    side: int = 128  # larger images are shrunk to it for the CRF, which else takes a second each; 0: as they are
-    near_px: float = 1.0  # of the smoothing kernel; the code: 3
-    near_weight: float = 3.0
-    far_px: float = 12.0  # of the kernel that looks at colour too; the code: 50
-    far_colour: float = 5.0  # of 255
-    far_weight: float = 10.0
-    iterations: int = 10
-
-    backbone: str = "zoo:clip_rn"  # frozen; IRNet has a ResNet-50 of ImageNet, we CLIP's
-    sentences: int = 1  # of each ref of train that get a label; 0: all
-    pixels: int = 128  # a side of what IRNet sees: a cell for 4 x 4 of them
-    width: int = 8  # channels of a branch of the edge head; IRNet: 32
-    labels: int = 640  # sentences whose CRF labels IRNet learns from; 0: all that get one
-    radius_train: int = 5  # cells; the code: 10, on a grid of 128
-    epochs: float = 5  # the code: 3, of a corpus fifty times as large
-    batch: int = 16
-    optimiser: str = "adamw"  # the code: "sgd" at 0.1, which in our 200 steps learns next to nothing
-    learning_rate: float = 3e-3
-    displacement_rate: float = 1.0  # times the learning rate; the code: 10
-    radius_walk: int = 5
-    beta: float = 10.0  # power of the affinity
-    doublings: int = 2  # T ^ (2 ^ doublings); the code: 8, on a grid of 120 x 160 cells and not of 32 x 32
-    threshold: float = 0.25  # of the walk's maximum
-    fragment: float = 0.01  # of the image: smaller pieces go
-    rounds: int = 1  # label -> retrain -> label
-    stage_2: str = "irnet + crf"  # whose masks stage 2 learns from; TRIS: "irnet"
-
-
-@dataclass(frozen=True)
-class Segmenting:
-    """Stage 2 of EHIN. Loss, optimiser, batch and rate as the paper has them; the network is TRIS's."""
-
-    backbone: str = "zoo:clip_rn"
-    pixels: int = 128  # the paper: 320
-    words: int = 20
-    widths: tuple[int, ...] = (16, 32, 64, 128)  # of the decoder, fine to coarse; TRIS: 64, 128, 256, 512
-    loss: str = "ce_dice"  # EHIN; "bce" is TRIS's
-    teacher: bool = False  # a mean teacher and its consistency; off in TRIS
-    consistency: str = "mse"  # or "kl", on probabilities
-    consistency_weight: float = 1.0
-    horizon: float = 0.3  # of all steps: over how many the teacher averages
-    batch: int = 24
-    epochs: float = 3  # over refs, one sentence of each; the paper: 15
-    power: float = 0.9  # of the rate's decay, as TRIS means it; its code counts in epochs what is written for steps: 0
-    learning_rate: float = 5e-3  # of what is new; the paper's 1e-5 is for a hundred times the steps
-    backbone_share: float = 0.1  # of it, for CLIP's own weights
-    weight_decay: float = 0.01
-
-
-@dataclass(frozen=True)
-class Distilling:
-    """CADD: LAVT from pseudo labels, with a mean teacher. ES3Net 3.4 and 4.1; LAVT's settings where it is silent."""
-
-    image_model: str = ""  # a Swin's checkpoint; empty: a small one with random weights
-    text_model: str = "zoo:text"
-    pixels: int = 128  # the paper: 480
-    words: int = 20
-    width: int = 24  # of the small Swin's first stage
-    decoder: int = 48  # of the small one's decoder
-    augment: bool = True
-    confidence: bool = True  # weigh by sigma (eq. 7); False: all labels alike
-    masks: float = 0.5  # lambda 1, of eq. 8
-    features: float = 0.05  # lambda 2, of eq. 9
-    horizon: float = 0.3  # of the steps after the burn-in; the literature's .9996 is meant for 9,000 of them
-    batch: int = 24  # the paper: 48
-    burn_in: float = 2  # epochs; the paper: 4
-    epochs: float = 4  # after it; the paper: 10
-    learning_rate: float = 1e-3  # the paper's 5e-5 is for trained weights and ten times the steps
-    text_share: float = 0.1  # of the rate, for the BERT; the paper: 1
-    weight_decay: float = 0.01
+from wsris_lib.settings import Aligning, Distilling, Grounding, Proposing, Refining, Segmenting, SynRefSize
 
 
 @dataclass(frozen=True)
@@ -205,7 +44,8 @@ class Profile:
     segmenting: Segmenting = field(default_factory=Segmenting)
     distilling: Distilling = field(default_factory=Distilling)
     seeds: tuple[int, ...] = (0, 1, 2)
-    route_seeds: tuple[int, ...] = (0,)  # those for which EHIN goes on to labels and stage 2
+    route_seeds: tuple[int, ...] = (0,)  # those for which labels are made and segmenters trained
+    students: tuple[str, ...] = ("greedy", "truth")  # of which labels, see `distilling.LABELS`
     device: str = "cpu"
 
 
@@ -255,6 +95,7 @@ PROFILES = {
             optimiser="sgd",
             learning_rate=0.1,
             displacement_rate=10.0,
+            still=2.5,
             doublings=8,
             stage_2="irnet",
         ),
@@ -270,6 +111,8 @@ PROFILES = {
             image_model="microsoft/swin-base-patch4-window12-384-in22k",
             text_model="google-bert/bert-base-uncased",
             pixels=480,
+            decoder=0,
+            dice=0.0,
             batch=48,
             burn_in=4,
             epochs=10,

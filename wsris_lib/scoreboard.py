@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from wsris_lib import artefacts, grounding, refining, segmenting, stages
+from wsris_lib import artefacts, distilling, grounding, refining, segmenting, stages
 from wsris_lib.evaluate import Measures, subsets, summarise
 from wsris_lib.foundation.zoo import fingerprint
 from wsris_lib.profiles import Profile
@@ -32,6 +32,11 @@ METHODS = (
     "ehin_irnet",
     "ehin_irnet_crf",
     "ehin_stage_2",
+    "cadd_single_text",
+    "cadd_greedy",
+    "cadd_ehin",
+    "cadd_both",
+    "cadd_truth",
     "oracle",
 )  # the order of the table
 FIXED = ("central", "largest", "zero_shot_clip", "centre", "clip_map", "oracle")  # the same for every seed
@@ -62,7 +67,7 @@ def make(profile: Profile, *parts: str) -> dict:
         "profile": asdict(profile) | {"data": Path(profile.data).name},
         "versions": {"python": platform.python_version()} | {p: version(p) for p in PACKAGES},
         "machine": {"device": profile.device, "threads": torch.get_num_threads(), "processor": platform.machine()},
-        "seconds": artefacts.read_json(stages.run_folder(profile) / "seconds.json"),
+        "seconds": stages.seconds(profile),
     }
     if not parts:
         artefacts.write_json(stages.run_folder(profile) / "scoreboard.json", board)
@@ -81,6 +86,7 @@ def _kept(profile: Profile, part: str) -> list[dict]:
     models = [profile.clip, profile.dino, profile.depth, profile.sam2, profile.text, profile.detector]
     models += [profile.grounding.backbone, profile.grounding.critic]
     models += [profile.refining.backbone, profile.segmenting.backbone]
+    models += [profile.distilling.image_model, profile.distilling.text_model]
     made_from = [part, asdict(profile), files, [fingerprint(name) for name in models]]
     code = sorted(Path(__file__).parent.rglob("*.py"))
     path = artefacts.home() / "cache" / "rows" / f"{artefacts.key(made_from, *code)}.json"
@@ -121,7 +127,17 @@ def _route(profile: Profile) -> list[dict]:
     return rows
 
 
-PARTS = {"es3net": _es3net, "ehin": _ehin, "route": _route}
+def _cadd(profile: Profile) -> list[dict]:
+    """LAVT students of the profile's kinds of labels."""
+    rows = []
+    for seed in profile.route_seeds:
+        for kind in profile.students:
+            found = distilling.judged(profile, seed, profile.val_split, kind)
+            rows += judged(*found, method=f"cadd_{kind.replace(' ', '_')}", seed=seed)
+    return rows
+
+
+PARTS = {"es3net": _es3net, "ehin": _ehin, "route": _route, "cadd": _cadd}
 
 
 def choices(profile: Profile, seed: int) -> dict[str, torch.Tensor]:

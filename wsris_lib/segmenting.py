@@ -12,7 +12,9 @@ from wsris_lib.profiles import Profile
 from wsris_lib.refer.labels import read_labels
 from wsris_lib.refer.views import JudgedSample
 from wsris_lib.segmenter.labelled import Labelled
+from wsris_lib.segmenter.lavt import Lavt
 from wsris_lib.segmenter.predict import predict
+from wsris_lib.segmenter.stage2 import Stage2
 from wsris_lib.segmenter.train import stored_modules, train
 
 EDITION = 1  # part of the key of trained weights: raise it when training itself changes
@@ -46,18 +48,24 @@ def judged(
 ) -> tuple[list[JudgedSample], list[Measures]]:
     """The sentences of a split, image by image, and how well stage 2 answers them; kept, since it takes a while."""
     modules, _, name = stage_2(profile, seed, how, select)
+    return answered(profile, split, modules[who], f"{name} {who}", f"stage 2 on {split}, one seed")
+
+
+def answered(
+    profile: Profile, split: str, model: Stage2 | Lavt, name: str, stage: str
+) -> tuple[list[JudgedSample], list[Measures]]:
+    """The sentences of a split, image by image, and how well a model kept as `name` answers them; kept as well."""
     view = stages.corpus(profile).evaluation_view(split)
     known = set(stages.features(profile, split).offsets)
     samples = sorted((s for s in view if s.image_id in known), key=lambda s: s.image_id)
     truth = artefacts.file_digest(stages.corpus(profile).refs_path.parent)  # sentences and masks
-    key = artefacts.key(name, who, truth, [s.sent_id for s in samples])
+    key = artefacts.key(name, truth, [s.sent_id for s in samples])
     path = artefacts.home() / "cache" / "answers" / f"{key}.json"
     if not path.is_file():
-        model = modules[who].to(profile.device)
-        with stages.timed(profile, f"stage 2 on {split}, one seed"):
+        with stages.timed(profile, stage):
             found = [
                 measure(soft.numpy(), view.mask(sample.ann_id))
-                for sample, soft in zip(samples, predict(model, view, samples))
+                for sample, soft in zip(samples, predict(model.to(profile.device), view, samples))
             ]
         artefacts.write_json(path, [asdict(m) for m in found])
     return samples, [Measures(**row) for row in artefacts.read_json(path)]

@@ -17,20 +17,22 @@ from wsris_lib.es3net.predict import choose
 from wsris_lib.es3net.train import new_model, train
 from wsris_lib.evaluate import Measures, measure
 from wsris_lib.foundation.features import ImageFeatures, extract, extract_swapped, sentence_features
-from wsris_lib.profiles import Aligning, Distilling, Grounding, Profile, Refining, Segmenting
+from wsris_lib.profiles import Profile
 from wsris_lib.refer.masks import decode_rle, encode_rle
 from wsris_lib.refer.paraphrase.store import wordings
 from wsris_lib.refer.reader import Refer
 from wsris_lib.refer.synref.make import make_synref
 from wsris_lib.refer.views import EvaluationView, JudgedSample, Sample
+from wsris_lib.settings import Aligning, Distilling, Grounding, Refining, Segmenting
 
 EDITION = 1  # part of the key of trained weights: raise it when training itself changes
 
 
 def run_name(profile: Profile) -> str:
-    """Name of a run's folder: the profile, then data and corpus where they aren't SynRef and refcoco."""
+    """Name of a run's folder: the profile, then data, corpus and split where they aren't SynRef, refcoco and val."""
     data = "" if profile.data == "synref" else f"-{Path(profile.data).resolve().name}"
-    return profile.name + data + ("" if profile.corpus == "refcoco" else f"-{profile.corpus}")
+    usual = {"refcoco": profile.corpus, Profile.val_split: profile.val_split}
+    return profile.name + data + "".join(f"-{name}" for is_usual, name in usual.items() if name != is_usual)
 
 
 def run_folder(profile: Profile) -> Path:
@@ -41,11 +43,15 @@ def run_folder(profile: Profile) -> Path:
 @contextmanager
 def timed(profile: Profile, stage: str) -> Iterator[None]:
     """Note how long a stage took; of several runs the longest counts, since later ones find its result stored."""
-    start, path = time.perf_counter(), run_folder(profile) / "seconds.json"
+    start, path = time.perf_counter(), run_folder(profile) / "seconds" / f"{stage}.json"
     yield
-    seconds = artefacts.read_json(path) if path.is_file() else {}
-    seconds[stage] = max(seconds.get(stage, 0.0), round(time.perf_counter() - start, 1))
-    artefacts.write_json(path, seconds)
+    before = artefacts.read_json(path) if path.is_file() else 0.0
+    artefacts.write_json(path, max(before, round(time.perf_counter() - start, 1)))
+
+
+def seconds(profile: Profile) -> dict[str, float]:
+    """Of each stage of a run; a file a stage, as several may end at once."""
+    return {path.stem: artefacts.read_json(path) for path in sorted((run_folder(profile) / "seconds").glob("*.json"))}
 
 
 def frozen(profile: Profile) -> Profile:

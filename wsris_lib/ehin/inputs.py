@@ -10,8 +10,8 @@ from torch import Tensor
 from wsris_lib.ehin.backbone import Backbone, Critic
 from wsris_lib.foundation.perimage import Stored, each_image
 from wsris_lib.foundation.zoo import fingerprint
-from wsris_lib.profiles import Grounding
 from wsris_lib.refer.views import View
+from wsris_lib.settings import Grounding
 
 VERSION = 1  # part of every name: raise it when the maps are computed otherwise
 

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from wsris_lib.ehin.prompt import HIPM
-from wsris_lib.profiles import Grounding
+from wsris_lib.settings import Grounding
 
 SCALE = 1 / 0.07  # exp of CLIP's first logit scale; TRIS's optimiser never sees it, so it stays
 

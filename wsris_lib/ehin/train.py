@@ -12,8 +12,8 @@ from wsris_lib.ehin.inputs import Images, sentence_vectors
 from wsris_lib.ehin.losses import background, classification, early_contrast, foreground, image_score
 from wsris_lib.ehin.negatives import Negatives
 from wsris_lib.ehin.network import Head, new_head, shown
-from wsris_lib.profiles import Grounding
 from wsris_lib.refer.views import Sample
+from wsris_lib.settings import Grounding
 from wsris_lib.training import Training
 
 BACKBONE_SHARE = 0.1  # of the learning rate, for CLIP's own weights (TRIS)

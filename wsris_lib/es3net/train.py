@@ -9,7 +9,7 @@ from tqdm.auto import tqdm
 from wsris_lib.es3net.align import Alignment
 from wsris_lib.es3net.candidates import ProposalTable, SentenceTable, candidate_table
 from wsris_lib.es3net.losses import language_consistency, mask_contrast, own_scores
-from wsris_lib.profiles import Aligning
+from wsris_lib.settings import Aligning
 
 
 def new_model(

@@ -11,9 +11,9 @@ from types import ModuleType
 
 import numpy as np
 
-from wsris_lib.profiles import Refining
 from wsris_lib.refine.affinity import IGNORE
 from wsris_lib.refine.lattice import Lattice, mean_field
+from wsris_lib.settings import Refining
 
 BACKENDS = ("pydensecrf", "lattice")
 INSTALL = 'pip install "wsris[crf]" (it needs a C++ compiler)'

@@ -5,7 +5,6 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 STEPS = 300  # of following the field
-STILL = 2.5  # cells: where the field is weaker, a centre may be
 
 
 def centres(displacement: NDArray[np.float32], steps: int = STEPS) -> NDArray[np.int64]:
@@ -25,11 +24,11 @@ def centres(displacement: NDArray[np.float32], steps: int = STEPS) -> NDArray[np
     return place.round().astype(np.int64)
 
 
-def instances(displacement: NDArray[np.float32], steps: int = STEPS, still: float = STILL) -> NDArray[np.int64]:
+def instances(displacement: NDArray[np.float32], still: float, steps: int = STEPS) -> NDArray[np.int64]:
     """Displacement [2, h, w] -> a number for each cell's instance, 0 to K - 1, [h, w].
 
-    Cells where the field is weaker than `still` form connected regions; a cell belongs to the region where following
-    the field ends. Those that end in none share a number.
+    Cells where the field is weaker than `still`, in cells, form connected regions, as a centre may be there; a cell
+    belongs to the region where following the field ends. Those that end in none share a number.
     """
     regions, _ = ndimage.label(np.hypot(*displacement) < still)
     y, x = centres(displacement, steps)

@@ -14,11 +14,11 @@ from PIL import Image
 from scipy import ndimage
 
 from wsris_lib.ehin.backbone import Backbone
-from wsris_lib.profiles import Refining
 from wsris_lib.refine.crf import crf_masks
 from wsris_lib.refine.instances import instances
 from wsris_lib.refine.irnet import IRNet
 from wsris_lib.refine.walk import spread
+from wsris_lib.settings import Refining
 
 Refine = Callable[[Image.Image, NDArray], NDArray]  # image, soft [S, H, W] -> soft [S, H, W]
 
@@ -52,7 +52,7 @@ def by_walk(model: IRNet, backbone: Backbone, settings: Refining) -> Refine:
         above = np.maximum(2 * soft - 1, 0).astype(np.float32)  # how far over 1/2: a map's positive part, or a mask
         start = torch.from_numpy(above)[None]  # [1, S, H, W]
         start = F.interpolate(start, edge.shape, mode="area")[0].numpy()
-        groups = instances(displacement)
+        groups = instances(displacement, settings.still)
         # Each instance walks alone and a pixel takes the strongest (TRIS): two objects don't add up on their border.
         K = groups.max() + 1
         parts = (start[:, None] * (groups == np.arange(K)[:, None, None])).reshape(-1, *edge.shape)  # [S * K, h, w]

@@ -8,9 +8,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from wsris_lib.ehin.backbone import Backbone
-from wsris_lib.profiles import Refining
 from wsris_lib.refine.affinity import IGNORE, losses, total
 from wsris_lib.refine.irnet import IRNet, channels
+from wsris_lib.settings import Refining
 from wsris_lib.training import Training
 
 OPTIMISERS = {"sgd": torch.optim.SGD, "adamw": torch.optim.AdamW}

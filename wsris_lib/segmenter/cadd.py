@@ -6,12 +6,12 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from wsris_lib.profiles import Distilling
 from wsris_lib.segmenter.cadd_losses import cadd
 from wsris_lib.segmenter.labelled import Labelled
-from wsris_lib.segmenter.lavt import Lavt, miniature
+from wsris_lib.segmenter.lavt import Lavt
 from wsris_lib.segmenter.teacher import MeanTeacher, decay
 from wsris_lib.segmenter.warp import draw
+from wsris_lib.settings import Distilling
 from wsris_lib.training import Training
 
 
@@ -72,7 +72,7 @@ def distil(
         weights = (1.0, settings.masks, settings.features) if step >= burn_in else (1.0, 0.0, 0.0)
         if not settings.confidence:
             confidence = torch.ones_like(confidence)
-        loss = cadd(_floats(ours), _floats(theirs), labels, confidence, warp, weights)
+        loss = cadd(_floats(ours), _floats(theirs), labels, confidence, warp, weights, settings.dice)
         run.descend(loss, settings.learning_rate)
         if step >= burn_in:
             teacher.update(student, alpha)
@@ -81,13 +81,11 @@ def distil(
 
 
 def new_modules(settings: Distilling, seed: int = 0) -> nn.ModuleDict:
-    """An untrained student, and its teacher. An empty image_model is a small Swin with random weights."""
+    """A student as its training begins, and its teacher."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        if settings.image_model:
-            student = Lavt(settings.image_model, settings.text_model, settings.pixels, settings.words)
-        else:
-            student = miniature(settings.text_model, settings.pixels, settings.width, settings.words, settings.decoder)
+        sizes = (settings.pixels, settings.words, settings.decoder)
+        student = Lavt(settings.image_model, settings.text_model, *sizes)
     return nn.ModuleDict({"student": student, "teacher": MeanTeacher(student)})
 
 

@@ -15,7 +15,7 @@ from wsris_lib.foundation.zoo import resolve
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, as Swin was trained
 EXAMPLES = {
-    "swin": "microsoft/swin-base-patch4-window12-384-in22k",
+    "swin": "microsoft/swin-base-patch4-window12-384-in22k or zoo:swin",
     "bert": "google-bert/bert-base-uncased or zoo:text",
 }
 
@@ -98,15 +98,13 @@ class Lavt(nn.Module):
         text_model: the name of a BERT checkpoint; its tokenizer comes with it, so a config wouldn't do.
         pixels: side of the square that `prepare` makes; LAVT: 480. The network itself takes other sizes too.
         words: tokens of a sentence, [CLS] and [SEP] among them. A longer one keeps its [SEP], which LAVT cuts off.
-        width: of the decoder; None: LAVT's.
+        width: of the decoder; 0: LAVT's, half of the coarsest map's channels.
         drop_path: stochastic depth of the Swin; LAVT: 0.3; None: as the config has it.
 
     Raises ValueError for a checkpoint of another kind or that can't be read, FileNotFoundError as `zoo.resolve`.
     """
 
-    def __init__(
-        self, image_model: str | SwinConfig, text_model: str, pixels: int, words=20, width=None, drop_path=None
-    ):
+    def __init__(self, image_model: str | SwinConfig, text_model: str, pixels: int, words=20, width=0, drop_path=None):
         super().__init__()
         config = _config(image_model, "swin") if isinstance(image_model, str) else image_model
         if drop_path is not None:
@@ -167,20 +165,19 @@ class Lavt(nn.Module):
                 size = (size[0] // 2, size[1] // 2)
         return F.interpolate(self.decoder(maps), (height, width), mode="bilinear"), maps[-1]
 
+    def answer(self, images: Tensor, rows: list[int], sentences: list[str]) -> Tensor:
+        """Prepared images uint8 [I, 3, P, P], which of them each sentence is about, B sentences -> logits [B, P, P].
+
+        Foreground less background, so that the mask is where they are above 0 and their sigmoid is the softmax.
+        """
+        where = next(self.parameters()).device
+        pixels = self.normalise(images[rows].to(where))
+        background, foreground = self(pixels, self.tokenizer(sentences).to(where))[0].unbind(1)
+        return foreground - background
+
     def own_parameters(self) -> list[nn.Parameter]:
         """All but the Swin's and the BERT's."""
         return [p for name, p in self.named_parameters() if not name.startswith(("swin.", "bert."))]
-
-
-def miniature(text_model: str = "zoo:text", pixels: int = 128, width: int = 24, words=20, decoder=48) -> Lavt:
-    """A LAVT on a small random Swin, to be trained from nothing; `width` is the first stage's, the last has 8 times it.
-
-    One block a stage (two in the third), windows of 4 x 4 cells: at 128 pixels the last stage is one window. First
-    weights at std 0.08: 0.02 suits networks some eight times as wide. A decoder of LAVT's width, 96, costs half a step.
-    """
-    sizes = dict(embed_dim=width, depths=(1, 1, 2, 1), num_heads=(1, 2, 4, 8), window_size=4, patch_size=4)
-    config = SwinConfig(image_size=pixels, **sizes, drop_path_rate=0.0, initializer_range=0.08)
-    return Lavt(config, text_model, pixels, words, decoder)
 
 
 def _block(channels: int, width: int) -> nn.Sequential:

@@ -8,11 +8,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from wsris_lib.refer.views import Sample, View
+from wsris_lib.segmenter.lavt import Lavt
 from wsris_lib.segmenter.stage2 import Stage2
 
 
 @torch.no_grad()
-def predict(model: Stage2, view: View, samples: Sequence[Sample], batch: int = 48) -> Iterator[Tensor]:
+def predict(model: Stage2 | Lavt, view: View, samples: Sequence[Sample], batch: int = 48) -> Iterator[Tensor]:
     """One soft mask for each sample, in their order: float [H, W] in [0, 1] on the CPU, the mask is where it is > 0.5.
 
     The finest logit is resized to the image and then squashed, so that 0.5 is where the logit is 0. TRIS divides by the
@@ -25,16 +26,14 @@ def predict(model: Stage2, view: View, samples: Sequence[Sample], batch: int = 4
     """
     if model.training:
         raise ValueError("the model is in training mode: its batch norms would mix the sentences; call model.eval()")
-    backbone, device = model.backbone, next(model.parameters()).device
     left, prepared = Counter(sample.image_id for sample in samples), {}
     for start in range(0, len(samples), batch):
         some = samples[start : start + batch]
         ids = sorted({sample.image_id for sample in some})
-        prepared |= {i: backbone.prepare(view.image(i)) for i in ids if i not in prepared}
-        maps = model.pyramid(backbone.normalise(torch.stack([prepared[i] for i in ids]).to(device)))
+        prepared |= {i: model.prepare(view.image(i)) for i in ids if i not in prepared}
         rows = [ids.index(sample.image_id) for sample in some]
-        tokens = backbone.tokenizer([sample.sentence for sample in some], context_length=backbone.words)
-        logits = model.decode([m[rows] for m in maps], tokens.to(device))[0].float().cpu()  # [B, P, P]
+        images = torch.stack([prepared[i] for i in ids])
+        logits = model.answer(images, rows, [sample.sentence for sample in some]).float().cpu()  # [B, P, P]
         left -= Counter(sample.image_id for sample in some)
         prepared = {i: pixels for i, pixels in prepared.items() if left[i]}
         for sample, logit in zip(some, logits):

@@ -1,11 +1,12 @@
 """The network of stage 2: CLIP's ResNet, pixel-word attention at its three coarser maps, a top-down decoder (TRIS)."""
 
 import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor, nn
 
 from wsris_lib.ehin.backbone import Backbone
 from wsris_lib.foundation.clip import token_features
-from wsris_lib.profiles import Segmenting
+from wsris_lib.settings import Segmenting
 
 
 class PixelWordAttention(nn.Module):
@@ -89,6 +90,20 @@ class Stage2(nn.Module):
             x = x + levels[n - 1]
         logits.append(self.heads[0](self.merge[0](x)))
         return [_resized(logit, size)[:, 0] for logit in reversed(logits)]
+
+    def answer(self, images: Tensor, rows: list[int], sentences: list[str]) -> Tensor:
+        """Prepared images uint8 [I, 3, P, P], which of them each sentence is about, B sentences -> logits [B, P, P].
+
+        The mask is where they are above 0. Each image's maps are made once.
+        """
+        backbone, where = self.backbone, next(self.parameters()).device
+        maps = self.pyramid(backbone.normalise(images.to(where)))
+        tokens = backbone.tokenizer(sentences, context_length=backbone.words)
+        return self.decode([m[rows] for m in maps], tokens.to(where))[0]
+
+    def prepare(self, image: Image.Image) -> Tensor:
+        """uint8 [3, P, P], as the backbone wants it."""
+        return self.backbone.prepare(image)
 
     def own_parameters(self) -> list[nn.Parameter]:
         """All but the backbone's."""

@@ -5,11 +5,11 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from wsris_lib.profiles import Segmenting
 from wsris_lib.segmenter.labelled import Labelled
 from wsris_lib.segmenter.losses import KINDS, bce, ce_dice, consistency
 from wsris_lib.segmenter.stage2 import Stage2
 from wsris_lib.segmenter.teacher import MeanTeacher, decay
+from wsris_lib.settings import Segmenting
 from wsris_lib.training import Training
 
 LOSSES = {"bce": bce, "ce_dice": ce_dice}

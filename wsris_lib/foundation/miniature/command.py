@@ -9,7 +9,7 @@ from wsris_lib.artefacts import REPO, read_json
 from wsris_lib.foundation.miniature.card import add_probe
 from wsris_lib.refer.synref.web import load_web
 
-NAMES = ("clip", "clip_rn", "text", "dino", "depth", "sam2", "detector")  # depth starts from dino
+NAMES = ("clip", "clip_rn", "text", "dino", "depth", "sam2", "detector", "swin")  # depth starts from dino
 TRAINING, HELD_OUT = dict(n_scenes=16_000, seed=0), dict(n_scenes=400, seed=1)
 
 

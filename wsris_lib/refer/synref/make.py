@@ -10,11 +10,11 @@ import numpy as np
 from PIL import Image
 
 from wsris_lib import artefacts
-from wsris_lib.profiles import SynRefSize
 from wsris_lib.refer import writer
 from wsris_lib.refer.masks import encode_rle
 from wsris_lib.refer.synref import draw, grammar
 from wsris_lib.refer.synref.shapes import CATEGORIES, FIGURES
+from wsris_lib.settings import SynRefSize
 
 POOLS = ("train", "val", "testA", "testB")  # of images, shared by the corpora as COCO's are
 # split_by, and what the corpus calls a pool. Where testA and testB keep their names they refer to figures and to the

@@ -1,0 +1,101 @@
+"""A Swin of 2 MB that has learnt to name things, as the Swins that LAVT starts from have by ImageNet's classes."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from transformers import SwinConfig, SwinForImageClassification
+
+from wsris_lib.foundation.miniature import captions
+from wsris_lib.foundation.miniature.captions import Captioned
+from wsris_lib.foundation.miniature.card import adamw, cosine, device
+from wsris_lib.foundation.miniature.training import Training
+from wsris_lib.refer.synref.web import Web
+
+PIXELS = 128
+CROP = PIXELS // 2  # four crops make a sheet; a thing in one is as large as in LAVT's whole scenes
+ATTRIBUTES = ("category", "colour", "material", "texture")
+STATISTICS = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}  # ImageNet's, as LAVT normalises
+
+
+def new_model(labels: list[str]) -> SwinForImageClassification:
+    """Liu et al. 2021 at a width of 24, with a class for each of the `labels`.
+
+    One block a stage (two in the third), windows of 4 x 4 cells: at 128 pixels the last stage is one window. First
+    weights at std 0.08: 0.02 suits networks some eight times as wide.
+    """
+    sizes = dict(embed_dim=24, depths=[1, 1, 2, 1], num_heads=[1, 2, 4, 8], window_size=4, patch_size=4)
+    names = dict(id2label=dict(enumerate(labels)), label2id={label: k for k, label in enumerate(labels)})
+    return SwinForImageClassification(
+        SwinConfig(image_size=PIXELS, **sizes, drop_path_rate=0.0, initializer_range=0.08, **names)
+    )
+
+
+def train(out: Path, web: Web, steps: int = 6000, batch: int = 64, seed: int = 0, lr: float = 1e-3) -> None:
+    """Train on crops of things, their kind, colour, material and texture, and write `out` in transformers' format.
+
+    Four crops share a sheet (mosaic augmentation), and each is named from its own quarter of the last map: so what a
+    cell says has to come from its own place, and a sheet costs no more than one large crop.
+    """
+    torch.manual_seed(seed)
+    data = Captioned(web, size=CROP)
+    columns = [captions.ATTRIBUTES.index(name) for name in ATTRIBUTES]
+    values = [data.values[column] for column in columns]
+    model = new_model([value for names in values for value in names]).to(device()).train()
+    optimiser = adamw(model, lr)
+    run = Training(out, model, optimiser, steps, seed, dict(batch=batch))
+    for step in run:
+        rows = run.rng.integers(len(data.things), size=batch)
+        crops = _crops(data, rows, run.rng)
+        targets = torch.from_numpy(data.codes[rows][:, columns] - 1).to(crops.device)  # [B, A]
+        heads = _named(model, crops).split([len(names) for names in values], 1)
+        loss = sum(F.cross_entropy(logits, target) for logits, target in zip(heads, targets.T))
+        run.descend(loss, lr * cosine(step, steps, warmup=max(1, steps // 20)))
+    model.half().save_pretrained(out)
+    run.finish(
+        name="swin",
+        objective="classification of a thing in a crop: cross entropy of " + ", ".join(ATTRIBUTES),
+        data=dict(scenes=len(web.images), images=steps * batch, seed=seed, uses="crops and their things' attributes"),
+        limits="knows tabletop scenes only",
+    )
+
+
+def _crops(data: Captioned, rows: np.ndarray, rng: np.random.Generator) -> torch.Tensor:
+    """Square windows around things, background and all, [B, 3, CROP, CROP], at random scale, place and mirroring."""
+    scenes = np.array([data.things[row][0] for row in rows])
+    places = data.places[rows].copy()
+    places[:, 2] *= rng.uniform(1.0, 2.0, len(rows))
+    places[:, :2] += places[:, 2:] * rng.uniform(-0.15, 0.15, (len(rows), 2))
+    images = data.cut(scenes, np.zeros(len(rows), int), places, rng.random(len(rows)) < 0.5)
+    seen, wanted = ((captions.MEAN, captions.STD), (STATISTICS["mean"], STATISTICS["std"]))
+    (mean, std), (m, s) = (tuple(images.new_tensor(v).view(3, 1, 1) for v in pair) for pair in (seen, wanted))
+    return (images * std + mean - m) / s
+
+
+def _named(model: SwinForImageClassification, crops: torch.Tensor) -> torch.Tensor:
+    """Crops [B, 3, CROP, CROP], B a multiple of 4 -> logits [B, labels], each from its quarter of a sheet."""
+    sheets = crops.unflatten(0, (-1, 2, 2)).permute(0, 3, 1, 4, 2, 5).flatten(4, 5).flatten(2, 3)  # [B / 4, 3, P, P]
+    cells = model.swin(sheets).last_hidden_state.mT  # [B / 4, C, h w]
+    side = int(cells.shape[2] ** 0.5)
+    quarters = F.avg_pool2d(cells.unflatten(2, (side, side)), side // 2)  # [B / 4, C, 2, 2]
+    return model.classifier(quarters.flatten(2).mT.flatten(0, 1))
+
+
+@torch.no_grad()
+def probe(folder: Path, web: Web) -> dict[str, float]:
+    """Accuracy on crops of held-out scenes' things, for each attribute, with its chance level."""
+    model = SwinForImageClassification.from_pretrained(folder, dtype=torch.float32).eval()
+    data = Captioned(web, size=CROP)
+    rng = np.random.default_rng(0)
+    rows = rng.permutation(len(data.things) // 4 * 4)  # whole sheets
+    logits = torch.cat([_named(model, _crops(data, part, rng)) for part in rows.reshape(-1, 4)])
+    result, start = {}, 0
+    for name in ATTRIBUTES:
+        column = captions.ATTRIBUTES.index(name)
+        number = len(data.values[column])
+        found = logits[:, start : start + number].argmax(1).numpy()
+        result[f"{name} accuracy"] = round(float((found == data.codes[rows, column] - 1).mean()), 4)
+        result[f"{name} chance"] = round(1 / number, 4)
+        start += number
+    return result

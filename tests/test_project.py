@@ -35,7 +35,7 @@ COLUMNS = (
     {"refine", "segmenter"},
     {"evaluate", "floors"},
     {
-        *("ablations", "distilling", "grounding", "labelling", "papers", "refining"),
+        *("ablations", "distilling", "grounding", "labelling", "papers", "predicting", "refining"),
         *("scoreboard", "segmenting", "show", "stages", "supervised"),
     },
     {"__main__", "notebooks", "reproduce"},

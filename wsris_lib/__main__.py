@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from wsris_lib import ablations, artefacts, notebooks, profiles, scoreboard, stages
+from wsris_lib import ablations, artefacts, notebooks, predicting, profiles, scoreboard, stages
 from wsris_lib.foundation.miniature import command
 from wsris_lib.refer.errors import DataError
 from wsris_lib.reproduce import reproduce
@@ -27,6 +27,15 @@ def main(arguments: list[str] | None = None) -> int:
     sub.add_argument("table", choices=ablations.TABLES)
     _of_run(sub)
     sub.set_defaults(run=ablate)
+    told = "the mask that a sentence means in an image, as a black and white PNG"
+    sub = commands.add_parser("predict", help=told, description=told + "; trains what isn't trained yet")
+    sub.add_argument("image", type=Path)
+    sub.add_argument("sentence")
+    sub.add_argument("-o", "--out", type=Path, default=Path("mask.png"), help="(default: mask.png)")
+    sub.add_argument("--model", default="cadd greedy", help=f"one of {', '.join(predicting.MODELS)}")
+    sub.add_argument("--seed", type=int, default=0)
+    _of_run(sub)
+    sub.set_defaults(run=predict)
     zoo = commands.add_parser(
         "zoo", help="train, probe or describe a miniature checkpoint", description=command.__doc__
     )
@@ -42,10 +51,10 @@ def main(arguments: list[str] | None = None) -> int:
             getattr(command, given["action"])(given["name"], given["out"], **length)
             return 0
         run, name = given.pop("run"), given.pop("profile")
-        table = {"table": given.pop("table")} if "table" in given else {}
+        own = {n: given.pop(n) for n in ("table", "image", "sentence", "out", "model", "seed") if n in given}
         if given["data"]:  # notebooks run in a folder of their own
             given["data"] = str(Path(given["data"]).resolve())
-        run(profiles.load(name or "", **given), **table)
+        run(profiles.load(name or "", **given), **own)
     except (DataError, FileNotFoundError, KeyError, artefacts.CorruptArtefact, notebooks.NotebookFailed) as error:
         print(f"error: {error.args[0] if isinstance(error, KeyError) else error}", file=sys.stderr)
         return 2
@@ -66,6 +75,14 @@ def ablate(profile: profiles.Profile, table: str) -> None:
     board = ablations.run(profile, table)
     for metric in ablations.metrics(table):
         print(f"\n{ablations.table(board, metric)}")
+
+
+def predict(profile: profiles.Profile, image: Path, sentence: str, out: Path, model: str, seed: int) -> None:
+    """Answer one sentence and write the mask."""
+    photograph = predicting.opened(image)
+    soft = predicting.load(model, profile, seed)(photograph, sentence)
+    predicting.write_mask(out, soft)
+    print(f"{out}: {(soft > 0.5).mean():.1%} of the image, by {model}")
 
 
 def show_scoreboard(profile: profiles.Profile) -> None:

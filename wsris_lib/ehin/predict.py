@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
+from wsris_lib.ehin.backbone import Backbone
 from wsris_lib.ehin.inputs import Images, sentence_vectors
 from wsris_lib.refer.views import Sample
 
@@ -21,6 +23,14 @@ def response_maps(modules: nn.ModuleDict, images: Images, samples: Sequence[Samp
         _, late = modules["head"](maps, vectors[start : start + batch, None].to(device))  # N = 1
         parts.append(late[:, 0].cpu())
     return torch.cat(parts)
+
+
+@torch.no_grad()
+def respond(modules: nn.ModuleDict, backbone: Backbone, image: Image.Image, sentence: str) -> Tensor:
+    """R [h, w] of one sentence and an image that belongs to no data set."""
+    device = next(modules.parameters()).device
+    maps = backbone.maps(backbone.normalise(backbone.prepare(image)[None].to(device)))
+    return modules["head"](maps, sentence_vectors(backbone, [sentence])[:, None].to(device))[1][0, 0].cpu()
 
 
 @torch.no_grad()

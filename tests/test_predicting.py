@@ -1,0 +1,74 @@
+"""One image and one sentence, answered as the cached steps answer them."""
+
+import numpy as np
+import pytest
+from PIL import Image
+from test_distilling import profile  # noqa: F401  the same small run
+
+from wsris_lib import distilling, grounding, predicting, stages
+from wsris_lib.__main__ import main
+from wsris_lib.ehin.network import soft_masks
+from wsris_lib.refer.errors import DataError
+from wsris_lib.segmenter.predict import predict
+
+pytestmark = pytest.mark.filterwarnings("ignore:pydensecrf isn't installed")
+
+
+@pytest.fixture(name="asked")
+def some_sentences(profile):  # noqa: F811
+    view = stages.corpus(profile).evaluation_view("val")
+    return view, list(view)[:4]
+
+
+def test_a_student_answers_as_on_the_split(profile, asked):  # noqa: F811
+    view, samples = asked
+    segment = predicting.load("cadd greedy", profile)
+    student = distilling.student(profile, 0, "greedy")[0]["student"]
+    for sample, soft in zip(samples, predict(student, view, samples)):
+        found = segment(view.image(sample.image_id), sample.sentence)
+        np.testing.assert_allclose(found, soft.numpy(), atol=1e-4)
+
+
+def test_the_pipeline_chooses_what_the_tables_choose(profile, asked):  # noqa: F811
+    view, samples = asked
+    segment, val = predicting.load("esem", profile), stages.evaluation(profile)
+    chosen = dict(zip([s.sent_id for s in val.samples], stages.trained_choice(profile, 0)[0].tolist()))
+    for sample in samples:
+        mask = segment(view.image(sample.image_id), sample.sentence) > 0.5
+        assert (mask == val.mask(sample.image_id, chosen[sample.sent_id])).all()
+
+
+def test_a_response_is_that_of_the_split(profile, asked):  # noqa: F811
+    view, samples = asked
+    segment, R = predicting.load("ehin", profile), grounding.maps(profile, 0, "val", samples)
+    for sample, response in zip(samples, R):
+        image = view.image(sample.image_id)
+        expected = soft_masks(response[None], image.height, image.width)[0].numpy()
+        np.testing.assert_allclose(segment(image, sample.sentence), expected, atol=2e-2)  # kept maps are fp16
+
+
+def test_every_model_gives_a_soft_mask_of_the_images_size(profile):  # noqa: F811
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 255, (50, 70, 3), np.uint8))
+    for model in predicting.MODELS:
+        soft = predicting.load(model, profile)(image, "the red mug on the left")
+        assert soft.shape == (50, 70) and 0 <= soft.min() and soft.max() <= 1
+    with pytest.raises(KeyError, match="choose one of cadd single text"):
+        predicting.load("magic", profile)
+
+
+def test_a_mask_is_written_as_a_picture(tmp_path):
+    soft = np.zeros((5, 7), np.float32)
+    soft[1:3, 2:4] = 0.9
+    predicting.write_mask(tmp_path / "mask.png", soft)
+    assert (np.asarray(Image.open(tmp_path / "mask.png")) == np.where(soft > 0.5, 255, 0)).all()
+    (tmp_path / "no.jpg").write_text("no image")
+    with pytest.raises(DataError, match=r"no\.jpg: can't be read as an image"):
+        predicting.opened(tmp_path / "no.jpg")
+
+
+def test_the_command_names_what_is_wrong(tmp_path, capsys):
+    assert main(["predict", str(tmp_path / "missing.png"), "a mug"]) == 2
+    assert "missing.png: can't be read as an image" in capsys.readouterr().err
+    Image.new("RGB", (8, 8)).save(tmp_path / "grey.png")
+    assert main(["predict", str(tmp_path / "grey.png"), "a mug", "--model", "magic"]) == 2
+    assert "choose one of cadd single text" in capsys.readouterr().err

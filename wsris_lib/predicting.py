@@ -1,0 +1,108 @@
+"""A mask for anybody's image and sentence, by any trained model of a run."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from wsris_lib import artefacts, distilling, grounding, profiles, segmenting, stages
+from wsris_lib.ehin.network import soft_masks
+from wsris_lib.ehin.predict import respond
+from wsris_lib.es3net.candidates import ProposalTable, SentenceTable
+from wsris_lib.es3net.predict import choose
+from wsris_lib.foundation.clip import ClipEncoder
+from wsris_lib.foundation.extractor import Extractor
+from wsris_lib.foundation.text import SentenceEncoder
+from wsris_lib.profiles import Profile
+from wsris_lib.refer.errors import DataError
+from wsris_lib.segmenter.predict import soft_mask
+
+Predict = Callable[[Image.Image, str], NDArray]  # an image and a sentence -> a soft mask [H, W]
+MODELS = (*(f"cadd {kind}" for kind in distilling.LABELS), "stage 2", "ehin", "esem")
+
+
+def load(model: str = "cadd greedy", profile: Profile | None = None, seed: int = 0) -> Predict:
+    """A function from an image and a sentence to a soft mask, float [H, W] in [0, 1]; the mask is where it is > 0.5.
+
+        segment = predicting.load()
+        soft = segment(Image.open("desk.jpg"), "the mug on the left")
+
+    What isn't trained yet is trained, as everywhere here. Raises KeyError for a model that isn't one of MODELS.
+
+    Args:
+        model: "cadd LABELS", a student of one of `distilling.LABELS`; "stage 2", EHIN's segmenter; "ehin", its
+            response map alone; "esem", ES3Net's choice among the proposals of the image.
+        profile: whose; None: the usual one.
+    """
+    profile = profile or profiles.load()
+    if model not in MODELS:
+        raise KeyError(f"no model {model!r}; choose one of {', '.join(MODELS)}")
+    if model == "esem":
+        return Pipeline(profile, seed)
+    if model == "ehin":
+        return _responding(profile, seed)
+    if model == "stage 2":
+        student = segmenting.stage_2(profile, seed)[0]["student"]
+    else:
+        student = distilling.student(profile, seed, model.removeprefix("cadd "))[0]["student"]
+    student = student.to(profile.device)
+
+    @torch.no_grad()
+    def segment(image: Image.Image, sentence: str) -> NDArray:
+        logit = student.answer(student.prepare(image)[None], [0], [sentence])[0]
+        return soft_mask(logit.float().cpu(), image.height, image.width).numpy()
+
+    return segment
+
+
+class Pipeline:
+    """ES3Net's stage 1 from a photograph to a choice: proposals, CLIP, DINO, depth, the sentence, the alignment."""
+
+    def __init__(self, profile: Profile, seed: int):
+        self.settings, self.model = profile.aligning, stages.alignment(profile, seed)[0]
+        if (self.settings.class_from, self.settings.patches_from) != ("clip", "dino"):
+            raise ValueError("prediction wants CLIP's class token and DINO's patches; the settings swap them")
+        self.extract = Extractor(profile)
+        self.clip, self.text = ClipEncoder(profile.clip, profile.device), SentenceEncoder(profile.text, profile.device)
+
+    @torch.no_grad()
+    def __call__(self, image: Image.Image, sentence: str) -> NDArray:
+        """As `load` says; the mask of the chosen proposal, empty where there is none."""
+        table, (found,) = self.extract([image])
+        pooled = table[f"pooled_{self.settings.pooling}"]
+        offsets = {0: (0, len(found.scores))}
+        proposals = ProposalTable(table["class_tokens"], table["embeddings"], pooled, table["geometry"], offsets)
+        sentences = SentenceTable([0], self.clip.sentences([sentence]), self.text.sentences([sentence]))
+        wanted = (self.settings.candidates_eval, self.settings.temperature)
+        best = int(choose(self.model, proposals, sentences, *wanted)[0])
+        return found.masks[best].numpy().astype(np.float32) if best >= 0 else np.zeros(image.size[::-1], np.float32)
+
+
+def _responding(profile: Profile, seed: int) -> Predict:
+    modules, _ = grounding.trained(profile, seed)
+    finetuned = profile.grounding.finetune
+    backbone = modules["backbone"] if finetuned else grounding.images(profile, profile.train_split).backbone
+
+    @torch.no_grad()
+    def segment(image: Image.Image, sentence: str) -> NDArray:
+        return soft_masks(respond(modules, backbone, image, sentence)[None], image.height, image.width)[0].numpy()
+
+    return segment
+
+
+def opened(path: Path) -> Image.Image:
+    """An image file as RGB. Raises DataError that names it if it can't be read."""
+    try:
+        with Image.open(path) as file:
+            return file.convert("RGB")
+    except (OSError, UnidentifiedImageError, ValueError) as why:
+        raise DataError(f"{path}: can't be read as an image ({why})") from None
+
+
+def write_mask(path: Path, soft: NDArray) -> None:
+    """A black and white PNG of the image's size, 255 where soft [H, W] is above 0.5."""
+    with artefacts.replacing(path) as temporary:
+        Image.fromarray((soft > 0.5).astype(np.uint8) * 255).save(temporary, format="PNG")

@@ -65,7 +65,7 @@ lab: $(INSTALLED)
 
 # Trains the miniature checkpoints of data/zoo again: hours on a CPU. Nobody needs it to run the notebooks.
 zoo: $(INSTALLED)
-	for name in clip text dino depth sam2 detector; do $(BIN)/python -m wsris_lib zoo train $$name || exit 1; done
+	for name in clip clip_rn text dino depth sam2 detector swin; do $(BIN)/python -m wsris_lib zoo train $$name || exit 1; done
 
 # Keeps the pinned versions that still fit pyproject.toml. To move them all: make lock UPGRADE=--upgrade
 # All extras but crf: not every machine can compile it.

@@ -102,7 +102,15 @@ def test_the_teacher_is_a_copy_after_the_burn_in_and_then_follows(view, settings
 
 @pytest.mark.parametrize(
     "changes",
-    [{"confidence": False}, {"augment": False}, {"masks": 0.0}, {"features": 0.0}, {"dice": 0.0}, {"text_share": 1.0}],
+    [
+        {"confidence": False},
+        {"augment": False},
+        {"masks": 0.0},
+        {"features": 0.0},
+        {"dice": 0.0},
+        {"text_share": 1.0},
+        {"image_share": 0.5},
+    ],
 )
 def test_every_switch_changes_what_is_learnt(view, settings, tmp_path, changes):
     usual = distilled(view, settings, tmp_path / "a")[0]
@@ -119,7 +127,7 @@ def test_what_is_trusted_and_what_is_said_matter(view, settings, tmp_path):
 
 @pytest.mark.slow
 def test_student_and_teacher_learn_which_half_is_meant(view, settings, tmp_path):
-    settings = replace(settings, burn_in=60, epochs=60, augment=False, text_share=1.0)
+    settings = replace(settings, burn_in=60, epochs=60, augment=False, image_share=1.0, text_share=1.0)
     modules, curve = distilled(view, settings, tmp_path / "run")
     assert curve[-1][1] < 0.5 * curve[0][1]
     student = modules["student"]

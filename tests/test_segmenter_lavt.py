@@ -12,7 +12,7 @@ from transformers import SwinBackbone, SwinConfig, SwinModel
 from wsris_lib.refer.labels import PseudoLabel
 from wsris_lib.refer.masks import encode_rle
 from wsris_lib.refer.views import ImageFile, Sample, TrainingView
-from wsris_lib.segmenter.cadd_losses import CLASSES, cadd, feature_agreement, mask_agreement, overlap, supervised
+from wsris_lib.segmenter.cadd_losses import CLASSES, cadd, feature_agreement, mask_agreement, supervised, weighted_dice
 from wsris_lib.segmenter.labelled import Labelled
 from wsris_lib.segmenter.lavt import Decoder, Lavt, Pwam
 from wsris_lib.segmenter.teacher import MeanTeacher
@@ -449,9 +449,9 @@ def test_dice_beside_eq_7_is_each_samples_own_times_its_confidence():
     inside, moved = warp.inside(8, 8), warp.labels(labels)
     total = 0.0
     for b in range(3):
-        p, y = logits[b].softmax(0)[1][inside[b]], moved[b][inside[b]]
+        p, y = logits[b].detach().softmax(0)[1][inside[b]], moved[b][inside[b]]
         total += float(confidence[b] * (1 - (2 * (p * y).sum() + 1) / (p.sum() + y.sum() + 1)))
-    assert float(overlap(logits, moved, confidence, inside)) == pytest.approx(total / 3)
+    assert float(weighted_dice(logits, moved, confidence, inside)) == pytest.approx(total / 3)
     both = [cadd(outputs(1), outputs(2), labels, confidence, warp, dice_weight=weight).item() for weight in (0, 2)]
     assert both[1] - both[0] == pytest.approx(2 * total / 3)
 

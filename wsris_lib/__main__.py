@@ -4,10 +4,12 @@ import argparse
 import sys
 from pathlib import Path
 
-from wsris_lib import ablations, artefacts, notebooks, predicting, profiles, scoreboard, stages
+from wsris_lib import ablations, artefacts, distilling, notebooks, predicting, profiles, scoreboard, stages
 from wsris_lib.foundation.miniature import command
-from wsris_lib.refer.errors import DataError
 from wsris_lib.reproduce import reproduce
+from wsris_lib.segmenter.export import export
+
+OWN = ("table", "image", "sentence", "out", "model", "labels", "seed")  # options of single commands
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -36,6 +38,13 @@ def main(arguments: list[str] | None = None) -> int:
     sub.add_argument("--seed", type=int, default=0)
     _of_run(sub)
     sub.set_defaults(run=predict)
+    told = "write a student as one file that runs without this library (torch.export)"
+    sub = commands.add_parser("export", help=told, description=told)
+    sub.add_argument("-o", "--out", type=Path, default=Path("student.pt2"), help="(default: student.pt2)")
+    sub.add_argument("--labels", default="greedy", help=f"it learnt from: one of {', '.join(distilling.LABELS)}")
+    sub.add_argument("--seed", type=int, default=0)
+    _of_run(sub)
+    sub.set_defaults(run=write_student)
     zoo = commands.add_parser(
         "zoo", help="train, probe or describe a miniature checkpoint", description=command.__doc__
     )
@@ -51,11 +60,11 @@ def main(arguments: list[str] | None = None) -> int:
             getattr(command, given["action"])(given["name"], given["out"], **length)
             return 0
         run, name = given.pop("run"), given.pop("profile")
-        own = {n: given.pop(n) for n in ("table", "image", "sentence", "out", "model", "seed") if n in given}
+        own = {n: given.pop(n) for n in OWN if n in given}
         if given["data"]:  # notebooks run in a folder of their own
             given["data"] = str(Path(given["data"]).resolve())
         run(profiles.load(name or "", **given), **own)
-    except (DataError, FileNotFoundError, KeyError, artefacts.CorruptArtefact, notebooks.NotebookFailed) as error:
+    except (FileNotFoundError, KeyError, ValueError, artefacts.CorruptArtefact, notebooks.NotebookFailed) as error:
         print(f"error: {error.args[0] if isinstance(error, KeyError) else error}", file=sys.stderr)
         return 2
     return 0
@@ -83,6 +92,13 @@ def predict(profile: profiles.Profile, image: Path, sentence: str, out: Path, mo
     soft = predicting.load(model, profile, seed)(photograph, sentence)
     predicting.write_mask(out, soft)
     print(f"{out}: {(soft > 0.5).mean():.1%} of the image, by {model}")
+
+
+def write_student(profile: profiles.Profile, out: Path, labels: str, seed: int) -> None:
+    """Export a trained student; trains it if need be."""
+    student = distilling.student(profile, seed, labels)[0]["student"]
+    export(student, out)
+    print(f"{out}: images uint8 [B, 3, {student.pixels}, {student.pixels}] and tokens [B, {student.words}] to logits")
 
 
 def show_scoreboard(profile: profiles.Profile) -> None:

@@ -24,3 +24,26 @@ ABLATIONS = {  # corpus -> table of `ablations` -> row
         },
     },
 }
+
+# ES3Net's Table 1, as far as it is known to us. Its column is headed mIoU; LAVT's row there is its overall IoU, beside
+# which stands LAVT's own mean IoU. EHIN's Table 2 isn't known to us but for the rows of `ABLATIONS`.
+TABLE_1 = {
+    "refcoco": {
+        "WeakMCN": {"val": 59.46},
+        "ES3Net, alignment alone": {"val": 58.18},
+        "ES3Net, with CADD": {"testA": 72.18},
+        "LAVT, true masks, oIoU": {"val": 72.73, "testA": 75.82, "testB": 68.79},
+        "LAVT, true masks, mIoU": {"val": 74.46, "testA": 76.89, "testB": 70.94},
+    },
+    "refcoco+": {
+        "WeakMCN": {"val": 44.36},
+        "ES3Net, with CADD": {"val": 51.89},
+        "LAVT, true masks, oIoU": {"val": 62.14, "testA": 68.38, "testB": 55.10},
+        "LAVT, true masks, mIoU": {"val": 65.81, "testA": 70.97, "testB": 59.23},
+    },
+    "refcocog (google)": {
+        "TRIS": {"val": 36.00},
+        "LAVT, true masks, oIoU": {"val": 60.50},
+        "LAVT, true masks, mIoU": {"val": 63.66},
+    },
+}

@@ -117,6 +117,7 @@ PROFILES = {
             burn_in=4,
             epochs=10,
             learning_rate=5e-5,
+            image_share=1.0,
             text_share=1.0,
         ),
         device="cuda",

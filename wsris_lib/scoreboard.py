@@ -43,7 +43,8 @@ FIXED = ("central", "largest", "zero_shot_clip", "centre", "clip_map", "oracle")
 PACKAGES = ("wsris", "torch", "transformers", "open_clip_torch", "numpy")
 SUPERVISION = (
     "ST: image-sentence pairs, one sentence at a time; proposals from a class-agnostic detector and SAM2, themselves "
-    "trained with boxes and masks of other images (centre, clip_map, tris and all of ehin use none)"
+    "trained with boxes and masks of other images (centre, clip_map, tris and all of ehin use none). MT, all sentences "
+    "of an object together: cadd_greedy, cadd_both. Full, the true masks of train: cadd_truth alone"
 )
 
 

@@ -97,10 +97,12 @@ def stored_modules(settings: Distilling, weights: dict[str, Tensor]) -> nn.Modul
 
 
 def _parts(student: Lavt, settings: Distilling) -> list[dict]:
-    """The BERT learns at a share of the rate, as it is trained already and the rest may not be."""
-    text = list(student.bert.parameters())
-    rest = [p for p in student.parameters() if not any(p is q for q in text)]
-    return [{"params": rest}, {"params": text, "share": settings.text_share}]
+    """Swin and BERT learn at a share of the rate, as they are trained already."""
+    return [
+        {"params": student.own_parameters()},
+        {"params": list(student.swin.parameters()), "share": settings.image_share},
+        {"params": list(student.bert.parameters()), "share": settings.text_share},
+    ]
 
 
 def _another(sentence: str, reworded: Sequence[str], rng) -> str:

@@ -27,7 +27,7 @@ def supervised(logits: Tensor, labels: Tensor, confidence: Tensor, inside: Tenso
     return (confidence * (each * weights).sum((1, 2)) / weights.sum((1, 2))).mean()
 
 
-def overlap(logits: Tensor, labels: Tensor, confidence: Tensor, inside: Tensor) -> Tensor:
+def weighted_dice(logits: Tensor, labels: Tensor, confidence: Tensor, inside: Tensor) -> Tensor:
     """Dice beside eq. 7, weighted by sigma as it is: ours; the paper has cross entropy alone. As `supervised` takes it.
 
     LAVT's authors found a Dice loss to help. An object of 3 % of the image is 3 % of the cross entropy too, and in a
@@ -64,7 +64,7 @@ def cadd(
     weights: tuple[float, float, float] = WEIGHTS,
     dice_weight: float = 0.0,
 ) -> Tensor:
-    """Eq. 10 and 11: eq. 7 + lambda 1 (eq. 8) + lambda 2 (eq. 9), a number; and dice_weight times `overlap`.
+    """Eq. 10 and 11: eq. 7 + lambda 1 (eq. 8) + lambda 2 (eq. 9), a number; and dice_weight times `weighted_dice`.
 
     Student: logits [B, 2, H, W] and features [B, C, h, w] of what `warp` made of the images; teacher: the same of the
     images as they are; labels [B, H, W], theirs too; confidence [B]. Teacher and labels are warped here.
@@ -75,7 +75,7 @@ def cadd(
     labels = warp.labels(labels)
     return (
         weights[0] * supervised(logits, labels, confidence, inside)
-        + dice_weight * overlap(logits, labels, confidence, inside)
+        + dice_weight * weighted_dice(logits, labels, confidence, inside)
         + weights[1] * mask_agreement(logits, probabilities, inside)
         + weights[2] * feature_agreement(features, warp.maps(their_features), inside_cells)
     )

@@ -20,6 +20,12 @@ EXAMPLES = {
 }
 
 
+class _Swin(SwinModel):
+    """Leaves a checkpoint's classifier where it is, without a word."""
+
+    _keys_to_ignore_on_load_unexpected = (r"^classifier\.",)
+
+
 class Pwam(nn.Module):
     """LAVT's pixel-word attention module: what the words say to each cell, times what the cell is; one head.
 
@@ -111,7 +117,7 @@ class Lavt(nn.Module):
             config.drop_path_rate = drop_path
         text = _config(text_model, "bert")
         if isinstance(image_model, str):
-            self.swin = SwinModel.from_pretrained(resolve(image_model), config=config, dtype=torch.float32)
+            self.swin = _Swin.from_pretrained(resolve(image_model), config=config, dtype=torch.float32)
         else:
             self.swin = SwinModel(config)
         self.bert = BertModel.from_pretrained(resolve(text_model), dtype=torch.float32)

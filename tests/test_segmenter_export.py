@@ -1,0 +1,32 @@
+"""An exported student answers as the student does, whatever the batch."""
+
+import pytest
+import torch
+
+from wsris_lib.profiles import Distilling
+from wsris_lib.segmenter.cadd import new_modules
+from wsris_lib.segmenter.export import export
+
+
+@pytest.fixture
+def student(tiny_zoo):
+    swin, text = str(tiny_zoo / "swin"), str(tiny_zoo / "text")
+    settings = Distilling(image_model=swin, text_model=text, pixels=64, words=8, decoder=8)
+    return new_modules(settings)["student"]
+
+
+def test_the_export_is_read_again_and_answers_alike(student, tmp_path):
+    export(student, tmp_path / "folder" / "student.pt2")
+    program = torch.export.load(tmp_path / "folder" / "student.pt2").module()
+    sentences = ["the red mug", "the box on the left", "it", "the lamp"]
+    images = torch.randint(0, 255, (4, 3, 64, 64), generator=torch.Generator().manual_seed(0)).byte()
+    tokens = student.tokenizer(sentences)
+    with torch.no_grad():
+        for n in (1, 3, 4):
+            expected = student.answer(images[:n], list(range(n)), sentences[:n])
+            torch.testing.assert_close(program(images[:n], tokens[:n]), expected, atol=1e-5, rtol=1e-4)
+
+
+def test_another_ending_is_refused(student, tmp_path):
+    with pytest.raises(ValueError, match="name it so"):
+        export(student, tmp_path / "student.onnx")

@@ -1,0 +1,41 @@
+"""A trained segmenter as one file that runs without this library."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from wsris_lib.segmenter.lavt import Lavt
+
+
+class _Answers(nn.Module):
+    """Prepared images and tokens to a logit: the network and its normalisation in one."""
+
+    def __init__(self, model: Lavt):
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: Tensor, tokens: Tensor) -> Tensor:
+        background, foreground = self.model(self.model.normalise(images), tokens)[0].unbind(1)
+        return foreground - background
+
+
+def export(model: Lavt, path: Path) -> None:
+    """Write `path` in the format of torch.export: graph and weights, no pickle and no Python of ours.
+
+        program = torch.export.load(path).module()
+        logits = program(images, tokens)  # [B, P, P]; the mask is where they are above 0
+
+    Images uint8 [B, 3, P, P], squashed to the model's square; tokens long [B, L], padded to the model's words, as its
+    tokenizer gives them; any B. Raises ValueError for a path that doesn't end in .pt2.
+    """
+    if path.suffix != ".pt2":
+        raise ValueError(f"{path}: an exported program is a .pt2 file; name it so")
+    answers = _Answers(model).cpu().eval()
+    images = torch.zeros(2, 3, model.pixels, model.pixels, dtype=torch.uint8)
+    tokens = model.tokenizer(["the mug", "the box"])
+    batch = {0: torch.export.Dim("B", min=1)}
+    with torch.no_grad():
+        program = torch.export.export(answers, (images, tokens), dynamic_shapes=(batch, batch))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    torch.export.save(program, path)

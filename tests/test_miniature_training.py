@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 
 from wsris_lib import artefacts
 from wsris_lib.foundation.detector import Detector
-from wsris_lib.foundation.miniature import clip, clip_rn, command, depth, detector, dino, sam2, text
+from wsris_lib.foundation.miniature import clip, clip_rn, command, depth, detector, dino, sam2, swin, text
 from wsris_lib.foundation.miniature.card import adamw
 from wsris_lib.foundation.miniature.training import Training
 from wsris_lib.refer.synref.web import load_web
@@ -80,6 +80,7 @@ SHORT = {
     "sam2": partial(sam2.train, dense=2),
     "detector": partial(detector.train, batch=2),
     "depth": partial(depth.train, batch=2),
+    "swin": partial(swin.train, batch=8),
 }
 
 
@@ -123,6 +124,30 @@ def test_labels_are_mirrored_with_the_image(web):
     assert torch.allclose(plain[:, 0] + mirrored[:, 0], torch.ones(len(plain)))
     assert torch.allclose(plain[:, 1:], mirrored[:, 1:], atol=1e-6)
     assert (plain >= 0).all() and (plain <= 1).all()
+
+
+def test_four_crops_make_a_sheet_and_each_is_named_from_its_quarter(web):
+    model = swin.new_model(["red", "blue"])
+    crops = torch.arange(8.0)[:, None, None, None].expand(8, 3, swin.CROP, swin.CROP)
+    seen = []
+    model.swin.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    with torch.no_grad():
+        named = swin._named(model.eval(), crops)
+    half = swin.CROP
+    quarters = [[seen[0][s, 0, y : y + half, x : x + half] for y in (0, half) for x in (0, half)] for s in (0, 1)]
+    assert all((quarters[n // 4][n % 4] == n).all() for n in range(8)) and named.shape == (8, 2)
+    with torch.no_grad():
+        cells = model.swin(seen[0]).last_hidden_state.unflatten(1, (4, 4))
+    expected = model.classifier(cells[1, 2:, :2].mean((0, 1)))  # the seventh crop: second sheet, below, on the left
+    torch.testing.assert_close(named[6], expected)
+
+
+def test_the_swin_learns_to_name_things_and_is_probed(web, tmp_path):
+    swin.train(tmp_path / "swin", web, steps=40, batch=16, lr=2e-3)
+    curve = artefacts.read_json(tmp_path / "swin" / "card.json")["loss_curve"]
+    assert np.mean([loss for _, loss in curve[-5:]]) < 0.9 * curve[0][1]
+    probed = swin.probe(tmp_path / "swin", web)
+    assert all(0 <= value <= 1 for value in probed.values()) and probed["colour accuracy"] > probed["colour chance"]
 
 
 def test_the_detector_learns_four_scenes_by_heart_and_reads_back(web, tmp_path):

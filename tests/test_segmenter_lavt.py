@@ -444,12 +444,12 @@ def test_eq_10_and_11_warp_the_teacher_and_the_labels():
 
 
 def test_dice_beside_eq_7_is_each_samples_own_times_its_confidence():
-    logits, labels = outputs(1)[0], torch.randint(0, 2, (3, 8, 8), generator=seeded())
+    logits, labels = outputs(1)[0].detach(), torch.randint(0, 2, (3, 8, 8), generator=seeded())
     warp, confidence = draw(3, seeded(5), zoom=(0.7, 1.3)), torch.tensor([0.9, 0.2, 0.5]).double()
     inside, moved = warp.inside(8, 8), warp.labels(labels)
     total = 0.0
     for b in range(3):
-        p, y = logits[b].detach().softmax(0)[1][inside[b]], moved[b][inside[b]]
+        p, y = logits[b].softmax(0)[1][inside[b]], moved[b][inside[b]]
         total += float(confidence[b] * (1 - (2 * (p * y).sum() + 1) / (p.sum() + y.sum() + 1)))
     assert float(weighted_dice(logits, moved, confidence, inside)) == pytest.approx(total / 3)
     both = [cadd(outputs(1), outputs(2), labels, confidence, warp, dice_weight=weight).item() for weight in (0, 2)]

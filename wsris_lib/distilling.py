@@ -67,19 +67,21 @@ def student(profile: Profile, seed: int, kind: str) -> tuple[nn.ModuleDict, list
     models = [fingerprint(name) for name in (settings.image_model, settings.text_model) if name]
     its = [(label.sent_id, label.mask["counts"], round(label.confidence, 6)) for label in given]
     images = [artefacts.file_digest(path) for path in _paths(profile)]
-    name = artefacts.key(EDITION, its, images, asdict(settings), models, profile.paraphrases, seed)
+    view = stages.corpus(profile).training_view(profile.train_split)
+    samples = {sample.sent_id: sample for sample in view}
+    said = [samples[label.sent_id] for label in given]
+    reworded = {s.sent_id: texts for s, texts in zip(said, wordings(said, profile.paraphrases))}
+    name = artefacts.key(EDITION, its, images, asdict(settings), models, list(reworded.values()), seed)
     path = artefacts.home() / "cache" / "students" / f"{name}.safetensors"
     stored = artefacts.stored_tensors(path)
     if stored is not None:
         return stored_modules(settings, stored[0]), stored[1]["curve"], name
     path.parent.mkdir(parents=True, exist_ok=True)
-    view = stages.corpus(profile).training_view(profile.train_split)
     with stages.timed(profile, f"CADD from labels {kind}, one seed"):
         data = Labelled(view, given, new_modules(settings)["student"])
-        samples = {sample.sent_id: sample for sample in view}
-        said = [samples[label.sent_id] for label in data.labels]
-        reworded = wordings(said, profile.paraphrases)
-        modules, curve = distil(data, [s.sentence for s in said], reworded, settings, seed, path, profile.device)
+        ids = [label.sent_id for label in data.labels]  # but for those on images that can't be opened
+        texts = [samples[i].sentence for i in ids], [reworded[i] for i in ids]
+        modules, curve = distil(data, *texts, settings, seed, path, profile.device)
     artefacts.save_tensors(path, modules.state_dict(), curve=curve, settings=repr(settings), seed=seed, labels=kind)
     return modules, curve, name
 

@@ -1,7 +1,7 @@
 """Independent steps side by side: one process and one thread for each core.
 
-Two threads do not halve the time of a small network's step (here they make it 1.5 times as fast), and not that of what
-Python or a dense CRF does between; two processes do.
+Two threads do not halve the time of a small network's step (here they make it 1.5 to 1.7 times as fast), and not that
+of what Python or a dense CRF does between; two processes do.
 """
 
 import multiprocessing

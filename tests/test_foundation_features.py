@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from wsris_lib import profiles
-from wsris_lib.artefacts import REPO
+from wsris_lib.artefacts import REPO, file_digest
 from wsris_lib.foundation import features, perimage
 from wsris_lib.foundation.clip import ClipEncoder
 from wsris_lib.foundation.depth import DepthEstimator
@@ -26,7 +26,7 @@ TABLES = ("class_tokens", "embeddings", "pooled_max", "pooled_mean", "geometry",
 
 
 class Folder:
-    """The three things of a refer view that `extract` uses, over a folder of ID.png."""
+    """The four things of a refer view that `extract` uses, over a folder of ID.png."""
 
     def __init__(self, root):
         self.root = root
@@ -34,6 +34,9 @@ class Folder:
 
     def image_path(self, image_id):
         return self.root / f"{image_id}.png"
+
+    def image_digest(self, image_id):
+        return file_digest(self.image_path(image_id))
 
     def image(self, image_id):
         try:

@@ -66,8 +66,8 @@ def student(profile: Profile, seed: int, kind: str) -> tuple[nn.ModuleDict, list
     settings, given = profile.distilling, labels(profile, seed, kind)
     models = [fingerprint(name) for name in (settings.image_model, settings.text_model) if name]
     its = [(label.sent_id, label.mask["counts"], round(label.confidence, 6)) for label in given]
-    images = [artefacts.file_digest(path) for path in _paths(profile)]
     view = stages.corpus(profile).training_view(profile.train_split)
+    images = [digest for digest in map(view.image_digest, view.image_ids) if digest]
     samples = {sample.sent_id: sample for sample in view}
     said = [samples[label.sent_id] for label in given]
     reworded = {s.sent_id: texts for s, texts in zip(said, wordings(said, profile.paraphrases))}
@@ -93,8 +93,3 @@ def judged(
     modules, _, name = student(profile, seed, kind)
     model = modules["student"] if who == "student" else modules["teacher"].module
     return segmenting.answered(profile, split, model, f"{name} {who}", f"CADD's {who} on {split}, one seed")
-
-
-def _paths(profile: Profile) -> list:
-    view = stages.corpus(profile).training_view(profile.train_split)
-    return [path for path in map(view.image_path, sorted(view.image_ids)) if path.is_file()]

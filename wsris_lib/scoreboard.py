@@ -82,8 +82,8 @@ def _kept(profile: Profile, part: str) -> list[dict]:
     data = stages.corpus(profile)
     views = [data.training_view(profile.train_split), data.evaluation_view(profile.val_split)]
     paths = sorted(p for p in data.refs_path.parent.iterdir() if p.is_file())  # sentences and ground truth
-    paths += [view.image_path(image_id) for view in views for image_id in view.image_ids]
-    files = [artefacts.file_digest(path) for path in paths if path.is_file()]
+    files = [artefacts.file_digest(path) for path in paths]
+    files += [digest for view in views for digest in map(view.image_digest, view.image_ids) if digest]
     models = [profile.clip, profile.dino, profile.depth, profile.sam2, profile.text, profile.detector]
     models += [profile.grounding.backbone, profile.grounding.critic]
     models += [profile.refining.backbone, profile.segmenting.backbone]

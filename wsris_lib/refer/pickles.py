@@ -1,4 +1,4 @@
-"""REFER's `refs(*.p)` without the danger of a pickle: containers, text and numbers are read, the rest refused."""
+"""Pickles of data, as REFER's `refs(*.p)`, without their danger: containers, text and numbers are read, no more."""
 
 import io
 import pickle
@@ -19,32 +19,37 @@ class _PlainUnpickler(pickle.Unpickler):
 
 
 def load_refs(path: Path) -> list[dict]:
-    """Read one `refs(<split_by>).p`, of any pickle protocol, written by Python 2 or 3.
+    """Read one `refs(<split_by>).p` as `load_plain` does. Raises DataError too when it is no list of dicts."""
+    refs = load_plain(path)
+    if not isinstance(refs, list) or not all(isinstance(ref, dict) for ref in refs):
+        raise DataError(f"{path}: holds {type(refs).__name__}, expected a list of dicts, one a ref; fetch it again")
+    return refs
+
+
+def load_plain(path: Path) -> object:
+    """Read a pickle of plain containers, text and numbers, of any protocol, written by Python 2 or 3.
 
     Python 2's byte strings become `str`: UTF-8 where that fits the whole file, Latin-1 otherwise.
 
     Raises UnsafePickle when the file names any class or function (a NumPy integer counts: it is rebuilt by a function),
-    and DataError when the file is missing, damaged, or no list of dicts.
+    and DataError when the file is missing or damaged.
     """
     path = Path(path)
     try:
-        refs = _load_plain(path.read_bytes())
+        return _load(path.read_bytes())
     except UnsafePickle as wanted:
         raise UnsafePickle(
             f"{path}: holds a call of {wanted}, and only plain containers, text and numbers are read; "
             "don't load it with pickle, get the original file or have its maker write plain lists and dicts"
         ) from None
     except FileNotFoundError:
-        raise DataError(f"{path}: no such file; put REFER's refs file there") from None
+        raise DataError(f"{path}: no such file; put the published one there") from None
     except Exception as why:  # a damaged pickle can fail with nearly any exception
         reason = " ".join(f"{type(why).__name__}: {why}".split())
         raise DataError(f"{path}: can't be read as a pickle ({reason}); fetch it again") from None
-    if not isinstance(refs, list) or not all(isinstance(ref, dict) for ref in refs):
-        raise DataError(f"{path}: holds {type(refs).__name__}, expected a list of dicts, one a ref; fetch it again")
-    return refs
 
 
-def _load_plain(data: bytes) -> object:
+def _load(data: bytes) -> object:
     try:
         return _PlainUnpickler(io.BytesIO(data), encoding="utf-8").load()
     except UnicodeDecodeError:

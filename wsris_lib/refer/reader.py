@@ -2,12 +2,14 @@
 
     root/<corpus>/instances.json, refs(<split_by>).p      or  root/refer/<corpus>/...      (TRIS)
     root/images/mscoco/images/train2014/*.jpg             or  root/train2014/*.jpg         (TRIS)
+    or train2014.zip in place of the folder, not unpacked; where both are, the folder counts
 
 Weak supervision is a matter of construction here: a training view is made from the refs' sentences and the list of
 images, is told nothing of `annotations`, and holds no reference to anything that knows them.
 """
 
 import gc
+import hashlib
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
@@ -15,20 +17,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from wsris_lib.refer.errors import DataError
+from wsris_lib.refer.photos import photos
 from wsris_lib.refer.pickles import load_refs
 from wsris_lib.refer.views import EvaluationView, ImageFile, JudgedSample, Sample, TrainingView, warn_skipped
 
 ANNOTATION_FOLDERS = ("{corpus}", "refer/{corpus}")
 COCO_FOLDERS = ("images/mscoco/images/train2014", "train2014")
-IMAGE_FOLDERS = {"refclef": ("images/saiapr_tc-12", *COCO_FOLDERS)}  # as published not of COCO's photographs
-
-# Refs in each split of the corpora as published, to tell a whole copy from a part of one. RefCOCO has 142,210 sentences
-# (papers print 142,209) on 19,994 images; RefCOCOg's published part has 95,010 (papers count Google's unreleased test).
-PUBLISHED_REFS = {
-    ("refcoco", "unc"): {"train": 42_404, "val": 3_811, "testA": 1_975, "testB": 1_810},
-    ("refcoco+", "unc"): {"train": 42_278, "val": 3_805, "testA": 1_975, "testB": 1_798},
-    ("refcocog", "umd"): {"train": 42_226, "val": 2_573, "test": 5_023},
-    ("refcocog", "google"): {"train": 44_822, "val": 5_000},
+COCO_PLACES = (*COCO_FOLDERS, *(f"{folder}.zip" for folder in COCO_FOLDERS))
+IMAGE_PLACES = {  # those whose published photographs aren't COCO's
+    "refclef": ("images/saiapr_tc-12", "images/saiapr_tc-12.zip", *COCO_PLACES),
+    "referit": ("images", "images.zip"),
 }
 
 
@@ -47,15 +45,18 @@ def _collector_paused() -> Iterator[None]:
 class Refer:
     """The corpus `corpus` below `root`, split as `refs(<split_by>).p` says.
 
-    `splits` maps each split's name to its number of refs. Splits go by exact name ("test" is not "testA"; REFER's own
-    reader matches loosely). Raises DataError when a file is missing, unsafe, damaged or lacks a field.
+    `splits` maps each split's name to its number of refs; `image_folder` may be a zip. Splits go by exact name ("test"
+    is not "testA"; REFER's own reader matches loosely). `most` says of how many of its images a split is made, for a
+    trial: {"train": 2000}. Raises DataError when a file is missing, unsafe, damaged or lacks a field.
     """
 
     @_collector_paused()
-    def __init__(self, root: str | Path, corpus: str = "refcoco", split_by: str = "unc"):
-        self.root = Path(root)
-        folder = self._folder([name.format(corpus=corpus) for name in ANNOTATION_FOLDERS], f"corpus {corpus!r}")
-        self.image_folder = self._folder(IMAGE_FOLDERS.get(corpus, COCO_FOLDERS), "the images")
+    def __init__(
+        self, root: str | Path, corpus: str = "refcoco", split_by: str = "unc", most: dict[str, int] | None = None
+    ):
+        self.root, self.corpus, self.split_by = Path(root), corpus, split_by
+        folder = self._place([name.format(corpus=corpus) for name in ANNOTATION_FOLDERS], f"corpus {corpus!r}")
+        self.image_folder = self._place(IMAGE_PLACES.get(corpus, COCO_PLACES), "the images")
         self.instances_path = folder / "instances.json"
         self.refs_path = folder / f"refs({split_by}).p"
         if not self.refs_path.is_file():
@@ -63,13 +64,28 @@ class Refer:
             raise DataError(f"{self.refs_path}: no such file; {folder} has {there}: choose split_by accordingly")
         self._refs = load_refs(self.refs_path)
         _check_refs(self._refs, self.refs_path)
+        for split, count in (most or {}).items():
+            self._refs = _fewer(self._refs, split, count)
         self.splits = dict(Counter(ref["split"] for ref in self._refs))
         # A ref's own file_name carries an annotation id and names no file; the list of images has the real name.
-        (images,) = _read_instances(self.instances_path, images=("id", "file_name", "height", "width"))
+        (images,) = read_instances(self.instances_path, images=("id", "file_name", "height", "width"))
+        find = photos(self.image_folder)
         self._files = {
-            image["id"]: ImageFile(self.image_folder / image["file_name"], image["height"], image["width"])
-            for image in images
+            image["id"]: ImageFile(find(image["file_name"]), image["height"], image["width"]) for image in images
         }
+
+    @property
+    def listed(self) -> int:
+        """How many images instances.json lists."""
+        return len(self._files)
+
+    def size(self, split: str) -> dict[str, int]:
+        """How many refs, sentences and images a split has, and of how many of the images the `files` are there."""
+        refs = self._split(split)
+        image_ids = {ref["image_id"] for ref in refs}
+        files = sum(i in self._files and self._files[i].path.is_file() for i in image_ids)
+        sentences = sum(len(ref["sentences"]) for ref in refs)
+        return {"refs": len(refs), "sentences": sentences, "images": len(image_ids), "files": files}
 
     @_collector_paused()
     def training_view(self, split: str) -> TrainingView:
@@ -102,7 +118,7 @@ class Refer:
         A result on part of a split is no result on the split, so nothing is skipped: raises DataError at the first ref
         whose image or annotation doesn't exist or that has an empty sentence. Masks are made and checked on demand.
         """
-        annotations, categories = _read_instances(
+        annotations, categories = read_instances(
             self.instances_path,
             annotations=("id", "image_id", "category_id", "bbox"),
             categories=("id", "name"),
@@ -154,11 +170,19 @@ class Refer:
             raise DataError(f"{self.refs_path}: no split {split!r}; it has {', '.join(map(repr, self.splits))}")
         return [ref for ref in self._refs if ref["split"] == split]
 
-    def _folder(self, names: Sequence[str], what: str) -> Path:
+    def _place(self, names: Sequence[str], what: str) -> Path:
         for name in names:
-            if (self.root / name).is_dir():
-                return self.root / name
-        raise DataError(f"{self.root}: no folder with {what}; looked for {' and '.join(names)} in it")
+            place = self.root / name
+            if place.is_file() if place.suffix == ".zip" else place.is_dir():
+                return place
+        raise DataError(f"{self.root}: no folder with {what}; looked for {', '.join(names)} in it")
+
+
+def _fewer(refs: list[dict], split: str, count: int) -> list[dict]:
+    """Without the refs on all but `count` images of a split: always the same ones, in no order that means anything."""
+    ids = {ref["image_id"] for ref in refs if ref["split"] == split}
+    kept = set(sorted(ids, key=lambda i: hashlib.sha256(str(i).encode()).digest())[:count])
+    return [ref for ref in refs if ref["split"] != split or ref["image_id"] in kept]
 
 
 def _check_refs(refs: list[dict], path: Path) -> None:
@@ -172,7 +196,7 @@ def _check_refs(refs: list[dict], path: Path) -> None:
                 raise DataError(f"{path}: {found}, expected a dict with `sent` (text) and `sent_id`; fetch it again")
 
 
-def _read_instances(path: Path, **parts: tuple[str, ...]) -> list[list[dict]]:
+def read_instances(path: Path, **parts: tuple[str, ...]) -> list[list[dict]]:
     """The lists of instances.json named by `parts`, each of whose entries must have the fields given for it."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))

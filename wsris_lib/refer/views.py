@@ -1,5 +1,7 @@
 """What training and evaluation see of a split. Only the second kind of view has anything to do with masks."""
 
+import hashlib
+import io
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +12,7 @@ from PIL import Image
 
 from wsris_lib.refer.errors import DataError, DataWarning
 from wsris_lib.refer.masks import annotation_mask
+from wsris_lib.refer.photos import Photo
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +44,7 @@ class JudgedSample(Sample):
 class ImageFile:
     """Where an image is and the size that instances.json gives it, in pixels."""
 
-    path: Path
+    path: Photo
     height: int
     width: int
 
@@ -60,8 +63,16 @@ class View(Sequence):
     def __getitem__(self, index):
         return self._samples[index]
 
-    def image_path(self, image_id: int) -> Path:
+    def image_path(self, image_id: int) -> Photo:
+        """Where the photograph is: a path, or a place in a zip, which says so as text."""
         return self._files[image_id].path
+
+    def image_digest(self, image_id: int) -> str | None:
+        """SHA-256 of the photograph's bytes, so that a folder and a zip share caches; None if they can't be read."""
+        try:
+            return hashlib.sha256(self._bytes(image_id)).hexdigest()
+        except DataError:
+            return None
 
     def image_size(self, image_id: int) -> tuple[int, int]:
         """(height, width) in pixels, without opening the file."""
@@ -72,9 +83,9 @@ class View(Sequence):
 
         An EXIF rotation is not applied: COCO's annotations are drawn on the pixels as stored.
         """
-        path, size = self.image_path(image_id), self.image_size(image_id)
+        path, size, data = self.image_path(image_id), self.image_size(image_id), self._bytes(image_id)
         try:
-            with Image.open(path) as file:
+            with Image.open(io.BytesIO(data)) as file:
                 image = file.convert("RGB")
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as why:  # what Pillow raises
             raise DataError(f"{path}: can't be read as an image ({why}); fetch it again") from None
@@ -84,6 +95,13 @@ class View(Sequence):
                 f"{size[0]} x {size[1]}; fetch the original image"
             )
         return image
+
+    def _bytes(self, image_id: int) -> bytes:
+        path = self.image_path(image_id)
+        try:
+            return path.read_bytes()
+        except OSError as why:
+            raise DataError(f"{path}: can't be read ({why.strerror}); fetch it again") from None
 
 
 class TrainingView(View):

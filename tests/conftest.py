@@ -15,16 +15,16 @@ def kill_and_go_on(monkeypatch):
     from wsris_lib.training import Training
 
     def run(start, at):
-        descend, steps = Training.descend, []
+        descent, steps = Training.step, []
 
         def killed(self, *args, **options):
             steps.append(self._step)
             if len(steps) == at + 1:
                 raise KeyboardInterrupt
-            descend(self, *args, **options)
+            descent(self, *args, **options)
 
         with monkeypatch.context() as patch:
-            patch.setattr(Training, "descend", killed)
+            patch.setattr(Training, "step", killed)
             patch.setattr(Training, "save_seconds", 0.0)
             with pytest.raises(KeyboardInterrupt):
                 start()

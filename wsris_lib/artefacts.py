@@ -60,7 +60,8 @@ def file_digest(path: Path) -> str:
 def replacing(path: Path) -> Iterator[Path]:
     """Give a temporary name beside `path`; on a clean exit it becomes `path` in one step, otherwise it is removed."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # Machines that share a disk may have processes of the same number.
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{os.urandom(4).hex()}.tmp")
     try:
         yield temporary
         os.replace(temporary, path)
@@ -79,7 +80,7 @@ def read_json(path: Path) -> object:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as why:
-        path.unlink()
+        path.unlink(missing_ok=True)  # another process may have been faster
         raise CorruptArtefact(path, why) from None
 
 
@@ -105,7 +106,7 @@ def load_tensors(path: Path) -> "tuple[dict[str, torch.Tensor], dict]":
             raise ValueError("its content doesn't fit its checksum")
         return tensors, notes
     except (SafetensorError, ValueError) as why:
-        path.unlink()
+        path.unlink(missing_ok=True)  # another process may have been faster
         raise CorruptArtefact(path, why) from None
 
 

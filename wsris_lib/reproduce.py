@@ -5,45 +5,86 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
-from wsris_lib import artefacts, grounding, notebooks, scoreboard, stages, together
+from wsris_lib import (
+    artefacts,
+    distilling,
+    grounding,
+    notebooks,
+    ranks,
+    scoreboard,
+    segmenting,
+    stages,
+    together,
+)
 from wsris_lib.profiles import Profile
 
 LATE = ("08", "09", "10", "11")  # lessons that show what the longest steps leave
 
 
 def reproduce(profile: Profile) -> None:
-    """Run every step of a profile, with progress; leaves results and executed notebooks in runs/."""
+    """Run every step of a profile, with progress; leaves results and executed notebooks in runs/.
+
+    Under torchrun the processes share the images, the steps that don't wait for each other, and the pieces of trainings
+    that have several.
+    """
     start, folder, cpu = time.perf_counter(), stages.run_folder(profile), profile.device == "cpu"
-    print(f"profile {profile.name}, data {profile.data}, results in {folder}")
+    if ranks.leads():
+        print(f"profile {profile.name}, data {profile.data}, results in {folder}")
+        stages.corpus(profile)  # SynRef is made by one
+    ranks.wait()
     # What many steps read is made first, with all cores at work on it.
     stages.evaluation(profile)
     stages.training_tables(stages.with_aligning(profile, consistency=1.0))
     for split in (profile.train_split, profile.val_split):
         grounding.images(profile, split)
     workers = None if cpu else 1
-    together.run(trainings(profile), "training", workers)
+    if ranks.world() == 1:
+        together.run([job for _, job in trainings(profile)], "training", workers)
+    else:
+        for wave in (trainings(profile), segmenters(profile), students(profile)):
+            for pieces, (job, *arguments) in wave:
+                if pieces > 1:
+                    job(*arguments)
+            together.run([job for pieces, job in wave if pieces == 1], "training")
     usual = (profile.corpus, profile.val_split) == (Profile.corpus, Profile.val_split)
     lessons = notebooks.lessons() if usual else []  # they speak of this corpus and split
     late = [lesson for lesson in lessons if lesson.name[:2] in LATE]
     early = [lesson for lesson in lessons if lesson not in late]
     parts = [(scoreboard.make, profile, part) for part in ("route", "cadd", "es3net", "ehin")]  # the longest first
     together.run([*parts, *((run_lesson, profile, lesson) for lesson in early)], "answers and lessons", workers)
-    board = scoreboard.make(profile)
+    if ranks.leads():
+        board = scoreboard.make(profile)
+    ranks.wait()
     together.run([(run_lesson, profile, lesson) for lesson in late], "lessons", workers)
-    print(f"\n{scoreboard.table(board)}\n\n{time.perf_counter() - start:.0f} s in all; {folder / 'scoreboard.json'}")
+    if ranks.leads():
+        seconds = time.perf_counter() - start
+        print(f"\n{scoreboard.table(board)}\n\n{seconds:.0f} s in all; {folder / 'scoreboard.json'}")
 
 
-def trainings(profile: Profile) -> list[together.Job]:
+Pieces = int  # of a step of the training that a job is; with several all processes work on one job
+
+
+def trainings(profile: Profile) -> list[tuple[Pieces, together.Job]]:
     """Stage 1 of both papers, every seed; the longest first."""
-    lcm = stages.with_aligning(profile, consistency=1.0)
-    seeds = profile.seeds
+    tris, lcm = grounding.with_grounding(profile, **grounding.TRIS), stages.with_aligning(profile, consistency=1.0)
+    pieces, seeds = profile.grounding.accumulate, profile.seeds
     return [
-        *((grounding.trained, profile, seed) for seed in seeds),
-        *((grounding.trained, grounding.with_grounding(profile, **grounding.TRIS), seed) for seed in seeds),
-        *((stages.alignment, lcm, seed) for seed in seeds),
-        *((stages.alignment, profile, seed) for seed in seeds),
-        *((stages.alignment, profile, seed, False) for seed in seeds),
+        *((pieces, (grounding.trained, its, seed)) for its in (profile, tris) for seed in seeds),
+        *((1, (stages.alignment, its, seed)) for its in (lcm, profile) for seed in seeds),
+        *((1, (stages.alignment, profile, seed, False)) for seed in seeds),
     ]
+
+
+def segmenters(profile: Profile) -> list[tuple[Pieces, together.Job]]:
+    """EHIN's labels, with the IRNet that refines them, and stage 2."""
+    pieces = max(profile.segmenting.pieces, profile.refining.pieces)
+    return [(pieces, (segmenting.stage_2, profile, seed)) for seed in profile.route_seeds]
+
+
+def students(profile: Profile) -> list[tuple[Pieces, together.Job]]:
+    """CADD of all labels that the profile asks for."""
+    wanted = [(profile, seed, kind) for seed in profile.route_seeds for kind in profile.students]
+    return [(profile.distilling.pieces, (distilling.student, *its)) for its in wanted]
 
 
 def run_lesson(profile: Profile, lesson: Path) -> None:

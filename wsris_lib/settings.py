@@ -79,7 +79,7 @@ class Grounding:
     contrast: float = 2.0
     contrast_on: str = "early"  # the map before HIPM, or "late"
     batch: int = 24  # section 4.2; TRIS has 48
-    accumulate: int = 1  # batches to a step; the classification sees each batch alone
+    accumulate: int = 1  # batches to a step, 1, 2, 4, ...; the classification sees each alone; see `Training.parts`
     epochs: float = 1  # over refs, one sentence of each; the paper: 15
     learning_rate: float = 2e-3  # of what is new; the paper's 5e-5 is for a hundred times the steps
     weight_decay: float = 0.01
@@ -118,6 +118,7 @@ class Refining:
     beta: float = 10.0  # power of the affinity
     doublings: int = 2  # T ^ (2 ^ doublings); the code: 8, on a grid of 120 x 160 cells and not of 32 x 32
     threshold: float = 0.25  # of the walk's maximum
+    pieces: int = 1  # of a batch, see `Training.parts`
     fragment: float = 0.01  # of the image: smaller pieces go
     rounds: int = 1  # label -> retrain -> label
     stage_2: str = "irnet + crf"  # whose masks stage 2 learns from; TRIS: "irnet"
@@ -137,6 +138,7 @@ class Segmenting:
     consistency_weight: float = 1.0
     horizon: float = 0.3  # of all steps: over how many the teacher averages
     batch: int = 24
+    pieces: int = 1  # of a batch, see `Training.parts`
     epochs: float = 3  # over refs, one sentence of each; the paper: 15
     power: float = 0.9  # of the rate's decay, as TRIS means it; its code counts in epochs what is written for steps: 0
     learning_rate: float = 5e-3  # of what is new; the paper's 1e-5 is for a hundred times the steps
@@ -160,6 +162,7 @@ class Distilling:
     features: float = 0.05  # lambda 2, of eq. 9
     horizon: float = 0.3  # of the steps after the burn-in; the literature's .9996 is meant for 9,000 of them
     batch: int = 8  # the paper: 48; 4 did no better in the same time
+    pieces: int = 1  # of a batch, each with batch norms of its own: as many GPUs can share it, see `Training.parts`
     burn_in: float = 0.7  # epochs; the paper: 4
     epochs: float = 0.7  # after it; the paper: 10, of a corpus seven times as large
     learning_rate: float = 1e-3  # of what is new; the paper's 5e-5 is for ten times the steps and more

@@ -13,6 +13,8 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 import torch
 from tqdm import tqdm
 
+from wsris_lib import ranks
+
 Job = tuple[Callable, ...]  # a function that can be imported, and its arguments
 MOST = 4  # processes: each takes 1 to 2 GB
 
@@ -20,9 +22,16 @@ MOST = 4  # processes: each takes 1 to 2 GB
 def run(jobs: Sequence[Job], title: str, workers: int | None = None) -> None:
     """Run all jobs for what they leave on disk; what they return is lost. They start in the order given.
 
-    workers: processes; None: one a core, at most MOST. With one worker or one job all run here.
+    workers: processes; None: one a core, at most MOST. With one worker or one job all run here. Under torchrun its
+    processes share the jobs and wait for each other at the end.
     The first error ends the rest and is raised; what was begun goes on from its checkpoint the next time.
     """
+    if ranks.world() > 1:
+        own = ranks.dealt(jobs)
+        with ranks.alone():
+            run(own, f"{title}, a share", workers=1)
+        ranks.wait()
+        return
     workers = min(workers or torch.get_num_threads(), MOST, len(jobs))
     if workers < 2:
         for job, *arguments in tqdm(jobs, desc=title, unit="step"):

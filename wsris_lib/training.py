@@ -1,7 +1,7 @@
 """One seeded training: its steps, its loss curve, and where to go on after it was killed."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import trange
 
-from wsris_lib import artefacts
+from wsris_lib import artefacts, ranks
 
 WINDOWS = 50  # points of a loss curve
 
@@ -26,10 +26,19 @@ class Training:
     Every step draws from its own seeds, so that where a run was cut leaves no trace in its result. A checkpoint lies
     beside `out` as .NAME.partial.safetensors; another run's (other steps, seed, rates or settings) is not taken up.
 
+    A step in pieces, over as many processes as torchrun started, with the same result bit for bit as in one:
+
+        for step in run:
+            for some in run.parts(rows):  # this process's pieces of the step's rows
+                run.learn(loss)  # their mean; draws as above
+            run.step(lr)
+
     Args:
         out: what the training makes; its checkpoint lies beside it.
         model: all modules with a state, a mean teacher among them.
         settings: what else a checkpoint must agree in (numbers and texts).
+        pieces: of a step; with 1, each process does all of it. Raises ValueError unless it is a power of 2 that the
+            number of processes divides.
     """
 
     save_seconds = 60.0  # the most time that killing a run can cost
@@ -42,13 +51,18 @@ class Training:
         steps: int,
         seed: int,
         settings: dict | None = None,
+        pieces: int = 1,
     ):
+        if pieces & (pieces - 1) or (pieces > 1 and pieces % ranks.world()):
+            found = f"{pieces} pieces of a step and {ranks.world()} processes"
+            raise ValueError(f"{found}: expected 1, 2, 4, 8, ... pieces, a multiple of torchrun's number of processes")
+        self.pieces, self._sums = pieces, _PairwiseSum()
         self.out, self.model, self.optimiser, self.steps, self.seed = out, model, optimiser, steps, seed
         self.curve: list[list[float]] = []  # [[last step of a window, its mean loss], ...]
         self.seconds, self._start, self._sum, self._window = 0.0, 0, 0.0, max(1, steps // WINDOWS)
         self._path = out.parent / f".{out.name}.partial.safetensors"
         rates = [group["lr"] for group in optimiser.param_groups]
-        self._settings = artefacts.key(out.name, steps, seed, rates, settings or {})
+        self._settings = artefacts.key(out.name, steps, seed, rates, settings or {}, *([pieces] if pieces > 1 else []))
         stored = artefacts.stored_tensors(self._path)
         if stored is not None and stored[1]["settings"] == self._settings:
             self._restore(*stored)
@@ -56,40 +70,97 @@ class Training:
     def __iter__(self) -> Iterator[int]:
         """The steps that are left, from 0."""
         before, saved = time.monotonic() - self.seconds, time.monotonic()
-        self._bar = trange(
-            self._start, self.steps, initial=self._start, total=self.steps, desc=f"training {self.out.name}"
-        )
+        places = dict(initial=self._start, total=self.steps, disable=not ranks.leads())
+        self._bar = trange(self._start, self.steps, desc=f"training {self.out.name}", **places)
         for step in self._bar:
             self._step = step
-            self.rng = np.random.default_rng([self.seed, step])
-            self.generator = torch.Generator().manual_seed(int(self.rng.integers(2**62)))
-            torch.manual_seed(int(self.rng.integers(2**62)))  # dropout
+            self._seeds(step)
             yield step
             self.seconds = time.monotonic() - before
-            if time.monotonic() - saved >= self.save_seconds and step + 1 < self.steps:
+            if time.monotonic() - saved >= self.save_seconds and step + 1 < self.steps and ranks.leads():
                 self._save(step + 1)
                 saved = time.monotonic()
 
-    def descend(self, loss: Tensor, lr: float, clip: float = 1.0) -> None:
+    def _seeds(self, *place: int) -> None:
+        self.rng = np.random.default_rng([self.seed, *place])
+        self.generator = torch.Generator().manual_seed(int(self.rng.integers(2**62)))
+        torch.manual_seed(int(self.rng.integers(2**62)))  # dropout
+
+    def parts(self, rows: Sequence) -> Iterator[Sequence]:
+        """The pieces of a step's rows that are this process's; all of them if the step is one piece.
+
+        Each draws from seeds of its own. Of the running statistics of batch norms those stay that the first piece left.
+        """
+        if self.pieces == 1:
+            self._share = 1.0
+            yield rows
+            return
+        if len(rows) < self.pieces:
+            raise ValueError(
+                f"a step has {len(rows)} rows and {self.pieces} pieces; raise the batch or lower the pieces"
+            )
+        each, cuts = self.pieces // ranks.world(), [len(rows) * n // self.pieces for n in range(self.pieces + 1)]
+        first = ranks.rank() * each
+        for n in range(first, first + each):
+            self._seeds(self._step, n)
+            some = rows[cuts[n] : cuts[n + 1]]
+            self._share = len(some) / len(rows)
+            yield some
+            if n == first:
+                kept = [buffer.clone() for buffer in self.model.buffers()]
+        for buffer, value in zip(self.model.buffers(), kept):
+            buffer.copy_(ranks.from_first(value) if value.is_floating_point() else value)
+
+    def learn(self, loss: Tensor) -> None:
+        """The gradient of a piece's loss, a mean over its rows."""
+        self.optimiser.zero_grad()
+        (loss * self._share if self.pieces > 1 else loss).backward()
+        if self.pieces == 1:
+            self._loss = loss.detach()
+            return
+        grads = [torch.zeros_like(p) if p.grad is None else p.grad for p in self._parameters()]
+        self._sums.add(torch.cat([*(g.flatten().float() for g in grads), self._share * loss.detach().view(1)]))
+
+    def step(self, lr: float, clip: float = 1.0) -> None:
         """One step of the optimiser at rate `lr`, gradients clipped to norm `clip`; notes the loss.
 
         A group of parameters with its own "share" goes at that share of `lr`.
         """
+        if self.pieces > 1:
+            self._gather()
         for group in self.optimiser.param_groups:
             group["lr"] = lr * group.get("share", 1.0)
-        self.optimiser.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_([p for group in self.optimiser.param_groups for p in group["params"]], clip)
+        nn.utils.clip_grad_norm_(self._parameters(), clip)
         self.optimiser.step()
-        self._sum = self._sum + loss.detach()  # no .item(): a GPU is waited for once a window
+        self._sum = self._sum + self._loss  # no .item(): a GPU is waited for once a window
         if (self._step + 1) % self._window == 0:
             self.curve.append([self._step + 1, round(float(self._sum) / self._window, 4)])
             self._bar.set_postfix(loss=self.curve[-1][1])
             self._sum = 0.0
 
+    def descend(self, loss: Tensor, lr: float, clip: float = 1.0) -> None:
+        """A step of one piece: `learn` and `step`."""
+        self.learn(loss)
+        self.step(lr, clip)
+
+    def _parameters(self) -> list[nn.Parameter]:
+        return [p for group in self.optimiser.param_groups for p in group["params"]]
+
+    def _gather(self) -> None:
+        """Sum the pieces of all processes, two by two as one process would, so that each bit is the same."""
+        total = _PairwiseSum()
+        for theirs in ranks.gathered(self._sums.take()):
+            total.add(theirs)
+        whole = total.take()
+        self._loss = whole[-1]
+        sizes = [p.numel() for p in self._parameters()]
+        for p, gradient in zip(self._parameters(), whole[:-1].split(sizes)):
+            p.grad = gradient.view_as(p).to(p.dtype)
+
     def forget(self) -> None:
         """Remove the checkpoint: the result is stored."""
-        self._path.unlink(missing_ok=True)
+        if ranks.leads():
+            self._path.unlink(missing_ok=True)
 
     def _save(self, step: int) -> None:
         tensors = {f"model.{name}": tensor.clone() for name, tensor in self.model.state_dict().items()}  # tied ones too
@@ -108,3 +179,21 @@ class Training:
         self.model.load_state_dict(model)
         self.optimiser.load_state_dict(self.optimiser.state_dict() | {"state": state})
         self._start, self.curve, self._sum, self.seconds = (notes[n] for n in ("step", "curve", "sum", "seconds"))
+
+
+class _PairwiseSum:
+    """Adds tensors as a binary tree: blocks of 2, 4, 8, ... have sums of their own, wherever they are computed."""
+
+    def __init__(self):
+        self._blocks: list[tuple[int, Tensor]] = []  # (how many were added, their sum), the larger first
+
+    def add(self, tensor: Tensor) -> None:
+        self._blocks.append((1, tensor))
+        while len(self._blocks) > 1 and self._blocks[-1][0] == self._blocks[-2][0]:
+            (n, later), (_, earlier) = self._blocks.pop(), self._blocks.pop()
+            self._blocks.append((2 * n, earlier + later))
+
+    def take(self) -> Tensor:
+        """The sum; what follows begins at 0."""
+        (_, total), self._blocks = self._blocks[0], []
+        return total

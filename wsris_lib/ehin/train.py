@@ -82,12 +82,11 @@ def train(
     if settings.finetune:
         parts.append({"params": list(backbone.parameters()), "share": BACKBONE_SHARE})
     optimiser = torch.optim.AdamW(parts, lr=settings.learning_rate, weight_decay=settings.weight_decay)
-    run = Training(out, modules, optimiser, steps, seed, {"settings": repr(settings)})
+    run = Training(out, modules, optimiser, steps, seed, {"settings": repr(settings)}, settings.accumulate)
     for step in run:
         epoch, place = divmod(step, per_epoch)
         order = torch.randperm(len(groups), generator=torch.Generator().manual_seed(seed * 10_007 + epoch)).tolist()
-        loss = 0.0
-        for refs_now in _parts(order[place * taken : (place + 1) * taken], settings.batch):
+        for refs_now in run.parts(order[place * taken : (place + 1) * taken]):
             rows = [groups[g][int(run.rng.integers(len(groups[g])))] for g in refs_now]
             others = torch.tensor([negatives.draw(row, settings.negatives, run.rng) for row in rows])
             ids = [samples[row].image_id for row in rows]
@@ -97,14 +96,10 @@ def train(
                 terms = losses(
                     early.float(), late.float(), asked[rows], asked[others], images.small(ids), critic, settings
                 )
-            loss = loss + total(terms, settings) / settings.accumulate
-        run.descend(loss, settings.learning_rate * (1 - step / steps) ** 0.9)
+            run.learn(total(terms, settings))
+        run.step(settings.learning_rate * (1 - step / steps) ** 0.9)
     run.forget()
     return modules.eval(), run.curve
-
-
-def _parts(rows: list[int], size: int) -> list[list[int]]:
-    return [rows[i : i + size] for i in range(0, len(rows), size)]
 
 
 def stored_modules(backbone: Backbone, settings: Grounding, weights: dict[str, Tensor]) -> nn.ModuleDict:

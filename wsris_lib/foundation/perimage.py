@@ -13,7 +13,8 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
-from wsris_lib.artefacts import file_digest, key, save_tensors, stored_tensors
+from wsris_lib import ranks
+from wsris_lib.artefacts import key, save_tensors, stored_tensors
 from wsris_lib.refer.errors import DataError, DataWarning
 from wsris_lib.refer.views import View
 
@@ -27,7 +28,8 @@ def each_image(view: View, out: Path, what: str, settings: object, load: Callabl
     """image_id -> what is kept of it, in the order of the ids; whatever is missing in the folder `out` is made.
 
     Says how long the rest will take before it starts. Images that can't be opened are left out, with one warning that
-    counts them; a damaged file is named, removed and made again. Raises DataError if no image can be opened.
+    counts them; a damaged file is named, removed and made again. Under torchrun each process makes its share and waits
+    for the files of the others. Raises DataError if no image can be opened.
 
     Args:
         what: the word that begins the files' names.
@@ -40,11 +42,11 @@ def each_image(view: View, out: Path, what: str, settings: object, load: Callabl
     # Batches are cut from all ids, not from those that are missing: a run that goes on computes in the same company,
     # on which the last bits of a sum may depend.
     batches, unreadable = [ids[i : i + BATCH] for i in range(0, len(ids), BATCH)], []
-    batches = [batch for batch in batches if any(stored[i] is None for i in batch)]
+    batches = [batch for batch in ranks.dealt(batches) if any(stored[i] is None for i in batch)]
     if batches:
         make, left = load(), sum(map(len, batches))
         _announce(make, what, view, batches[0], left)
-        with tqdm(total=left, unit="image", desc=what) as bar:
+        with tqdm(total=left, unit="image", desc=what, disable=not ranks.leads()) as bar:
             for batch in batches:
                 images, closed = _open(view, batch)
                 unreadable += closed
@@ -53,6 +55,7 @@ def each_image(view: View, out: Path, what: str, settings: object, load: Callabl
                         save_tensors(paths[image_id], made[0], **made[1])
                         stored[image_id] = made
                 bar.update(len(batch))
+    unreadable += _await([i for i in ids if stored[i] is None and i not in unreadable], view, paths, stored)
     found = {i: made for i, made in stored.items() if made is not None}
     if not found:
         raise DataError(f"none of the {len(unreadable)} images can be opened, e.g. {view.image_path(unreadable[0])}")
@@ -64,6 +67,19 @@ def each_image(view: View, out: Path, what: str, settings: object, load: Callabl
             stacklevel=3,
         )
     return found
+
+
+def _await(others: list[int], view: View, paths: dict[int, Path], stored: dict[int, Stored | None]) -> list[int]:
+    """Fill `stored` with what other processes make; returns the images that can't be opened, for which none will."""
+    unreadable = []
+    for image_id in others:
+        while (made := stored_tensors(paths[image_id])) is None:
+            if _open(view, [image_id])[1]:
+                unreadable.append(image_id)
+                break
+            time.sleep(0.5)
+        stored[image_id] = made
+    return unreadable
 
 
 def _announce(make: Make, what: str, view: View, sample: list[int], left: int) -> None:
@@ -86,5 +102,4 @@ def _open(view: View, group: list[int]) -> tuple[dict[int, Image.Image], list[in
 
 
 def _digest(view: View, image_id: int) -> str:
-    path = view.image_path(image_id)
-    return file_digest(path) if path.is_file() else "missing"
+    return view.image_digest(image_id) or "missing"

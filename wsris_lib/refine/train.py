@@ -44,20 +44,21 @@ def train(
     per_epoch = max(1, len(labels) // settings.batch)
     steps = max(1, round(settings.epochs * per_epoch))
     digest = hashlib.sha256(labels.numpy().tobytes()).hexdigest()  # rounds of refinement differ in nothing else
-    run = Training(out, model, optimiser, steps, seed, {"settings": repr(settings), "labels": digest})
+    made_from = {"settings": repr(settings), "labels": digest}
+    run = Training(out, model, optimiser, steps, seed, made_from, settings.pieces)
     for step in run:
         epoch, place = divmod(step, per_epoch)
         order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed * 10_007 + epoch))
-        rows = order[place * settings.batch : (place + 1) * settings.batch]
-        seen, wanted = augmented(
-            backbone.normalise(pixels[owner[rows]].to(device)), labels[rows].to(device), run.generator
-        )
-        with torch.no_grad():
-            maps = backbone.pyramid(seen)
-        wanted = wanted[:, ::4, ::4][:, : maps[0].shape[2], : maps[0].shape[3]]  # the nearest label of each cell
-        found = model(maps)
-        loss = total(losses(found[0], found[1], wanted, settings.radius_train))
-        run.descend(loss, settings.learning_rate * (1 - step / steps) ** 0.9, clip=10.0)
+        for rows in run.parts(order[place * settings.batch : (place + 1) * settings.batch]):
+            seen, wanted = augmented(
+                backbone.normalise(pixels[owner[rows]].to(device)), labels[rows].to(device), run.generator
+            )
+            with torch.no_grad():
+                maps = backbone.pyramid(seen)
+            wanted = wanted[:, ::4, ::4][:, : maps[0].shape[2], : maps[0].shape[3]]  # the nearest label of each cell
+            found = model(maps)
+            run.learn(total(losses(found[0], found[1], wanted, settings.radius_train)))
+        run.step(settings.learning_rate * (1 - step / steps) ** 0.9, clip=10.0)
     model.eval()
     model.drift.copy_(_drift(model, backbone, pixels[owner.unique()], settings.batch))
     run.forget()

@@ -53,28 +53,27 @@ def distil(
     alpha = decay(settings.horizon, after)
     optimiser = torch.optim.AdamW(_parts(student, settings), settings.learning_rate, weight_decay=settings.weight_decay)
     made_from = {"settings": repr(settings), "data": data.digest(), "reworded": str(reworded)}
-    run = Training(out, modules, optimiser, burn_in + after, seed, made_from)
+    run = Training(out, modules, optimiser, burn_in + after, seed, made_from, settings.pieces)
+    still = {} if settings.augment else {"flip": 0.0, "zoom": (1.0, 1.0), "colour": 0.0}
     for step in run:
-        rows = data.drawn(step, settings.batch, seed, run.rng)
-        pixels, tokens, labels, confidence = (part.to(device) for part in data.batch(rows))
-        still = {} if settings.augment else {"flip": 0.0, "zoom": (1.0, 1.0), "colour": 0.0}
-        warp = draw(len(rows), run.generator, **still)
-        said = [
-            _another(sentences[row], reworded[row], run.rng) if settings.augment else sentences[row] for row in rows
-        ]
-        heard = student.tokenizer(warp.sentences(said)).to(device)
-        warp = warp.to(device)
+        taught = step >= burn_in
         if step == burn_in:
             teacher.copy_from(student)
-        with torch.autocast(torch.device(device).type, enabled=device != "cpu", dtype=torch.bfloat16):
-            ours = student(warp.image(student.normalise(warp.jitter(pixels))), heard)
-            theirs = teacher(student.normalise(pixels), tokens) if step >= burn_in else ours
-        weights = (1.0, settings.masks, settings.features) if step >= burn_in else (1.0, 0.0, 0.0)
-        if not settings.confidence:
-            confidence = torch.ones_like(confidence)
-        loss = cadd(_floats(ours), _floats(theirs), labels, confidence, warp, weights, settings.dice)
-        run.descend(loss, settings.learning_rate)
-        if step >= burn_in:
+        for rows in run.parts(data.drawn(step, settings.batch, seed, run.rng)):
+            pixels, tokens, labels, confidence = (part.to(device) for part in data.batch(rows))
+            warp = draw(len(rows), run.generator, **still)
+            said = [_another(sentences[r], reworded[r], run.rng) if settings.augment else sentences[r] for r in rows]
+            heard = student.tokenizer(warp.sentences(said)).to(device)
+            warp = warp.to(device)
+            with torch.autocast(torch.device(device).type, enabled=device != "cpu", dtype=torch.bfloat16):
+                ours = student(warp.image(student.normalise(warp.jitter(pixels))), heard)
+                theirs = teacher(student.normalise(pixels), tokens) if taught else ours
+            weights = (1.0, settings.masks, settings.features) if taught else (1.0, 0.0, 0.0)
+            if not settings.confidence:
+                confidence = torch.ones_like(confidence)
+            run.learn(cadd(_floats(ours), _floats(theirs), labels, confidence, warp, weights, settings.dice))
+        run.step(settings.learning_rate)
+        if taught:
             teacher.update(student, alpha)
     run.forget()
     return modules.eval(), run.curve

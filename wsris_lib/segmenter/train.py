@@ -47,20 +47,22 @@ def train(
         {"params": list(student.backbone.parameters()), "share": settings.backbone_share},
     ]
     optimiser = torch.optim.AdamW(parts, lr=settings.learning_rate, weight_decay=settings.weight_decay)
-    run = Training(out, modules, optimiser, steps, seed, {"settings": repr(settings), "data": data.digest()})
+    made_from = {"settings": repr(settings), "data": data.digest()}
+    run = Training(out, modules, optimiser, steps, seed, made_from, settings.pieces)
     for step in run:
-        rows = data.drawn(step, settings.batch, seed, run.rng)
-        pixels, tokens, masks, _ = (part.to(device) for part in data.batch(rows))
-        pixels = student.backbone.normalise(pixels)
-        with torch.autocast(torch.device(device).type, enabled=device != "cpu", dtype=torch.bfloat16):
-            found = student(pixels, tokens)
-            wanted = modules["teacher"](pixels, tokens) if settings.teacher else None
-        found = [logits.float() for logits in found]
-        loss = LOSSES[settings.loss](found, masks.float())
-        if wanted is not None:
-            wanted = [logits.float() for logits in wanted]
-            loss = loss + settings.consistency_weight * consistency(found, wanted, settings.consistency)
-        run.descend(loss, settings.learning_rate * (1 - step / steps) ** settings.power)
+        for rows in run.parts(data.drawn(step, settings.batch, seed, run.rng)):
+            pixels, tokens, masks, _ = (part.to(device) for part in data.batch(rows))
+            pixels = student.backbone.normalise(pixels)
+            with torch.autocast(torch.device(device).type, enabled=device != "cpu", dtype=torch.bfloat16):
+                found = student(pixels, tokens)
+                wanted = modules["teacher"](pixels, tokens) if settings.teacher else None
+            found = [logits.float() for logits in found]
+            loss = LOSSES[settings.loss](found, masks.float())
+            if wanted is not None:
+                wanted = [logits.float() for logits in wanted]
+                loss = loss + settings.consistency_weight * consistency(found, wanted, settings.consistency)
+            run.learn(loss)
+        run.step(settings.learning_rate * (1 - step / steps) ** settings.power)
         if settings.teacher:
             modules["teacher"].update(student, alpha)
     run.forget()

@@ -51,6 +51,8 @@ def test_prose_follows_the_skeleton(path):
     prose = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
     assert notebook.cells[0].cell_type == "markdown"
     assert re.fullmatch(rf"# {path.name[:2]} · \S.*", prose.splitlines()[0]), "the first line is `# NN · Title`"
+    address = f"(https://colab.research.google.com/github/OWNER/wsris/blob/main/notebooks/{path.name})"
+    assert prose.splitlines()[2].startswith("[![Open in Colab](") and prose.splitlines()[2].endswith(address)
     assert len(re.findall(r"^# ", prose, re.MULTILINE)) == 1, "one H1"
     headings = re.findall(r"^## (.+)$", prose, re.MULTILINE)
     assert headings[:2] == ["What you will learn", "Before you start"]

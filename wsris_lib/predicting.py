@@ -11,6 +11,7 @@ from PIL import Image, UnidentifiedImageError
 from wsris_lib import artefacts, distilling, grounding, profiles, segmenting, stages
 from wsris_lib.ehin.network import soft_masks
 from wsris_lib.ehin.predict import respond
+from wsris_lib.es3net.align import Alignment
 from wsris_lib.es3net.candidates import ProposalTable, SentenceTable
 from wsris_lib.es3net.predict import choose
 from wsris_lib.foundation.clip import ClipEncoder
@@ -18,7 +19,9 @@ from wsris_lib.foundation.extractor import Extractor
 from wsris_lib.foundation.text import SentenceEncoder
 from wsris_lib.profiles import Profile
 from wsris_lib.refer.errors import DataError
+from wsris_lib.segmenter.lavt import Lavt
 from wsris_lib.segmenter.predict import soft_mask
+from wsris_lib.segmenter.stage2 import Stage2
 
 Predict = Callable[[Image.Image, str], NDArray]  # an image and a sentence -> a soft mask [H, W]
 MODELS = (*(f"cadd {kind}" for kind in distilling.LABELS), "stage 2", "ehin", "esem")
@@ -41,28 +44,32 @@ def load(model: str = "cadd greedy", profile: Profile | None = None, seed: int =
     if model not in MODELS:
         raise KeyError(f"no model {model!r}; choose one of {', '.join(MODELS)}")
     if model == "esem":
-        return Pipeline(profile, seed)
+        return Pipeline(profile, stages.alignment(profile, seed)[0])
     if model == "ehin":
-        return _responding(profile, seed)
+        return Responding(profile, seed)
     if model == "stage 2":
-        student = segmenting.stage_2(profile, seed)[0]["student"]
-    else:
-        student = distilling.student(profile, seed, model.removeprefix("cadd "))[0]["student"]
-    student = student.to(profile.device)
+        return Answering(segmenting.stage_2(profile, seed)[0]["student"].to(profile.device))
+    return Answering(distilling.student(profile, seed, model.removeprefix("cadd "))[0]["student"].to(profile.device))
+
+
+class Answering:
+    """A network that answers by itself: stage 2, or a student of CADD."""
+
+    def __init__(self, network: Stage2 | Lavt):
+        self.network = network
 
     @torch.no_grad()
-    def segment(image: Image.Image, sentence: str) -> NDArray:
-        logit = student.answer(student.prepare(image)[None], [0], [sentence])[0]
+    def __call__(self, image: Image.Image, sentence: str) -> NDArray:
+        """As `load` says."""
+        logit = self.network.answer(self.network.prepare(image)[None], [0], [sentence])[0]
         return soft_mask(logit.float().cpu(), image.height, image.width).numpy()
-
-    return segment
 
 
 class Pipeline:
     """ES3Net's stage 1 from a photograph to a choice: proposals, CLIP, DINO, depth, the sentence, the alignment."""
 
-    def __init__(self, profile: Profile, seed: int):
-        self.settings, self.model = profile.aligning, stages.alignment(profile, seed)[0]
+    def __init__(self, profile: Profile, alignment: Alignment):
+        self.settings, self.alignment = profile.aligning, alignment
         if (self.settings.class_from, self.settings.patches_from) != ("clip", "dino"):
             raise ValueError("prediction wants CLIP's class token and DINO's patches; the settings swap them")
         self.extract = Extractor(profile)
@@ -77,20 +84,25 @@ class Pipeline:
         proposals = ProposalTable(table["class_tokens"], table["embeddings"], pooled, table["geometry"], offsets)
         sentences = SentenceTable([0], self.clip.sentences([sentence]), self.text.sentences([sentence]))
         wanted = (self.settings.candidates_eval, self.settings.temperature)
-        best = int(choose(self.model, proposals, sentences, *wanted)[0])
+        best = int(choose(self.alignment, proposals, sentences, *wanted)[0])
         return found.masks[best].numpy().astype(np.float32) if best >= 0 else np.zeros(image.size[::-1], np.float32)
 
 
-def _responding(profile: Profile, seed: int) -> Predict:
-    modules, _ = grounding.trained(profile, seed)
-    finetuned = profile.grounding.finetune
-    backbone = modules["backbone"] if finetuned else grounding.images(profile, profile.train_split).backbone
+class Responding:
+    """EHIN's stage 1: where the response is positive."""
+
+    def __init__(self, profile: Profile, seed: int):
+        self.modules, _ = grounding.trained(profile, seed)
+        finetuned = profile.grounding.finetune
+        self.backbone = (
+            self.modules["backbone"] if finetuned else grounding.images(profile, profile.train_split).backbone
+        )
 
     @torch.no_grad()
-    def segment(image: Image.Image, sentence: str) -> NDArray:
-        return soft_masks(respond(modules, backbone, image, sentence)[None], image.height, image.width)[0].numpy()
-
-    return segment
+    def __call__(self, image: Image.Image, sentence: str) -> NDArray:
+        """As `load` says."""
+        R = respond(self.modules, self.backbone, image, sentence)
+        return soft_masks(R[None], image.height, image.width)[0].numpy()
 
 
 def opened(path: Path) -> Image.Image:

@@ -1,5 +1,5 @@
 # Two commands matter: `make reproduce` and `make test`. Each makes .venv first, from a Python >= 3.11 and nothing else.
-# Only that set-up needs a network. A profile with public checkpoints does too: make reproduce PROFILE=paper HF_HUB_OFFLINE=0
+# Only that set-up needs a network, and `python -m wsris_lib fetch`, which gets public checkpoints and corpora.
 
 PYTHON ?= python3
 PROFILE ?= tiny

@@ -276,6 +276,19 @@ def test_a_corrupt_alignment_is_named_and_made_again(small, tmp_path):
     assert all(torch.equal(first[name], again[name]) for name in first)
 
 
+def test_a_part_of_train_is_the_same_part_each_time_and_nothing_else_changes(small):
+    """As the profile colab asks for: whole images with all their sentences, and val as it is."""
+    whole, part = stages.corpus(small), stages.corpus(replace(small, images=4))
+    views = [corpus.training_view("train") for corpus in (whole, part)]
+    assert len(views[1].image_ids) == 4 < len(views[0].image_ids)
+    kept = [sample for sample in views[0] if sample.image_id in views[1].image_ids]
+    assert list(views[1]) == kept
+    assert list(part.evaluation_view("val")) == list(whole.evaluation_view("val"))
+    fewer = stages.corpus(replace(small, images=2)).training_view("train").image_ids
+    assert set(fewer) < set(views[1].image_ids)
+    assert len(stages.corpus(replace(small, images=99)).training_view("train").image_ids) == len(views[0].image_ids)
+
+
 def test_run_names_tell_data_apart(small):
     assert stages.run_name(profiles.load("tiny")) == "tiny"
     assert stages.run_name(replace(small, data="some/where/photos")) == "smoke-photos"

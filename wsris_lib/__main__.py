@@ -1,15 +1,17 @@
 """`python -m wsris_lib`: the whole project from a shell."""
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
-from wsris_lib import ablations, artefacts, distilling, notebooks, predicting, profiles, scoreboard, stages
+from wsris_lib import ablations, artefacts, distilling, notebooks, predicting, profiles, ranks, scoreboard, stages
+from wsris_lib.doctor import doctor
 from wsris_lib.foundation.miniature import command
 from wsris_lib.reproduce import reproduce
 from wsris_lib.segmenter.export import export
 
-OWN = ("table", "image", "sentence", "out", "model", "labels", "seed")  # options of single commands
+OWN = ("table", "measure", "image", "sentence", "out", "model", "labels", "seed")  # options of single commands
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -29,6 +31,11 @@ def main(arguments: list[str] | None = None) -> int:
     sub.add_argument("table", choices=ablations.TABLES)
     _of_run(sub)
     sub.set_defaults(run=ablate)
+    told = "what a run needs, what of it is there, how to get the rest, and what it will cost"
+    sub = commands.add_parser("doctor", help=told, description=told)
+    sub.add_argument("--measure", action="store_true", help="time the frozen models on two images for an estimate")
+    _of_run(sub)
+    sub.set_defaults(run=doctor)
     told = "the mask that a sentence means in an image, as a black and white PNG"
     sub = commands.add_parser("predict", help=told, description=told + "; trains what isn't trained yet")
     sub.add_argument("image", type=Path)
@@ -63,7 +70,13 @@ def main(arguments: list[str] | None = None) -> int:
         own = {n: given.pop(n) for n in OWN if n in given}
         if given["data"]:  # notebooks run in a folder of their own
             given["data"] = str(Path(given["data"]).resolve())
-        run(profiles.load(name or "", **given), **own)
+        if given["checkpoints"]:
+            os.environ["WSRIS_CHECKPOINTS"] = given["checkpoints"] = str(Path(given["checkpoints"]).resolve())
+        profile = profiles.load(name or "", **given)
+        ranks.start(profile.device)
+        status = run(profile, **own)
+        ranks.finish()
+        return status or 0
     except (FileNotFoundError, KeyError, ValueError, artefacts.CorruptArtefact, notebooks.NotebookFailed) as error:
         print(f"error: {error.args[0] if isinstance(error, KeyError) else error}", file=sys.stderr)
         return 2
@@ -76,6 +89,7 @@ def _of_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", help="a folder in the REFER layout instead of the profile's own data")
     parser.add_argument("--corpus", help="the folder of refs and instances in it (default: refcoco)")
     parser.add_argument("--split-by", help="whose split, the word in refs(*.p) (default: the corpus's usual one)")
+    parser.add_argument("--checkpoints", help="a folder with the profile's public checkpoints, each in its own folder")
     parser.add_argument("--split", dest="val_split", help="the split that is judged (default: val)")
 
 

@@ -6,6 +6,8 @@ the paper's run are one code path.
 
 import os
 from dataclasses import dataclass, field, replace
+from operator import attrgetter
+from pathlib import Path
 
 from wsris_lib.settings import Aligning, Distilling, Grounding, Proposing, Refining, Segmenting, SynRefSize
 
@@ -15,7 +17,8 @@ class Profile:
     """One size of the whole project.
 
     `data` is "synref" (made on first use) or a folder in the REFER layout. Checkpoints are "zoo:NAME" (shipped under
-    data/zoo), a local folder in the public library's format, or a hub id.
+    data/zoo), a local folder in the public library's format, or a hub's "org/name", "org/name@REVISION" or open_clip's
+    "MODEL:TAG", in its local cache (see `foundation.zoo`).
     """
 
     name: str
@@ -24,6 +27,7 @@ class Profile:
     split_by: str = "unc"
     train_split: str = "train"
     val_split: str = "val"
+    images: int = 0  # of train that are used; 0: all
     synref: SynRefSize = field(default_factory=SynRefSize)
 
     clip: str = "zoo:clip"
@@ -53,7 +57,13 @@ SPLIT_BY = {"refcoco": "unc", "refcoco+": "unc", "refcocog": "umd", "refclef": "
 PROFILES = {
     "tiny": Profile("tiny"),
     # The same path at the smallest size at which every step still has something to do; the project's own tests use it.
-    "smoke": Profile("smoke", synref=SynRefSize(train=48, val=16, test_a=4, test_b=4), seeds=(0,)),
+    # Its students' batches come in two pieces, so that two processes have something to share.
+    "smoke": Profile(
+        "smoke",
+        synref=SynRefSize(train=48, val=16, test_a=4, test_b=4),
+        distilling=Distilling(pieces=2),
+        seeds=(0,),
+    ),
     "paper": Profile(
         "paper",
         data="data/refer",
@@ -117,19 +127,49 @@ PROFILES = {
             burn_in=4,
             epochs=10,
             learning_rate=5e-5,
+            pieces=4,  # for up to 4 GPUs, 12 sentences each; LAVT too has a batch norm for each of its 4
             image_share=1.0,
             text_share=1.0,
         ),
+        route_seeds=(0, 1, 2),
+        students=("single text", "greedy", "ehin", "both", "truth"),
         device="cuda",
     ),
 }
+_paper = PROFILES["paper"]
+# One GPU of 16 GB, 12 GB of memory, an hour or two: an eighth of RefCOCO's images and the smallest public checkpoints
+# of each kind. Sizes are chosen by arithmetic and not yet tried on such a machine.
+PROFILES["colab"] = replace(
+    _paper,
+    name="colab",
+    images=2_000,  # some 14,000 sentences
+    dino="facebook/dinov2-small",
+    sam2="facebook/sam2.1-hiera-tiny",
+    detector="ustc-community/dfine-small-obj365",
+    grounding=replace(_paper.grounding, batch=16, epochs=5),  # a fine-tuned ResNet-50, the critic 7 times a sentence
+    refining=replace(_paper.refining, sentences=1, labels=1_500, batch=16),
+    segmenting=replace(_paper.segmenting, batch=16, epochs=5),
+    distilling=replace(
+        _paper.distilling,
+        image_model="microsoft/swin-tiny-patch4-window7-224",  # 28 M parameters instead of 88
+        pixels=320,
+        batch=16,
+        pieces=1,
+        burn_in=2,
+        epochs=5,
+    ),
+    seeds=(0,),
+    route_seeds=(0,),
+    students=("greedy", "truth"),
+)
 
 
-def load(name: str = "", **changes: object) -> Profile:
+def load(name: str = "", checkpoints: str = "", **changes: object) -> Profile:
     """The profile called `name` (empty: `$WSRIS_PROFILE`, else "tiny"), with fields replaced by the `changes` given.
 
     An empty change keeps the profile's own value, as a notebook's parameter DATA = "" does; another corpus brings its
-    usual split along. Raises KeyError that lists the known names.
+    usual split along. `checkpoints` is a folder for `with_checkpoints` (empty: `$WSRIS_CHECKPOINTS`, else none). Raises
+    KeyError that lists the known names, and FileNotFoundError for checkpoints that aren't in the folder.
     """
     name = name or os.environ.get("WSRIS_PROFILE", "tiny")
     if name not in PROFILES:
@@ -137,4 +177,33 @@ def load(name: str = "", **changes: object) -> Profile:
     given = {field: value for field, value in changes.items() if value}
     if given.get("corpus") in SPLIT_BY:
         given.setdefault("split_by", SPLIT_BY[given["corpus"]])
-    return replace(PROFILES[name], **given)
+    profile = replace(PROFILES[name], **given)
+    folder = checkpoints or os.environ.get("WSRIS_CHECKPOINTS", "")
+    return with_checkpoints(profile, Path(folder)) if folder else profile
+
+
+def checkpoints_of(profile: Profile) -> dict[str, str]:
+    """Every checkpoint that the profile asks for: its field, with the section before it, -> its name."""
+    fields = ["clip", "dino", "depth", "sam2", "text", *(["detector"] if profile.proposing.mode == "boxes" else [])]
+    fields += ["grounding.backbone", "grounding.critic", "refining.backbone", "segmenting.backbone"]
+    fields += ["distilling.image_model", "distilling.text_model"]
+    return {field: attrgetter(field)(profile) for field in fields}
+
+
+def with_checkpoints(profile: Profile, folder: Path) -> Profile:
+    """The profile with all checkpoints but those of the zoo from a folder of folders, called as on their hub.
+
+    facebook/dinov2-base is looked for in folder/dinov2-base and open_clip's ViT-B-16-quickgelu:openai in
+    folder/ViT-B-16-quickgelu-openai (in its local-dir format). Raises FileNotFoundError that lists all that aren't
+    there.
+    """
+    named = {where: name for where, name in checkpoints_of(profile).items() if name and not name.startswith("zoo:")}
+    places = {where: folder / name.split("@")[0].split("/")[-1].replace(":", "-") for where, name in named.items()}
+    missing = [f"{place.name} (for {where})" for where, place in places.items() if not place.is_dir()]
+    if missing:
+        raise FileNotFoundError(f"checkpoints {folder}: there is no folder {', '.join(missing)} in it")
+    for where, place in places.items():
+        section, _, last = where.rpartition(".")
+        changed = {last: str(place)}
+        profile = replace(profile, **({section: replace(getattr(profile, section), **changed)} if section else changed))
+    return profile

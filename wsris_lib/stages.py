@@ -70,7 +70,8 @@ def corpus(profile: Profile) -> Refer:
 def _corpus(profile: Profile) -> Refer:
     with timed(profile, "data"):
         root = make_synref(profile.synref) if profile.data == "synref" else Path(profile.data)
-        return Refer(root, profile.corpus, profile.split_by)
+        most = {profile.train_split: profile.images} if profile.images else None
+        return Refer(root, profile.corpus, profile.split_by, most)
 
 
 def features(profile: Profile, split: str) -> ImageFeatures:

@@ -9,12 +9,21 @@ from pathlib import Path
 import open_clip
 import torch
 import torch.nn.functional as F
+from open_clip.convert import convert_state_dict
+from open_clip.factory import load_state_dict
 from PIL import Image
 from torchvision.transforms.functional import pil_to_tensor
 
+from wsris_lib.foundation.loading import quiet, refuse, unreadable
 from wsris_lib.foundation.masks import boxes_around
-from wsris_lib.foundation.zoo import resolve
+from wsris_lib.foundation.zoo import is_tag, resolve
 
+# What a folder's weights may be called; the first is read. Not .pt: OpenAI's own files are TorchScript archives, which
+# can hold code, and torch's restricted unpickler refuses them. The hub has the same weights as safetensors.
+WEIGHTS = (
+    *("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "model.safetensors"),
+    *("open_clip_pytorch_model.bin", "pytorch_model.bin"),
+)
 MARGIN = 0.1  # of the longer side, on each side: an outline is easier to recognise with some ground around it
 
 
@@ -149,21 +158,52 @@ def token_features(model: open_clip.CLIP, tokens: torch.Tensor) -> torch.Tensor:
 
 
 def load_clip(checkpoint: str) -> tuple[torch.nn.Module, object]:
-    """The model and tokenizer. ValueError when their vocabularies differ: every sentence would be read as nonsense."""
-    place = resolve(checkpoint)
-    if Path(place).is_dir():
-        model = open_clip.create_model(f"local-dir:{place}")
-        merges = Path(place) / "bpe.txt.gz"
-        # The path is a keyword here because open_clip does not look for the one in the json beside that json.
-        own = {"bpe_path": str(merges)} if merges.is_file() else {}
-        tokenizer = open_clip.get_tokenizer(f"local-dir:{place}", **own)
-    else:
-        name, _, tag = place.partition(":")
-        model = open_clip.create_model(name, pretrained=tag)
-        tokenizer = open_clip.get_tokenizer(name)
+    """The model and tokenizer, all weights from the checkpoint (see `ClipEncoder` for its names).
+
+    Raises ValueError for files that can't be read, weights that are missing, too many or misshapen, the activation of
+    another model, and when the vocabularies differ: every sentence would be read as nonsense.
+    """
+    place = Path(resolve(checkpoint))
+    model, tokenizer = _architecture(checkpoint, place)
+    path = next((place / name for name in WEIGHTS if (place / name).is_file()), None)
+    if path is None:
+        raise ValueError(f"CLIP {checkpoint}: no weights in {place}; expected one of {', '.join(WEIGHTS)}")
+    try:
+        # open_clip would load them too, but in silence it resizes position codes that don't fit.
+        found = convert_state_dict(model, load_state_dict(str(path), weights_only=True))
+        found = {name: tensor for name, tensor in found.items() if isinstance(tensor, torch.Tensor)}
+    except Exception as why:  # SafetensorError, UnpicklingError, RuntimeError, ...
+        raise unreadable(checkpoint, path.name, why) from why
+    wanted = model.state_dict()
+    shapes = [(n, found[n].shape, wanted[n].shape) for n in found.keys() & wanted if found[n].shape != wanted[n].shape]
+    refuse(checkpoint, "CLIP", wanted.keys() - found.keys(), found.keys() - wanted.keys(), shapes)
+    model.load_state_dict(found)
     if tokenizer.vocab_size != model.vocab_size:
         raise ValueError(
             f"CLIP {checkpoint}: the tokenizer has {tokenizer.vocab_size} tokens, the model {model.vocab_size}; "
             "expected its own bpe.txt.gz in the folder"
         )
     return model, tokenizer
+
+
+def _architecture(checkpoint: str, place: Path) -> tuple[torch.nn.Module, object]:
+    """The model, not yet with its weights, and its tokenizer: as the folder or, for a MODEL:TAG, open_clip says."""
+    options = {"load_weights": False}
+    if is_tag(checkpoint):
+        source, _, tag = checkpoint.partition(":")
+        registered = open_clip.get_pretrained_cfg(source, tag)
+        if registered.get("quick_gelu", False) != open_clip.get_model_config(source).get("quick_gelu", False):
+            raise ValueError(
+                f"CLIP {checkpoint}: its weights were trained with another activation; the tag {tag} goes with "
+                f"{source.removesuffix('-quickgelu') if source.endswith('-quickgelu') else source + '-quickgelu'}"
+            )
+        options["force_preprocess_cfg"], own = registered, {}
+    else:
+        source, merges = f"local-dir:{place}", place / "bpe.txt.gz"
+        # The path is a keyword here because open_clip does not look for the one in the json beside that json.
+        own = {"bpe_path": str(merges)} if merges.is_file() else {}
+    try:
+        with quiet():  # it warns of random weights, which `load_clip` replaces
+            return open_clip.create_model(source, **options), open_clip.get_tokenizer(source, **own)
+    except Exception as why:  # FileNotFoundError, TypeError, KeyError, ...
+        raise unreadable(checkpoint, "open_clip_config.json or the tokenizer", why) from why

@@ -4,7 +4,7 @@ import torch
 from PIL import Image
 from transformers import AutoImageProcessor, AutoModelForDepthEstimation
 
-from wsris_lib.foundation.zoo import resolve
+from wsris_lib.foundation.loading import beside, pretrained
 
 
 class DepthEstimator:
@@ -17,9 +17,8 @@ class DepthEstimator:
     """
 
     def __init__(self, checkpoint: str, size: int, device: str = "cpu"):
-        folder = resolve(checkpoint)
-        self.processor = AutoImageProcessor.from_pretrained(folder)
-        self.model = AutoModelForDepthEstimation.from_pretrained(folder, dtype=torch.float32).eval().to(device)
+        self.processor = beside(AutoImageProcessor, checkpoint)
+        self.model = pretrained(AutoModelForDepthEstimation, checkpoint, ("depth_anything",)).to(device)
         self.device = device
         # The backbone drops what does not fill a patch without a word, so the processor has to round to whole patches.
         self.resize = {"size": {"height": size, "width": size}, "ensure_multiple_of": self.model.config.patch_size}

@@ -7,7 +7,7 @@ from PIL import Image
 from torchvision.ops import nms
 from transformers import AutoImageProcessor, AutoModelForObjectDetection
 
-from wsris_lib.foundation.zoo import resolve
+from wsris_lib.foundation.loading import beside, pretrained
 
 
 @dataclass(frozen=True)
@@ -37,9 +37,8 @@ class Detector:
     def __init__(
         self, checkpoint: str, device: str = "cpu", threshold: float = 0.05, nms_iou: float = 0.8, limit: int = 30
     ):
-        folder = resolve(checkpoint)
-        self.processor = AutoImageProcessor.from_pretrained(folder)
-        self.model = AutoModelForObjectDetection.from_pretrained(folder, dtype=torch.float32).eval().to(device)
+        self.processor = beside(AutoImageProcessor, checkpoint)
+        self.model = pretrained(AutoModelForObjectDetection, checkpoint).to(device)
         self.device, self.threshold, self.nms_iou, self.limit = device, threshold, nms_iou, limit
 
     @torch.no_grad()

@@ -6,7 +6,7 @@ from torchvision.transforms.functional import pil_to_tensor
 from transformers import AutoImageProcessor, AutoModel
 
 from wsris_lib.foundation.clip import cut
-from wsris_lib.foundation.zoo import resolve
+from wsris_lib.foundation.loading import beside, pretrained
 
 
 class DinoEncoder:
@@ -20,9 +20,8 @@ class DinoEncoder:
     """
 
     def __init__(self, checkpoint: str, size: int, device: str = "cpu"):
-        folder = resolve(checkpoint)
-        self.processor = AutoImageProcessor.from_pretrained(folder)
-        self.model = AutoModel.from_pretrained(folder, dtype=torch.float32).eval().to(device)
+        self.processor = beside(AutoImageProcessor, checkpoint)
+        self.model = pretrained(AutoModel, checkpoint, ("dinov2", "dinov2_with_registers")).to(device)
         self.size, self.device = size, device
         patch = self.model.config.patch_size
         if size % patch:

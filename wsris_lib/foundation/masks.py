@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from PIL import Image
 from transformers import Sam2Model, Sam2Processor
 
-from wsris_lib.foundation.zoo import resolve
+from wsris_lib.foundation.loading import beside, pretrained
 
 
 @dataclass(frozen=True)
@@ -59,9 +59,9 @@ class Sam2Proposer:
         max_proposals: int = 40,
         batch: int = 128,
     ):
-        folder = resolve(checkpoint)
-        self.processor = Sam2Processor.from_pretrained(folder).image_processor
-        self.model = Sam2Model.from_pretrained(folder, dtype=torch.float32).eval().to(device)
+        self.processor = beside(Sam2Processor, checkpoint).image_processor
+        # The public files hold the video model, whose image branch this is.
+        self.model = pretrained(Sam2Model, checkpoint, ("sam2", "sam2_video")).to(device)
         self.device, self.points_per_side, self.batch = device, points_per_side, batch
         self.mask_threshold, self.iou_threshold = mask_threshold, iou_threshold
         self.stability_threshold, self.nms_iou, self.max_proposals = stability_threshold, nms_iou, max_proposals

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from transformers import AutoModel, AutoTokenizer
-from transformers.utils import cached_file
+from transformers import AutoModel
 
+from wsris_lib.foundation.loading import pretrained, tokenizer_of
 from wsris_lib.foundation.zoo import resolve
 
 POOLING = "1_Pooling/config.json"  # where sentence-transformers' checkpoints say how words become one vector
+HEADS = (r"^cls\.", r"^lm_head\.")  # what BERT and SimCSE were trained with and nobody asks here
 
 
 class SentenceEncoder:
@@ -22,10 +23,9 @@ class SentenceEncoder:
 
     def __init__(self, checkpoint: str, device: str = "cpu", batch: int = 256):
         """Raises ValueError for a checkpoint with yet another pooling."""
-        folder = resolve(checkpoint)
-        self.tokenizer = AutoTokenizer.from_pretrained(folder)
-        self.model = AutoModel.from_pretrained(folder, dtype=torch.float32).eval().to(device)
-        self.mean = pools_mean(folder)
+        self.model = pretrained(AutoModel, checkpoint, ("bert", "roberta"), HEADS).to(device)
+        self.tokenizer = tokenizer_of(checkpoint, self.model.config.vocab_size)
+        self.mean = pools_mean(resolve(checkpoint))
         self.device, self.batch = device, batch
 
     @torch.no_grad()
@@ -54,15 +54,14 @@ def mean_of_words(states: Tensor, seen: Tensor) -> Tensor:
 
 
 def pools_mean(folder: str) -> bool:
-    """Whether a checkpoint (folder or hub id) asks for the mean of the words; False when it says nothing.
+    """Whether the checkpoint in a folder asks for the mean of the words; False when it says nothing.
 
     Raises ValueError when it asks for something else.
     """
-    quiet = dict(_raise_exceptions_for_missing_entries=False, _raise_exceptions_for_connection_errors=False)
-    path = cached_file(folder, POOLING, **quiet)
-    if path is None:
+    path = Path(folder) / POOLING
+    if not path.is_file():
         return False
-    asked = {name for name, wanted in json.loads(Path(path).read_text()).items() if wanted is True}
+    asked = {name for name, wanted in json.loads(path.read_text()).items() if wanted is True}
     if asked - {"include_prompt"} != {"pooling_mode_mean_tokens"}:
         raise ValueError(f"{path} asks for {sorted(asked)}; only pooling_mode_mean_tokens and no such file are known")
     return True

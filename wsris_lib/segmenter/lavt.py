@@ -9,21 +9,13 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 from torchvision.transforms.functional import pil_to_tensor
-from transformers import AutoConfig, AutoTokenizer, BertModel, PretrainedConfig, SwinConfig, SwinModel
+from transformers import BertModel, SwinConfig, SwinModel
 
-from wsris_lib.foundation.zoo import resolve
+from wsris_lib.foundation.loading import pretrained, read_config, tokenizer_of
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, as Swin was trained
-EXAMPLES = {
-    "swin": "microsoft/swin-base-patch4-window12-384-in22k or zoo:swin",
-    "bert": "google-bert/bert-base-uncased or zoo:text",
-}
-
-
-class _Swin(SwinModel):
-    """Leaves a checkpoint's classifier where it is, without a word."""
-
-    _keys_to_ignore_on_load_unexpected = (r"^classifier\.",)
+CLASSIFIER = (r"^classifier\.",)  # of a Swin's checkpoint, left where it is
+HEADS = (r"^cls\.", r"(^|\.)pooler\.")  # likewise of a BERT's
 
 
 class Pwam(nn.Module):
@@ -112,17 +104,17 @@ class Lavt(nn.Module):
 
     def __init__(self, image_model: str | SwinConfig, text_model: str, pixels: int, words=20, width=0, drop_path=None):
         super().__init__()
-        config = _config(image_model, "swin") if isinstance(image_model, str) else image_model
+        config = read_config(image_model, ("swin",)) if isinstance(image_model, str) else image_model
         if drop_path is not None:
             config.drop_path_rate = drop_path
-        text = _config(text_model, "bert")
+        text = read_config(text_model, ("bert",))
         if isinstance(image_model, str):
-            self.swin = _Swin.from_pretrained(resolve(image_model), config=config, dtype=torch.float32)
+            self.swin = pretrained(SwinModel, image_model, ("swin",), CLASSIFIER, config=config)
         else:
             self.swin = SwinModel(config)
-        self.bert = BertModel.from_pretrained(resolve(text_model), dtype=torch.float32)
-        self.swin.layernorm, self.bert.pooler = nn.Identity(), None
-        self._tokenizer = AutoTokenizer.from_pretrained(resolve(text_model))
+        self.bert = pretrained(BertModel, text_model, ("bert",), HEADS, add_pooling_layer=False)
+        self.swin.layernorm = nn.Identity()
+        self._tokenizer = tokenizer_of(text_model, text.vocab_size)
         self.pixels, self.words = pixels, min(words, text.max_position_embeddings)
         channels = [config.embed_dim * 2**stage for stage in range(len(config.depths))]
         self.cell = config.patch_size * 2 ** (len(channels) - 1)  # pixels across a cell of the coarsest map
@@ -189,14 +181,3 @@ class Lavt(nn.Module):
 def _block(channels: int, width: int) -> nn.Sequential:
     first, second = (nn.Conv2d(inner, width, 3, padding=1, bias=False) for inner in (channels, width))
     return nn.Sequential(first, nn.BatchNorm2d(width), nn.ReLU(), second, nn.BatchNorm2d(width), nn.ReLU())
-
-
-def _config(name: str, kind: str) -> PretrainedConfig:
-    folder, expected = resolve(name), f"expected a {kind!r}, e.g. {EXAMPLES[kind]}"
-    try:
-        config = AutoConfig.from_pretrained(folder)
-    except (OSError, ValueError) as why:
-        raise ValueError(f"checkpoint {name}: transformers finds no config it can read; {expected}") from why
-    if config.model_type != kind:
-        raise ValueError(f"checkpoint {name}: found a model of the type {config.model_type!r}; {expected}")
-    return config

@@ -1,0 +1,78 @@
+"""What is missing is named with the way to get it; what is there is called so; nothing undeclared is called clean."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from wsris_lib import doctor, profiles
+from wsris_lib.__main__ import main
+
+REAL = Path(__file__).parents[2] / "shared" / "refcoco_mini"
+
+
+def told(profile) -> list[doctor.Finding]:
+    return [*doctor.packages(), *doctor.machine(profile), *doctor.checkpoints(profile), *doctor.data(profile)]
+
+
+def test_the_usual_profile_is_ready_here(capsys):
+    assert main(["doctor", "--profile", "tiny"]) == 0
+    said = capsys.readouterr().out
+    assert said.endswith("ready\n") and "zoo:swin (distilling.image_model)" in said and "1,600 images" in said
+
+
+def test_all_that_the_paper_needs_is_named_with_one_command(capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr(doctor.torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    assert main(["doctor", "--profile", "paper", "--data", str(tmp_path)]) == 1
+    said = capsys.readouterr().out
+    assert said.count("not in the local hub cache") == 10
+    assert said.count("fetch checkpoints --profile paper") == 1, "ten lines with the same advice"
+    assert "torch finds none, and the profile asks for one" in said
+    assert f"fetch refcoco --data {tmp_path}" in said and said.endswith("mend the lines marked NO\n")
+
+
+def test_a_package_that_is_missing_or_too_old_is_named(monkeypatch):
+    def version(name):
+        if name == "papermill":
+            raise doctor.PackageNotFoundError
+        return {"torch": "1.0"}.get(name, "99.0")
+
+    monkeypatch.setattr(doctor, "version", version)
+    found = {finding.about: finding for finding in doctor.packages()}
+    assert found["papermill"].well is False and found["papermill"].mend.startswith('pip install "papermill>=')
+    assert found["torch"].well is False and "1.0, needed >=" in found["torch"].said
+    assert found["numpy"].well is True and "pytest" not in found
+
+
+def test_a_full_disk_and_a_checkpoint_of_the_zoo_that_is_gone(monkeypatch):
+    usage = type("Usage", (), {"free": 1e6})
+    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda place: usage)
+    profile = profiles.load("tiny", clip="zoo:clipp")
+    bad = [finding for finding in told(profile) if finding.well is False]
+    assert [finding.about for finding in bad] == ["disk", "checkpoint"]
+    assert "WSRIS_HOME" in bad[0].mend and "zoo train clipp" in bad[1].said
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="no photographs of RefCOCO's at hand")
+def test_a_part_of_a_corpus_is_called_one_and_leaks_are_counted(monkeypatch, tmp_path):
+    profile = profiles.load("paper", data=str(REAL))
+    lines = [str(finding) for finding in doctor.data(profile)]
+    assert any("train: 610 of 42,404 refs" in line for line in lines)
+    named = [finding.said for finding in doctor.data(replace(profile, dino="a/b"))]
+    assert "a/b: undeclared" in named
+    clean = next(line for line in lines if "dfine" in line)
+    assert "saw 0 of 71 images of val as far as declared" in clean and not clean.startswith("NO")
+    (tmp_path / "declared.json").write_text(json.dumps({"checkpoint": profile.detector, "sets": ["coco-train2017"]}))
+    monkeypatch.setattr(doctor, "DECLARED", tmp_path / "declared.json")
+    lines = [str(finding) for finding in doctor.data(profile)]
+    assert any(line.startswith("NO") and "saw 71 of 71 images" in line for line in lines)
+    wrong = replace(profile, val_split="tset")
+    assert any("no split 'tset'" in str(f) and f.well is False for f in doctor.data(wrong))
+
+
+def test_a_cost_is_measured_on_the_profile_s_own_images(capsys):
+    profile = profiles.load("smoke")
+    assert doctor.doctor(profile, measure=True) == 0
+    assert "features of 64 images: " in capsys.readouterr().out

@@ -289,6 +289,20 @@ def test_a_part_of_train_is_the_same_part_each_time_and_nothing_else_changes(sma
     assert len(stages.corpus(replace(small, images=99)).training_view("train").image_ids) == len(views[0].image_ids)
 
 
+def test_a_trial_is_short_everywhere_and_keeps_the_models(small, monkeypatch):
+    """What takes hours is seen to run in minutes; nothing is mistaken for a result."""
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.warns(UserWarning, match="finds no GPU: the profile paper runs on the CPU"):
+        trial, paper = profiles.load("paper", trial=4), profiles.load("paper")
+    assert profiles.checkpoints_of(trial) == profiles.checkpoints_of(paper) and trial.device == "cpu"
+    sizes = [trial.grounding.pixels, trial.distilling.pixels, trial.dino_pixels, trial.segmenting.widths]
+    assert sizes == [paper.grounding.pixels, paper.distilling.pixels, paper.dino_pixels, paper.segmenting.widths]
+    assert (len(trial.seeds), len(trial.students), trial.distilling.pieces) == (1, 1, 1)
+    few = stages.corpus(replace(small, trial=2, images=2))
+    assert [len(few.training_view(split).image_ids) for split in ("train", "val")] == [2, 2]
+    assert stages.run_name(profiles.load("smoke", trial=2)) == "smoke-trial"
+
+
 def test_run_names_tell_data_apart(small):
     assert stages.run_name(profiles.load("tiny")) == "tiny"
     assert stages.run_name(replace(small, data="some/where/photos")) == "smoke-photos"

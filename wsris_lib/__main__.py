@@ -90,6 +90,9 @@ def _of_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--corpus", help="the folder of refs and instances in it (default: refcoco)")
     parser.add_argument("--split-by", help="whose split, the word in refs(*.p) (default: the corpus's usual one)")
     parser.add_argument("--checkpoints", help="a folder with the profile's public checkpoints, each in its own folder")
+    parser.add_argument(
+        "--trial", type=int, help="so many images of each split and a step of each training, no lessons"
+    )
     parser.add_argument("--split", dest="val_split", help="the split that is judged (default: val)")
 
 

@@ -85,11 +85,12 @@ def machine(profile: Profile) -> Iterator[Finding]:
     free, wanted = shutil.disk_usage(place).free / 1e9, disk(profile)
     few = f"free some, or set WSRIS_HOME to a folder on a larger disk (now {artefacts.home()})"
     yield Finding("disk", f"{free:.0f} GB free, some {wanted:.1f} needed", free > wanted, "" if free > wanted else few)
-    if not profile.device.startswith("cuda"):
+    if profiles.PROFILES[profile.name].device != "cuda":
         return
     if not torch.cuda.is_available():
-        mend = "take a machine with one, or the profile tiny, which needs none"
-        yield Finding("GPU", "torch finds none, and the profile asks for one", False, mend)
+        said = "torch finds none, so the profile runs on the CPU, a hundred times slower"
+        mend = "take a machine with one, --profile tiny, which needs none, or --trial 4, for which a CPU will do"
+        yield Finding("GPU", said, None if profile.trial else False, mend)
         return
     for n in range(torch.cuda.device_count()):
         free, total = (size / 1e9 for size in torch.cuda.mem_get_info(n))

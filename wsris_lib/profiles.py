@@ -5,9 +5,12 @@ the paper's run are one code path.
 """
 
 import os
+import warnings
 from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from pathlib import Path
+
+import torch
 
 from wsris_lib.settings import Aligning, Distilling, Grounding, Proposing, Refining, Segmenting, SynRefSize
 
@@ -28,6 +31,7 @@ class Profile:
     train_split: str = "train"
     val_split: str = "val"
     images: int = 0  # of train that are used; 0: all
+    trial: int = 0  # that many images of train and of val, see `as_trial`; 0: no trial
     synref: SynRefSize = field(default_factory=SynRefSize)
 
     clip: str = "zoo:clip"
@@ -168,7 +172,8 @@ def load(name: str = "", checkpoints: str = "", **changes: object) -> Profile:
     """The profile called `name` (empty: `$WSRIS_PROFILE`, else "tiny"), with fields replaced by the `changes` given.
 
     An empty change keeps the profile's own value, as a notebook's parameter DATA = "" does; another corpus brings its
-    usual split along. `checkpoints` is a folder for `with_checkpoints` (empty: `$WSRIS_CHECKPOINTS`, else none). Raises
+    usual split along; `trial` is for `as_trial`. A profile for a GPU falls back to the CPU, with a warning, where torch
+    finds none. `checkpoints` is a folder for `with_checkpoints` (empty: `$WSRIS_CHECKPOINTS`, else none). Raises
     KeyError that lists the known names, and FileNotFoundError for checkpoints that aren't in the folder.
     """
     name = name or os.environ.get("WSRIS_PROFILE", "tiny")
@@ -178,8 +183,32 @@ def load(name: str = "", checkpoints: str = "", **changes: object) -> Profile:
     if given.get("corpus") in SPLIT_BY:
         given.setdefault("split_by", SPLIT_BY[given["corpus"]])
     profile = replace(PROFILES[name], **given)
+    profile = as_trial(profile) if profile.trial else profile
+    if profile.device == "cuda" and not torch.cuda.is_available():
+        warnings.warn(f"torch finds no GPU: the profile {name} runs on the CPU, a hundred times slower", stacklevel=2)
+        profile = replace(profile, device="cpu")
     folder = checkpoints or os.environ.get("WSRIS_CHECKPOINTS", "")
     return with_checkpoints(profile, Path(folder)) if folder else profile
+
+
+def as_trial(profile: Profile) -> Profile:
+    """The whole path once before it is paid for: `profile.trial` images of each split, a step or two of each training.
+
+    All models at their own size; nothing that comes out means anything.
+    """
+    step = dict(batch=2, epochs=0.1)
+    return replace(
+        profile,
+        images=profile.trial,
+        aligning=replace(profile.aligning, epochs=1),
+        grounding=replace(profile.grounding, **step),
+        refining=replace(profile.refining, **step, sentences=1, labels=2),
+        segmenting=replace(profile.segmenting, **step),
+        distilling=replace(profile.distilling, **step, pieces=1, burn_in=0.1),
+        seeds=profile.seeds[:1],
+        route_seeds=profile.route_seeds[:1],
+        students=("greedy",),
+    )
 
 
 def checkpoints_of(profile: Profile) -> dict[str, str]:

@@ -46,7 +46,7 @@ def reproduce(profile: Profile) -> None:
                 if pieces > 1:
                     job(*arguments)
             together.run([job for pieces, job in wave if pieces == 1], "training")
-    usual = (profile.corpus, profile.val_split) == (Profile.corpus, Profile.val_split)
+    usual = (profile.corpus, profile.val_split, profile.trial) == (Profile.corpus, Profile.val_split, 0)
     lessons = notebooks.lessons() if usual else []  # they speak of this corpus and split
     late = [lesson for lesson in lessons if lesson.name[:2] in LATE]
     early = [lesson for lesson in lessons if lesson not in late]
@@ -59,6 +59,8 @@ def reproduce(profile: Profile) -> None:
     if ranks.leads():
         seconds = time.perf_counter() - start
         print(f"\n{scoreboard.table(board)}\n\n{seconds:.0f} s in all; {folder / 'scoreboard.json'}")
+        if profile.trial:
+            print("A trial: every step runs; its numbers mean nothing.")
 
 
 Pieces = int  # of a step of the training that a job is; with several all processes work on one job

@@ -32,6 +32,7 @@ def run_name(profile: Profile) -> str:
     """Name of a run's folder: the profile, then data, corpus and split where they aren't SynRef, refcoco and val."""
     data = "" if profile.data == "synref" else f"-{Path(profile.data).resolve().name}"
     usual = {"refcoco": profile.corpus, Profile.val_split: profile.val_split}
+    data += "-trial" if profile.trial else ""
     return profile.name + data + "".join(f"-{name}" for is_usual, name in usual.items() if name != is_usual)
 
 
@@ -70,7 +71,8 @@ def corpus(profile: Profile) -> Refer:
 def _corpus(profile: Profile) -> Refer:
     with timed(profile, "data"):
         root = make_synref(profile.synref) if profile.data == "synref" else Path(profile.data)
-        most = {profile.train_split: profile.images} if profile.images else None
+        most = {profile.train_split: profile.images, profile.val_split: profile.trial}
+        most = {split: count for split, count in most.items() if count}
         return Refer(root, profile.corpus, profile.split_by, most)
 
 

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from wsris_lib import profiles
-from wsris_lib.artefacts import REPO, file_digest
+from wsris_lib.artefacts import REPO, CorruptArtefact, file_digest
 from wsris_lib.foundation import features, perimage
 from wsris_lib.foundation.clip import ClipEncoder
 from wsris_lib.foundation.depth import DepthEstimator
@@ -177,6 +177,22 @@ def test_a_damaged_file_is_named_and_made_again(view, profile, made, tmp_path):
     assert contents(tmp_path / "copy") == contents(out)
 
 
+@pytest.mark.parametrize("room", [0, 20_000])
+def test_what_does_not_fit_into_memory_is_read_again(view, profile, made, tmp_path, monkeypatch, room):
+    """All of it, or all but the first few images; the tables are the same, and a damaged file says so later too."""
+    out = shutil.copytree(made[1], tmp_path / "out")
+    monkeypatch.setattr(perimage, "MEMORY", room)
+    assert_same(features.extract(view, profile, out), made[0])
+    kept = perimage.each_image(view, out, "features", features._settings(profile), lambda: pytest.fail("made anew"))
+    assert list(kept) == sorted(view.image_ids) and len(kept) == len(view.image_ids) and -1 not in kept
+    held = sum(tensor.nbytes for its, _ in kept._near.values() for tensor in its.values())
+    assert held <= room and kept._far
+    last = max(kept._far)
+    kept._paths[last].write_bytes(b"cut short")
+    with pytest.raises(CorruptArtefact, match=r"features-.*can't be read"):
+        kept[last]
+
+
 def test_images_that_cannot_be_opened_are_counted_and_left_out(view, profile, made, tmp_path, monkeypatch):
     shutil.copytree(view.root, tmp_path / "images")
     (tmp_path / "images" / "27.png").write_bytes(b"not a picture")
@@ -193,7 +209,7 @@ def test_images_that_cannot_be_opened_are_counted_and_left_out(view, profile, ma
     assert_same(features.extract(broken, profile, tmp_path / "out"), made[0])
     monkeypatch.undo()
     broken.image_ids = [27]
-    with pytest.raises(DataError, match="none of the 1 images can be opened"):
+    with pytest.raises(DataError, match=r"1 of 1 images can't be opened, e\.g\."):
         features.extract(broken, profile, tmp_path / "empty")
 
 

@@ -37,9 +37,8 @@ class Images:
             settings.critic_pixels,
             settings.finetune,
         ]
-        stored = each_image(view, out, "maps", made_from, lambda: self._make)
-        self._tables: dict[int, dict[str, Tensor]] = {i: tensors for i, (tensors, _) in stored.items()}
-        self.ids = list(self._tables)
+        self._kept = each_image(view, out, "maps", made_from, lambda: self._make)
+        self.ids = list(self._kept)
 
     def seen_by(self, backbone: Backbone) -> "Images":
         """The same images under another backbone, for one that is fine-tuned."""
@@ -51,20 +50,20 @@ class Images:
         """Numbers that differ when any of the images does."""
         return [
             float(t.double().sum()) + float(t.double().square().sum())
-            for its in self._tables.values()
+            for its, _ in self._kept.values()
             for t in its.values()
         ]
 
     def maps(self, image_ids: list[int]) -> Tensor:
         """The backbone's maps [B, channels, h, w], with a gradient where it is fine-tuned."""
         if self.settings.finetune:
-            pixels = torch.stack([self._tables[i]["pixels"] for i in image_ids]).to(self.device)
+            pixels = torch.stack([self._kept[i][0]["pixels"] for i in image_ids]).to(self.device)
             return self.backbone.maps(self.backbone.normalise(pixels))
-        return torch.stack([self._tables[i]["map"] for i in image_ids]).to(self.device).float()
+        return torch.stack([self._kept[i][0]["map"] for i in image_ids]).to(self.device).float()
 
     def small(self, image_ids: list[int]) -> Tensor:
         """What the critic is shown before any mask: normalised pixels [B, 3, P, P]."""
-        pixels = torch.stack([self._tables[i]["small"] for i in image_ids]).to(self.device)
+        pixels = torch.stack([self._kept[i][0]["small"] for i in image_ids]).to(self.device)
         return self.backbone.normalise(pixels)
 
     def _make(self, images: dict[int, Image.Image]) -> list[Stored]:

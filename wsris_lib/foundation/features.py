@@ -50,13 +50,15 @@ def extract(view: View, profile: Profile, out: Path | None = None) -> ImageFeatu
     See `each_image` for what it says and raises.
     """
     stored = each_image(view, _folder(out), "features", _settings(profile), lambda: _maker(Extractor(profile)))
-    tables, notes = zip(*stored.values())
-    stops = list(accumulate(len(table["scores"]) for table in tables))
-    return ImageFeatures(
-        **{name: torch.cat([table[name] for table in tables]) for name in tables[0]},
-        masks=[mask for note in notes for mask in note["masks"]],
-        offsets=dict(zip(stored, zip([0, *stops], stops))),
-    )
+    stops = list(accumulate(len(table["scores"]) for table, _ in stored.values()))
+    offsets, masks, tables = dict(zip(stored, zip([0, *stops], stops))), [], {}
+    for image_id, (its, notes) in stored.items():  # one image's at a time, so that nothing is there twice
+        for name, part in its.items():
+            if name not in tables:
+                tables[name] = torch.empty(stops[-1], *part.shape[1:], dtype=part.dtype)
+            tables[name][slice(*offsets[image_id])] = part
+        masks += notes["masks"]
+    return ImageFeatures(**tables, masks=masks, offsets=offsets)
 
 
 def extract_swapped(

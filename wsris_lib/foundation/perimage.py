@@ -6,7 +6,7 @@ the same bytes; and corpora that share their images, as RefCOCO, RefCOCO+ and Re
 
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -14,17 +14,66 @@ from PIL import Image
 from tqdm import tqdm
 
 from wsris_lib import ranks
-from wsris_lib.artefacts import key, save_tensors, stored_tensors
+from wsris_lib.artefacts import key, load_tensors, save_tensors, stored_tensors
 from wsris_lib.refer.errors import DataError, DataWarning
 from wsris_lib.refer.views import View
 
 BATCH = 8  # images at once; more gains nothing on a CPU and fills a GPU at 1024 px
+MEMORY = 2 << 30  # bytes
 
 Stored = tuple[dict[str, torch.Tensor], dict]  # an image's tensors and its notes, as artefacts gives them
 Make = Callable[[dict[int, Image.Image]], list[Stored]]  # images by id -> what each one's file shall hold
 
 
-def each_image(view: View, out: Path, what: str, settings: object, load: Callable[[], Make]) -> dict[int, Stored]:
+class Kept(Mapping[int, Stored]):
+    """image_id -> what its file holds, in the order of the ids; a corpus needn't fit into memory.
+
+    Tensors are held as far as they fit into MEMORY; what goes beyond is read again whenever it's asked for.
+    """
+
+    def __init__(self, paths: dict[int, Path]):
+        self._paths, self._near, self._far, self._room = paths, {}, set(), MEMORY
+
+    def read(self, image_id: int) -> bool:
+        """Take what an image's file holds; False where there is none, or where a damaged one was removed."""
+        made = stored_tensors(self._paths[image_id])
+        if made is not None:
+            self._take(image_id, made)
+        return made is not None
+
+    def write(self, image_id: int, made: Stored) -> None:
+        """Store what was made of an image."""
+        save_tensors(self._paths[image_id], made[0], **made[1])
+        self._take(image_id, made)
+
+    def _take(self, image_id: int, made: Stored) -> None:
+        size = sum(tensor.nbytes for tensor in made[0].values())
+        if size <= self._room:
+            self._near[image_id], self._room = made, self._room - size
+        else:
+            self._far.add(image_id)
+
+    def __getitem__(self, image_id: int) -> Stored:
+        return load_tensors(self._paths[image_id]) if image_id in self._far else self._near[image_id]
+
+    def __contains__(self, image_id: object) -> bool:
+        return image_id in self._near or image_id in self._far
+
+    def __iter__(self) -> Iterator[int]:
+        return (image_id for image_id in self._paths if image_id in self)
+
+    def __len__(self) -> int:
+        return len(self._near) + len(self._far)
+
+
+def each_image(
+    view: View,
+    out: Path,
+    what: str,
+    settings: object,
+    load: Callable[[], Make],
+    image_ids: Sequence[int] | None = None,
+) -> Kept:
     """image_id -> what is kept of it, in the order of the ids; whatever is missing in the folder `out` is made.
 
     Says how long the rest will take before it starts. Images that can't be opened are left out, with one warning that
@@ -35,14 +84,16 @@ def each_image(view: View, out: Path, what: str, settings: object, load: Callabl
         what: the word that begins the files' names.
         settings: all that the result depends on besides the image's own bytes.
         load: gives the maker; called only if something is missing, so that reading loads no model.
+        image_ids: of the view; None: all.
     """
-    ids, common = sorted(view.image_ids), key(settings)
-    paths = {i: out / f"{what}-{key(common, _digest(view, i))}.safetensors" for i in ids}
-    stored = {i: stored_tensors(path) for i, path in paths.items()}
+    ids, common = sorted(view.image_ids if image_ids is None else image_ids), key(settings)
+    kept = Kept({i: out / f"{what}-{key(common, _digest(view, i))}.safetensors" for i in ids})
+    for i in ids:
+        kept.read(i)
     # Batches are cut from all ids, not from those that are missing: a run that goes on computes in the same company,
     # on which the last bits of a sum may depend.
     batches, unreadable = [ids[i : i + BATCH] for i in range(0, len(ids), BATCH)], []
-    batches = [batch for batch in ranks.dealt(batches) if any(stored[i] is None for i in batch)]
+    batches = [batch for batch in ranks.dealt(batches) if any(i not in kept for i in batch)]
     if batches:
         make, left = load(), sum(map(len, batches))
         _announce(make, what, view, batches[0], left)
@@ -51,34 +102,28 @@ def each_image(view: View, out: Path, what: str, settings: object, load: Callabl
                 images, closed = _open(view, batch)
                 unreadable += closed
                 for image_id, made in zip(images, make(images) if images else []):
-                    if stored[image_id] is None:
-                        save_tensors(paths[image_id], made[0], **made[1])
-                        stored[image_id] = made
+                    if image_id not in kept:
+                        kept.write(image_id, made)
                 bar.update(len(batch))
-    unreadable += _await([i for i in ids if stored[i] is None and i not in unreadable], view, paths, stored)
-    found = {i: made for i, made in stored.items() if made is not None}
-    if not found:
-        raise DataError(f"none of the {len(unreadable)} images can be opened, e.g. {view.image_path(unreadable[0])}")
+    unreadable += _await([i for i in ids if i not in kept and i not in unreadable], view, kept)
     if unreadable:
-        warnings.warn(
-            f"{len(unreadable)} of {len(ids)} images can't be opened and are left out, "
-            f"e.g. {view.image_path(unreadable[0])}",
-            DataWarning,
-            stacklevel=3,
-        )
-    return found
+        counted = f"{len(unreadable)} of {len(ids)} images can't be opened"
+        example = f"e.g. {view.image_path(unreadable[0])}"
+        if not kept:
+            raise DataError(f"{counted}, {example}")
+        warnings.warn(f"{counted} and are left out, {example}", DataWarning, stacklevel=3)
+    return kept
 
 
-def _await(others: list[int], view: View, paths: dict[int, Path], stored: dict[int, Stored | None]) -> list[int]:
-    """Fill `stored` with what other processes make; returns the images that can't be opened, for which none will."""
+def _await(others: list[int], view: View, kept: Kept) -> list[int]:
+    """Read what other processes make; returns the images that can't be opened, for which none will."""
     unreadable = []
     for image_id in others:
-        while (made := stored_tensors(paths[image_id])) is None:
+        while not kept.read(image_id):
             if _open(view, [image_id])[1]:
                 unreadable.append(image_id)
                 break
             time.sleep(0.5)
-        stored[image_id] = made
     return unreadable
 
 

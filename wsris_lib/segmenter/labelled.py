@@ -1,30 +1,33 @@
 """What stage 2 learns from: images, sentences, and the masks that some method believes they mean."""
 
 import hashlib
-import warnings
 from collections import defaultdict
 from collections.abc import Sequence
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor
 
 from wsris_lib import artefacts
 from wsris_lib.ehin.backbone import Backbone
-from wsris_lib.refer.errors import DataError, DataWarning
+from wsris_lib.foundation.perimage import Kept, Stored, each_image
+from wsris_lib.refer.errors import DataError
 from wsris_lib.refer.labels import PseudoLabel
 from wsris_lib.refer.masks import decode_rle, encode_rle
 from wsris_lib.refer.views import Sample, TrainingView
 
+VERSION = 1  # part of every name: raise it when images are prepared otherwise
+
 
 class Labelled:
-    """Pseudo labels with their sentences and images, all that is needed in memory; rows are labels.
+    """Pseudo labels with their sentences and images; rows are labels.
 
-    Images are squashed to the backbone's square and kept as bytes, each once. Labels are squashed too, each pixel of
-    the square taking the nearest of the image, so that they stay hard (TRIS's way), and kept as run lengths: the
-    120,000 of RefCOCO would take 12 GB as bytes at 320 pixels. Images that can't be opened are left out, with one
-    warning that counts them.
+    Images are squashed to the backbone's square, each once, and kept as `perimage` keeps things. Labels are squashed
+    too, each pixel of the square taking the nearest of the image, so that they stay hard (TRIS's way), and kept as run
+    lengths: the 120,000 of RefCOCO would take 12 GB as bytes at 320 pixels. Images that can't be opened are left out,
+    with one warning that counts them.
 
     Args:
         view: where the sentences and the images come from; no mask can be reached through it.
@@ -72,14 +75,14 @@ class Labelled:
 
         Pixels are not normalised; masks are 0 or 1.
         """
-        pixels = torch.stack([self._images[self.labels[row].image_id] for row in rows])
+        pixels = torch.stack([self._images[self.labels[row].image_id][0]["pixels"] for row in rows])
         masks = torch.stack([torch.from_numpy(decode_rle(self._masks[row])) for row in rows])
         return pixels, self._tokens[rows], masks.byte(), self._confidence[rows]
 
     def digest(self) -> str:
         """Sixteen hex digits that change when a label, a sentence's tokens or an image does."""
         its = [(label.sent_id, label.ref_id, label.confidence, mask) for label, mask in zip(self.labels, self._masks)]
-        images = [(i, hashlib.sha256(pixels.numpy().tobytes()).hexdigest()) for i, pixels in self._images.items()]
+        images = [(i, hashlib.sha256(its["pixels"].numpy()).hexdigest()) for i, (its, _) in self._images.items()]
         return artefacts.key(its, self._tokens.tolist(), images)
 
     def _squashed(self, label: PseudoLabel) -> dict:
@@ -106,17 +109,11 @@ def _check(label: PseudoLabel, sample: Sample | None, view: TrainingView) -> Non
         raise DataError(f"{_named(label)}: its mask is of size {found}, its image of {size}; {anew}")
 
 
-def _prepared(view: TrainingView, image_ids: list[int], backbone: Backbone) -> dict[int, Tensor]:
-    images, unreadable = {}, []
-    for image_id in image_ids:
-        try:
-            images[image_id] = backbone.prepare(view.image(image_id))  # uint8 [3, P, P]
-        except DataError:
-            unreadable.append(image_id)
-    if unreadable:
-        counted = f"{len(unreadable)} of {len(image_ids)} images can't be opened"
-        if not images:
-            raise DataError(f"{counted}, e.g. {view.image_path(unreadable[0])}")
-        message = f"{counted} and are left out, e.g. {view.image_path(unreadable[0])}"
-        warnings.warn(message, DataWarning, stacklevel=3)
-    return images
+def _prepared(view: TrainingView, image_ids: list[int], backbone: Backbone) -> Kept:
+    """Each image as uint8 [3, P, P], kept on disk for the next student."""
+
+    def make(images: dict[int, Image.Image]) -> list[Stored]:
+        return [({"pixels": backbone.prepare(image).contiguous()}, {}) for image in images.values()]
+
+    how = [VERSION, type(backbone).__name__, backbone.pixels]
+    return each_image(view, artefacts.home() / "cache" / "pixels", "pixels", how, lambda: make, image_ids)

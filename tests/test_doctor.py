@@ -22,10 +22,6 @@ def test_the_usual_profile_is_ready_here(capsys):
     assert said.endswith("ready\n") and "zoo:swin (distilling.image_model)" in said and "1,600 images" in said
 
 
-NO_GPU = pytest.mark.filterwarnings("ignore:torch finds no GPU")
-
-
-@NO_GPU
 def test_all_that_the_paper_needs_is_named_with_one_command(capsys, monkeypatch, tmp_path):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
@@ -34,7 +30,7 @@ def test_all_that_the_paper_needs_is_named_with_one_command(capsys, monkeypatch,
     assert said.count("not in the local hub cache") == 10
     assert said.count("fetch checkpoints --profile paper") == 1, "ten lines with the same advice"
     assert "NO  GPU" in said and "--trial 4" in said
-    assert f"fetch refcoco --data {tmp_path}" in said and said.endswith("mend the lines marked NO\n")
+    assert f"fetch refcoco coco --data {tmp_path}" in said and said.endswith("mend the lines marked NO\n")
 
 
 def test_a_package_that_is_missing_or_too_old_is_named(monkeypatch):
@@ -59,7 +55,6 @@ def test_a_full_disk_and_a_checkpoint_of_the_zoo_that_is_gone(monkeypatch):
     assert "WSRIS_HOME" in bad[0].mend and "zoo train clipp" in bad[1].said
 
 
-@NO_GPU
 @pytest.mark.skipif(not REAL.is_dir(), reason="no photographs of RefCOCO's at hand")
 def test_a_part_of_a_corpus_is_called_one_and_leaks_are_counted(monkeypatch, tmp_path):
     profile = profiles.load("paper", data=str(REAL))

@@ -7,11 +7,14 @@ from pathlib import Path
 
 from wsris_lib import ablations, artefacts, distilling, notebooks, predicting, profiles, ranks, scoreboard, stages
 from wsris_lib.doctor import doctor
+from wsris_lib.downloads import NotFetched
 from wsris_lib.foundation.miniature import command
 from wsris_lib.reproduce import reproduce
 from wsris_lib.segmenter.export import export
+from wsris_lib.sources import KNOWN, fetch
 
 OWN = ("table", "measure", "image", "sentence", "out", "model", "labels", "seed")  # options of single commands
+MENDABLE = (FileNotFoundError, KeyError, ValueError, artefacts.CorruptArtefact, notebooks.NotebookFailed, NotFetched)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -52,6 +55,15 @@ def main(arguments: list[str] | None = None) -> int:
     sub.add_argument("--seed", type=int, default=0)
     _of_run(sub)
     sub.set_defaults(run=write_student)
+    told = "download corpora, photographs and public checkpoints; goes on where it was stopped"
+    sub = commands.add_parser("fetch", help=told, description=told + ". Nothing else here downloads anything.")
+    sub.add_argument(
+        "what", nargs="*", metavar="WHAT", help=f"of {', '.join(KNOWN)} (default: all that the profile needs)"
+    )
+    sub.add_argument("--profile", help="whose checkpoints, and whose needs (default: tiny, which needs nothing)")
+    sub.add_argument("--data", help=f"the folder that corpora go to (default: {profiles.PROFILES['paper'].data})")
+    sub.add_argument("--pin", action="store_true", help="note the checkpoints' commits in data/checkpoints.json")
+    sub.add_argument("--dry-run", action="store_true", help="only say what it would get, how large it is, and where to")
     zoo = commands.add_parser(
         "zoo", help="train, probe or describe a miniature checkpoint", description=command.__doc__
     )
@@ -66,6 +78,8 @@ def main(arguments: list[str] | None = None) -> int:
             length = {"steps": given["steps"], "start": given["start"]} if given["action"] == "train" else {}
             getattr(command, given["action"])(given["name"], given["out"], **length)
             return 0
+        if "dry_run" in given:
+            return get(**given)
         run, name = given.pop("run"), given.pop("profile")
         own = {n: given.pop(n) for n in OWN if n in given}
         if given["data"]:  # notebooks run in a folder of their own
@@ -77,7 +91,7 @@ def main(arguments: list[str] | None = None) -> int:
         status = run(profile, **own)
         ranks.finish()
         return status or 0
-    except (FileNotFoundError, KeyError, ValueError, artefacts.CorruptArtefact, notebooks.NotebookFailed) as error:
+    except MENDABLE as error:
         print(f"error: {error.args[0] if isinstance(error, KeyError) else error}", file=sys.stderr)
         return 2
     return 0
@@ -94,6 +108,16 @@ def _of_run(parser: argparse.ArgumentParser) -> None:
         "--trial", type=int, help="so many images of each split and a step of each training, no lessons"
     )
     parser.add_argument("--split", dest="val_split", help="the split that is judged (default: val)")
+
+
+def get(what: list[str], profile: str | None, data: str | None, pin: bool, dry_run: bool) -> int:
+    """Download what is named, or what the profile needs; a GPU is nothing to be asked for here."""
+    try:
+        fetch(profiles.load(profile or "", data=data, device="cpu"), what, pin, dry_run)
+    except KeyboardInterrupt:
+        print("stopped; what has come is kept, the same command goes on", file=sys.stderr)
+        return 130
+    return 0
 
 
 def ablate(profile: profiles.Profile, table: str) -> None:

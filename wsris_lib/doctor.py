@@ -21,6 +21,7 @@ from wsris_lib.refer.errors import DataError
 from wsris_lib.refer.leakage import exposure, read_declarations
 from wsris_lib.refer.published import compare
 from wsris_lib.refer.reader import Refer
+from wsris_lib.sources import IMAGES_OF
 
 DECLARED = PINS.with_name("declared.json")  # what the public checkpoints were trained on, as their makers say
 READ_NO_IMAGE = ("text", "distilling.text_model")
@@ -85,7 +86,7 @@ def machine(profile: Profile) -> Iterator[Finding]:
     free, wanted = shutil.disk_usage(place).free / 1e9, disk(profile)
     few = f"free some, or set WSRIS_HOME to a folder on a larger disk (now {artefacts.home()})"
     yield Finding("disk", f"{free:.0f} GB free, some {wanted:.1f} needed", free > wanted, "" if free > wanted else few)
-    if profiles.PROFILES[profile.name].device != "cuda":
+    if not profile.gpu:
         return
     if not torch.cuda.is_available():
         said = "torch finds none, so the profile runs on the CPU, a hundred times slower"
@@ -124,7 +125,7 @@ def data(profile: Profile) -> Iterator[Finding]:
     try:
         refer = Refer(profile.data, profile.corpus, profile.split_by)
     except DataError as why:
-        fetch = f"python -m wsris_lib fetch {profile.corpus} --data {profile.data}"
+        fetch = f"python -m wsris_lib fetch {profile.corpus} {IMAGES_OF.get(profile.corpus, '')} --data {profile.data}"
         yield Finding("data", str(why), False, fetch)
         return
     for split, counts in groupby(compare(refer), key=lambda count: count.split):

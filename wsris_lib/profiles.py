@@ -54,7 +54,8 @@ class Profile:
     seeds: tuple[int, ...] = (0, 1, 2)
     route_seeds: tuple[int, ...] = (0,)  # those for which labels are made and segmenters trained
     students: tuple[str, ...] = ("greedy", "truth")  # of which labels, see `distilling.LABELS`
-    device: str = "cpu"
+    gpu: bool = False  # whether it is meant for one
+    device: str = "cpu"  # `load` says "cuda" where a GPU is meant and there
 
 
 SPLIT_BY = {"refcoco": "unc", "refcoco+": "unc", "refcocog": "umd", "refclef": "berkeley"}  # the usual ones
@@ -137,7 +138,7 @@ PROFILES = {
         ),
         route_seeds=(0, 1, 2),
         students=("single text", "greedy", "ehin", "both", "truth"),
-        device="cuda",
+        gpu=True,
     ),
 }
 _paper = PROFILES["paper"]
@@ -184,9 +185,10 @@ def load(name: str = "", checkpoints: str = "", **changes: object) -> Profile:
         given.setdefault("split_by", SPLIT_BY[given["corpus"]])
     profile = replace(PROFILES[name], **given)
     profile = as_trial(profile) if profile.trial else profile
-    if profile.device == "cuda" and not torch.cuda.is_available():
+    if profile.gpu and torch.cuda.is_available():
+        profile = replace(profile, device=given.get("device", "cuda"))
+    elif profile.gpu and "device" not in given:
         warnings.warn(f"torch finds no GPU: the profile {name} runs on the CPU, a hundred times slower", stacklevel=2)
-        profile = replace(profile, device="cpu")
     folder = checkpoints or os.environ.get("WSRIS_CHECKPOINTS", "")
     return with_checkpoints(profile, Path(folder)) if folder else profile
 

@@ -36,6 +36,9 @@ def resolve(name: str) -> str:
     try:
         return snapshot_download(repository, revision=revision, local_files_only=True)
     except (LocalEntryNotFoundError, ValueError) as why:  # ValueError: a name that no hub would take
+        # A listing of the whole repository makes the hub's library call a snapshot incomplete that holds all we read.
+        if partial := getattr(why, "snapshot_path", None):
+            return str(partial)
         wanted = f"revision {revision} of {repository}" if revision else repository
         raise FileNotFoundError(
             f"checkpoint {name}: {wanted} isn't in the local hub cache; get it with {FETCH}, "

@@ -1,0 +1,227 @@
+"""What the profiles need from elsewhere: corpora, photographs, checkpoints; where they are had and what they cost."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from huggingface_hub import constants
+
+from wsris_lib import profiles
+from wsris_lib.artefacts import file_digest, read_json, write_json
+from wsris_lib.downloads import PATIENCE, NotFetched, Patience, download, enough_room
+from wsris_lib.foundation import fetching
+from wsris_lib.foundation.fetching import Snapshot
+from wsris_lib.profiles import Profile
+from wsris_lib.refer.reader import ANNOTATION_FOLDERS, COCO_PLACES, IMAGE_PLACES
+from wsris_lib.unpacking import unpacked
+
+FETCHED = "fetched.json"  # in the data root: what each archive was when it was first got, {place: {sha256, bytes}}
+
+
+@dataclass(frozen=True)
+class Archive:
+    """A zip that is published somewhere.
+
+    `places` below the data root: one of them being there already is enough; a new one goes to `out`. `sha256` and
+    `bytes` are None where we know of no published value: then the digest of what came first is kept, and a later copy
+    must be the same. That tells a change, not a forgery.
+    """
+
+    out: str
+    urls: tuple[str, ...]
+    places: tuple[str, ...] = ()
+    bytes: int | None = None
+    sha256: str | None = None
+    unpack: bool = False
+
+
+def _captured(at: str, address: str) -> tuple[str, ...]:
+    """The Internet Archive's capture of an address: the bytes as they were (id_), then as replayed, then the original.
+
+    REFER's own server has been gone since 2022 (github.com/lichengunc/refer, issues 14, 22 and 26).
+    """
+    return f"https://web.archive.org/web/{at}id_/{address}", f"https://web.archive.org/web/{at}/{address}", address
+
+
+def _corpus(name: str, at: str, bytes: int | None = None, sha256: str | None = None) -> Archive:
+    urls = _captured(at, f"https://bvisionweb1.cs.unc.edu/licheng/referit/data/{name}.zip")
+    folders = tuple(folder.format(corpus=name) for folder in ANNOTATION_FOLDERS)
+    return Archive(f"{name}.zip", urls, folders, bytes, sha256, unpack=True)
+
+
+# Digests and sizes are what others report who fetched the same captures (at least two independent public projects for
+# each digest, one or two for a size); REFER's own server never published any. For refclef and saiapr_tc-12 we found
+# nobody's. None of these addresses could be tried from where this was written.
+ARCHIVES = {
+    "refcoco": _corpus(
+        *("refcoco", "20220413011718", 53_993_993),
+        "7f924bb7ed8dc4568058e4ff626281918d56e5206f4c868c5a80f088f38c8bf0",
+    ),
+    "refcoco+": _corpus(
+        *("refcoco+", "20220413011656", 45_613_210),
+        "5f1238112d63199e68da54a28f201471909b21ded7ed79a57d51b4c1443c6b45",
+    ),
+    "refcocog": _corpus(
+        *("refcocog", "20220413012904", 56_712_951),
+        "3d1f7e5b2ff2205940bf59de55f861f5f2cc1403fb980669933a7f9af1aa8211",
+    ),
+    "refclef": _corpus("refclef", "20220413011817"),
+    # torchvision's prototype data sets have this digest, many logs this size. COCO's own name has no valid certificate,
+    # its bucket's address has; with the digest plain http is as good.
+    "coco": Archive(
+        f"{COCO_PLACES[0]}.zip",
+        (
+            "https://s3.amazonaws.com/images.cocodataset.org/zips/train2014.zip",
+            "http://images.cocodataset.org/zips/train2014.zip",
+            "https://pjreddie.com/media/files/train2014.zip",
+        ),
+        COCO_PLACES,
+        13_510_573_713,
+        "ede4087e640bddba550e090eae701092534b554b42b05ac33f0300b984b31775",
+    ),
+    # The 19,997 photographs of refclef, cut by REFER's authors from IAPR TC-12. The date asks for the nearest capture.
+    "saiapr": Archive(
+        "images/saiapr_tc-12.zip",
+        _captured("20220515000000", "http://bvisionweb1.cs.unc.edu/licheng/referit/data/images/saiapr_tc-12.zip"),
+        IMAGE_PLACES["refclef"][:2],
+    ),
+}
+IMAGES_OF = {"refcoco": "coco", "refcoco+": "coco", "refcocog": "coco", "refclef": "saiapr"}
+CHECKPOINTS = "checkpoints"
+KNOWN = (*ARCHIVES, CHECKPOINTS)
+
+
+@dataclass(frozen=True)
+class Errand:
+    """One thing to get: where it will lie, how many bytes come over the network (None: unknown), and how."""
+
+    what: str
+    where: Path
+    bytes: int | None
+    note: str
+    run: Callable[[], Snapshot | None]
+
+    def __str__(self) -> str:
+        size = "unknown size" if self.bytes is None else f"{self.bytes / 1e6:,.1f} MB"
+        return f"{self.what:48s} {size:>13s} -> {self.where}" + (f" ({self.note})" if self.note else "")
+
+
+def needs(profile: Profile) -> list[str]:
+    """What of `KNOWN` a profile needs, the large photographs last; [] for one that makes its own data and models."""
+    corpus = [] if profile.data == "synref" else [profile.corpus]
+    return [*corpus, *([CHECKPOINTS] if hubs(profile) else []), *(IMAGES_OF[name] for name in corpus)]
+
+
+def hubs(profile: Profile) -> list[str]:
+    """The profile's checkpoints that come from a hub, each once."""
+    names = dict.fromkeys(profiles.checkpoints_of(profile).values())
+    return [name for name in names if name and not name.startswith("zoo:") and not Path(name).is_dir()]
+
+
+def fetch(
+    profile: Profile,
+    what: Sequence[str] = (),
+    pin: bool = False,
+    dry_run: bool = False,
+    patience: Patience = PATIENCE,
+) -> None:
+    """Say what is to be fetched, what it costs and where it goes; then fetch it, unless this is a dry run.
+
+    Args:
+        profile: its `data` is the data root (SynRef's: that of the profile paper), its checkpoints are those meant.
+        what: of `KNOWN`; empty: what the profile needs.
+        pin: write the commits of the checkpoints that were got into data/checkpoints.json.
+
+    Raises KeyError for something unknown. NotFetched is raised, with all that failed, after everything else was got.
+    """
+    if unknown := [name for name in what or needs(profile) if name not in KNOWN]:
+        raise KeyError(f"nothing to fetch is called {', '.join(unknown)}; choose from {', '.join(KNOWN)}")
+    root = Path(profiles.PROFILES["paper"].data if profile.data == "synref" else profile.data)
+    errands: list[Errand] = []
+    for name in dict.fromkeys(what or needs(profile)):
+        if name == CHECKPOINTS:
+            errands += [_checkpoint(hub, dry_run) for hub in hubs(profile)]
+        else:
+            errands.append(_archive(root, name, patience))
+    for errand in errands:
+        print(errand)
+    if not errands:
+        print(f"nothing to fetch: the profile {profile.name} makes its data, and its models come with the project")
+        return
+    total, unknown = sum(errand.bytes or 0 for errand in errands), sum(errand.bytes is None for errand in errands)
+    print(f"{total / 1e6:,.1f} MB to fetch" + (f", and {unknown} of unknown size" if unknown else ""))
+    if dry_run:
+        return
+    enough_room(root / FETCHED, sum(errand.bytes or 0 for errand in errands if errand.what in ARCHIVES))
+    got, failures = [], []
+    for errand in errands:
+        try:
+            got.append(errand.run())
+        except (NotFetched, ValueError) as why:
+            failures.append(str(why))
+    if pin:
+        fetching.pin([snapshot for snapshot in got if snapshot])
+    if failures:
+        raise NotFetched("\n".join(failures))
+    for name in dict.fromkeys(IMAGES_OF[name] for name in what if name in IMAGES_OF):
+        if not _folder(root, name) and not _zip(root, name).is_file():
+            print(f"the photographs aren't here: fetch {name}")
+
+
+def _checkpoint(name: str, dry_run: bool) -> Errand:
+    cache = Path(constants.HF_HUB_CACHE)
+    try:
+        snapshot = fetching.look(name)
+    except NotFetched as why:
+        if constants.HF_HUB_OFFLINE and not dry_run:
+            raise  # before anything is fetched: it would fail for all
+        return Errand(name, cache, None, str(why), lambda: _snapshot(name))
+    count = len(snapshot.files)
+    note = f"commit {snapshot.commit[:7]}, {count - len(snapshot.missing)} of {count} files are here"
+    return Errand(name, cache, sum(snapshot.missing.values()), note, lambda: _snapshot(name))
+
+
+def _snapshot(name: str) -> Snapshot:
+    snapshot = fetching.look(name)
+    fetching.get(snapshot)
+    return snapshot
+
+
+def _folder(root: Path, name: str) -> Path | None:
+    """The folder that holds what an archive would bring, if there is one."""
+    places = [root / place for place in ARCHIVES[name].places if not place.endswith(".zip")]
+    return next((place for place in places if place.is_dir()), None)
+
+
+def _zip(root: Path, name: str) -> Path:
+    """The archive itself: where it lies, or else where it shall."""
+    places = [root / place for place in ARCHIVES[name].places if place.endswith(".zip")]
+    return next((place for place in places if place.is_file()), root / ARCHIVES[name].out)
+
+
+def _archive(root: Path, name: str, patience: Patience) -> Errand:
+    archive, out, folder = ARCHIVES[name], _zip(root, name), _folder(root, name)
+    if folder and not out.is_file():  # yours, or unpacked elsewhere: `doctor` counts what is in it
+        return Errand(name, folder, 0, "a folder that is there, left as it is", lambda: None)
+    if out.is_file():
+        size, note = 0, "there, to be checked"
+    else:
+        size, note = archive.bytes, "" if archive.sha256 else "no digest of it was ever published"
+    return Errand(name, out, size, note, lambda: _get(root, archive, out, patience))
+
+
+def _get(root: Path, archive: Archive, out: Path, patience: Patience) -> None:
+    """Fetch or check an archive, remember its digest, and unpack it if it is to be."""
+    seen = read_json(root / FETCHED) if (root / FETCHED).is_file() else {}
+    first = seen.get(archive.out, {})
+    sha256, bytes = archive.sha256 or first.get("sha256"), archive.bytes or first.get("bytes")
+    try:
+        download(archive.urls, out, sha256, bytes, patience)
+    except NotFetched as why:
+        if archive.sha256 or not first:
+            raise
+        raise NotFetched(f"{why} (expected is what came first, see {root / FETCHED})") from None
+    seen[archive.out] = {"sha256": sha256 or file_digest(out), "bytes": out.stat().st_size}
+    write_json(root / FETCHED, seen)
+    if archive.unpack:
+        unpacked(out, root)

@@ -94,7 +94,6 @@ def main(arguments: list[str] | None = None) -> int:
     except MENDABLE as error:
         print(f"error: {error.args[0] if isinstance(error, KeyError) else error}", file=sys.stderr)
         return 2
-    return 0
 
 
 def _of_run(parser: argparse.ArgumentParser) -> None:

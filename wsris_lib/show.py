@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 from numpy.typing import ArrayLike
 
 MASK = "#00b4d8"  # predictions and proposals
@@ -182,6 +183,8 @@ def scatter(
     if trend is not None:
         axis.plot(*trend, "-o", color=TRUTH, markersize=4)
     axis.set(xlabel=xlabel, ylabel=ylabel, xscale="log" if log else "linear")
+    if log:
+        axis.xaxis.set_minor_locator(LogLocator(subs=(2, 5)))  # labels of all nine would run into each other
     axis.xaxis.set_major_formatter("{x:g}")
     axis.xaxis.set_minor_formatter("{x:g}")
     axis.tick_params(axis="x", which="minor", labelsize=6)

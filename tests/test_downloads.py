@@ -252,7 +252,7 @@ def test_a_disk_too_small_is_noticed_before_anything_comes(get, server, monkeypa
 
 def start_child(url, out):
     code = "import signal, sys; from pathlib import Path; from wsris_lib.downloads import download\n"
-    code += "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # ignored in what a shell runs in the background
+    code += "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell's background ignores it
     code += "download([sys.argv[1]], Path(sys.argv[2]))"
     return subprocess.Popen([sys.executable, "-c", code, url, out], stderr=subprocess.DEVNULL)
 

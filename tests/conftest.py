@@ -7,6 +7,15 @@ WORDS = "a the red blue green mug ball tree car on left right of behind big smal
 
 
 @pytest.fixture
+def server():
+    """A server that does what each test tells it to."""
+    from misbehaving import serving
+
+    with serving() as its:
+        yield its
+
+
+@pytest.fixture
 def kill_and_go_on(monkeypatch):
     """kill_and_go_on(start, at): start() twice, the first time killed in step `at`; (the second's result, steps run).
 

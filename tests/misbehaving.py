@@ -7,6 +7,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from huggingface_hub import constants
+
+from wsris_lib.foundation import zoo
+
 
 @dataclass(frozen=True)
 class Reply:
@@ -100,3 +104,16 @@ def serving():
         server.over.set()
         server.shutdown()
         server.server_close()
+
+
+def be_the_hub(monkeypatch, url, folder):
+    """Make `url` the hub that is asked, and `folder` the place of its cache and of the pins."""
+    monkeypatch.setattr(constants, "ENDPOINT", url)
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", url + "/{repo_id}/resolve/{revision}/{filename}")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(folder / "hub"))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(zoo, "PINS", folder / "checkpoints.json")
+
+
+def sha(content):
+    return hashlib.sha256(content).hexdigest()

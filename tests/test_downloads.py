@@ -1,7 +1,6 @@
 """A download against servers that misbehave: what comes is the file or nothing, and nothing comes twice."""
 
 import email.utils
-import hashlib
 import io
 import os
 import re
@@ -14,7 +13,7 @@ from collections import namedtuple
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from misbehaving import Reply, serving
+from misbehaving import Reply, serving, sha
 
 from wsris_lib import downloads
 from wsris_lib.downloads import NotFetched, Patience, download
@@ -22,16 +21,6 @@ from wsris_lib.downloads import NotFetched, Patience, download
 FILE = bytes(range(256)) * 4000  # 1,024,000 bytes
 OTHER = FILE[::-1]
 CUT = 400_000
-
-
-def sha(content):
-    return hashlib.sha256(content).hexdigest()
-
-
-@pytest.fixture
-def server():
-    with serving() as server:
-        yield server
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 from huggingface_hub import constants
-from misbehaving import Reply, serving
+from misbehaving import Reply, be_the_hub, serving
 
 from wsris_lib.downloads import NotFetched
 from wsris_lib.foundation import fetching, zoo
@@ -20,11 +20,7 @@ def hub(tmp_path, monkeypatch):
     """hub.put(repository, files, commit): a repository on a hub that is asked in place of the public one."""
     with serving() as server:
         url = server.url("")
-        monkeypatch.setattr(constants, "ENDPOINT", url)
-        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", url + "/{repo_id}/resolve/{revision}/{filename}")
-        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
-        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-        monkeypatch.setattr(zoo, "PINS", tmp_path / "checkpoints.json")
+        be_the_hub(monkeypatch, url, tmp_path)
 
         def put(repository, files, commit=ONE, branch="main", lies=()):
             listed = []

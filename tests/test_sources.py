@@ -1,6 +1,5 @@
 """What is fetched, and to where: into the places that the reader looks in, said beforehand, and never twice."""
 
-import hashlib
 import io
 import json
 import re
@@ -9,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 from huggingface_hub import constants
-from misbehaving import Reply, serving
+from misbehaving import Reply, be_the_hub, sha
 
 from wsris_lib import profiles, sources
 from wsris_lib.__main__ import main
@@ -27,16 +26,6 @@ def zipped(files):
         for name, data in files.items():
             archive.writestr(name, data)
     return content.getvalue()
-
-
-def sha(content):
-    return hashlib.sha256(content).hexdigest()
-
-
-@pytest.fixture
-def server():
-    with serving() as server:
-        yield server
 
 
 @pytest.fixture
@@ -193,12 +182,7 @@ def test_ctrl_c_is_no_stack_trace(monkeypatch, capsys):
 
 def test_checkpoints_are_fetched_and_pinned(server, tmp_path, monkeypatch, capsys):
     commit, names = "1" * 40, ("config.json", "model.safetensors")
-    url = server.url("")
-    monkeypatch.setattr(constants, "ENDPOINT", url)
-    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", url + "/{repo_id}/resolve/{revision}/{filename}")
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(zoo, "PINS", tmp_path / "checkpoints.json")
+    be_the_hub(monkeypatch, server.url(""), tmp_path)
     listed = [{"rfilename": name, "size": 2_000_000} for name in names]
     server.replies["/api/models/org/model"] = Reply(json.dumps({"id": "", "sha": commit, "siblings": listed}).encode())
     for name in names:

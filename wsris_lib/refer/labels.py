@@ -42,7 +42,8 @@ def write_labels(path: Path, labels: Iterable[PseudoLabel], *, supervision: str,
     """
     if supervision not in SUPERVISION:
         raise ValueError(f"supervision is {supervision!r}; it is one of {', '.join(SUPERVISION)}")
-    rows = [asdict(label) for label in labels]
+    # A mask that was read back has its entries in another order than a new one, and the file's bytes are a key.
+    rows = [asdict(label) | {"mask": dict(sorted(label.mask.items()))} for label in labels]
     if len({row["sent_id"] for row in rows}) < len(rows):
         raise ValueError("two labels are of one sentence; each sentence has one")
     header = {"form": "wsris pseudo labels 1", "supervision": supervision, "source": source, "provenance": provenance}

@@ -221,9 +221,9 @@ def test_bad_labels_are_refused(tmp_path):
     with pytest.raises(ValueError, match="two labels"):
         write_labels(tmp_path / "a.json", [good, good], supervision="ST", source="")
     turned = replace(good, mask=dict(reversed(good.mask.items())))
-    for name, label in (("a", good), ("b", turned)):
+    for name, label in (("one", good), ("two", turned)):
         write_labels(tmp_path / f"{name}.json", [label], supervision="ST", source="")
-    assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
+    assert (tmp_path / "one.json").read_bytes() == (tmp_path / "two.json").read_bytes()
     assert not (tmp_path / "a.json").exists()
     with pytest.raises(FileNotFoundError, match="no such file of pseudo labels"):
         read_labels(tmp_path / "a.json")

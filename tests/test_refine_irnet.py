@@ -8,10 +8,12 @@ import pytest
 import torch
 from PIL import Image
 
-from wsris_lib import artefacts, profiles, refining, segmenting
+from wsris_lib import artefacts, profiles, refining, segmenting, stages
 from wsris_lib.ehin.backbone import Backbone
+from wsris_lib.ehin.network import soft_masks
 from wsris_lib.evaluate import summarise
 from wsris_lib.refer.labels import read_labels
+from wsris_lib.refer.masks import encode_rle
 from wsris_lib.refer.reader import Refer
 from wsris_lib.refine.crf import _module
 from wsris_lib.refine.irnet import IRNet, channels
@@ -196,6 +198,19 @@ def test_masks_are_made_once_and_found_again(profile, how, monkeypatch):
     assert refining.masks(profile, 0, "val", how) == made
     with pytest.raises(KeyError, match="choose one of raw"):
         refining.masks(profile, 0, "val", "magic")
+
+
+def test_the_crf_goes_on_from_the_walks_masks(profile):
+    """As one refinement after the other in one go: the CRF looks at hard masks alone."""
+    samples, R = refining.responses(profile, 0, "val")
+    both = in_turn(by_walk(*refining.irnet(profile, 0)[:2], profile.refining), by_crf(profile.refining))
+    view = stages.corpus(profile).training_view("val")
+    for label, sample, response in zip(refining.masks(profile, 0, "val", "irnet + crf"), samples, R):
+        image = view.image(sample.image_id)
+        soft = soft_masks(response[None], image.height, image.width).numpy()
+        after = both(image, soft)
+        assert label.mask == encode_rle(after[0] > 0.5)
+        assert label.confidence == pytest.approx(confidence(soft, after)[0])
 
 
 def test_labels_are_of_train_in_the_common_form(profile):

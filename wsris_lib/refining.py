@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -116,9 +116,13 @@ def masks(profile: Profile, seed: int, split: str, how: str, select: str = "own"
     def before(image: Image.Image, sent_ids: list[int]) -> np.ndarray:
         return soft_masks(R[[row_of[i] for i in sent_ids]], image.height, image.width).numpy()
 
-    key = _made_from(profile, seed, split, how, select)
+    key, start, rest = _made_from(profile, seed, split, how, select), None, how
+    if how == "irnet + crf":  # the walk's masks are kept too: nothing walks twice
+        rest = "crf"
+        walked = {label.sent_id: label.mask for label in masks(profile, seed, split, "irnet", select)}
+        start = partial(_stacked, walked)
     with stages.timed(profile, f"{how} masks of {split}, one seed"):
-        found = _each(profile, split, how, key, samples, before, lambda: _refine(profile, seed, how, select))
+        found = _each(profile, split, how, key, samples, before, lambda: _refine(profile, seed, rest, select), start)
     return [PseudoLabel(s.image_id, s.ref_id, s.sent_id, *found[s.sent_id]) for s in samples]
 
 
@@ -130,11 +134,7 @@ def refined_labels(profile: Profile, seed: int, labels: list[PseudoLabel], how: 
     """
     if how not in HOW:
         raise KeyError(f"no refinement {how!r}; choose one of {', '.join(HOW)}")
-    given = {label.sent_id: label for label in labels}
-
-    def before(image: Image.Image, sent_ids: list[int]) -> np.ndarray:
-        return np.stack([decode_rle(given[i].mask) for i in sent_ids]).astype(np.float32)
-
+    before = partial(_stacked, {label.sent_id: label.mask for label in labels})
     split, masks_given = profile.train_split, [(label.sent_id, label.mask["counts"]) for label in labels]
     key = [EDITION, masks_given, asdict(profile.refining), how, seed if how.startswith("irnet") else 0]
     if how.startswith("irnet"):
@@ -154,10 +154,12 @@ def _each(
     samples: Sequence[Sample | PseudoLabel],
     before: Callable[[Image.Image, list[int]], np.ndarray],
     load: Callable[[], Refine],
+    start: Callable[[Image.Image, list[int]], np.ndarray] | None = None,
 ) -> dict[int, tuple[dict, float]]:
     """sent_id -> (mask after, its agreement with the mask before), made image by image and kept.
 
-    before: an image and its sentences to their soft masks [S, H, W]; load: gives the refinement if anything is missing.
+    before: an image and its sentences to their soft masks [S, H, W]; load: gives the refinement if anything is missing;
+    start: what it refines, if not those.
     """
     of_image = defaultdict(list)
     for sample in samples:
@@ -167,7 +169,7 @@ def _each(
         if not sent_ids:
             return []
         soft = before(image, sent_ids)
-        after = refine(image, soft)
+        after = refine(image, start(image, sent_ids) if start else soft)
         sure = confidence(soft, after)
         return [[i, encode_rle(mask > 0.5), float(c)] for i, mask, c in zip(sent_ids, after, sure)]
 
@@ -178,6 +180,11 @@ def _each(
     view = stages.corpus(profile).training_view(split)
     stored = each_image(view, artefacts.home() / "cache" / "masks", how, made_from, maker)
     return {sent_id: (mask, sure) for _, notes in stored.values() for sent_id, mask, sure in notes["labels"]}
+
+
+def _stacked(mask_of: dict[int, dict], image: Image.Image, sent_ids: list[int]) -> np.ndarray:
+    """Sentences' masks, float [S, H, W]."""
+    return np.stack([decode_rle(mask_of[i]) for i in sent_ids]).astype(np.float32)
 
 
 def _refine(profile: Profile, seed: int, how: str, select: str) -> Refine:

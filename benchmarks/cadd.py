@@ -2,9 +2,9 @@
 
     python benchmarks/cadd.py [PROFILE [EPOCHS [SEEDS [KIND ...]]]]
 
-EPOCHS: after the burn-in, in place of the profile's; the burn-in is the paper's share of it, 4 of 10, and a step has 16
-sentences. SEEDS: 0,1,2 or fewer. Trains what isn't there, prints each row as it is ready, and writes cadd.md beside
-this file. Killed, it goes on where it was.
+EPOCHS: after the burn-in, in place of the profile's; the burn-in is the paper's share of it, 4 of 10. SEEDS: 0,1,2 or
+fewer. Trains what isn't there, prints each row as it is ready, and writes cadd.md beside this file. Killed, it goes on
+where it was.
 """
 
 import sys
@@ -22,14 +22,13 @@ from wsris_lib.evaluate import Measures, subsets, summarise
 
 METRICS = ("mIoU", "oIoU", "PointM")
 SUBSETS = ("all", "decisive", "other", "part")
-LONG = dict(batch=16, learning_rate=1.5e-3)  # a step of 16 takes one and a half times one of 8
 
 
 def main(name: str = "tiny", epochs: str = "", seeds: str = "", *kinds: str) -> None:
     """Make what is missing and write the table."""
     profile, rows, labels = profiles.load(name), defaultdict(list), {}
     if epochs:
-        profile = distilling.with_distilling(profile, epochs=float(epochs), burn_in=0.4 * float(epochs), **LONG)
+        profile = distilling.with_distilling(profile, epochs=float(epochs), burn_in=0.4 * float(epochs))
     if seeds:
         profile = replace(profile, seeds=tuple(map(int, seeds.split(","))))
     val = stages.evaluation(profile)

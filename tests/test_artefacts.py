@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+from safetensors import safe_open
 
 from wsris_lib import artefacts
 
@@ -14,6 +15,41 @@ def test_tensors_and_notes_come_back(tmp_path):
     back, notes = artefacts.load_tensors(tmp_path / "x.safetensors")
     assert notes == {"ids": [1, 2], "name": "ref"} and back.keys() == tensors.keys()
     assert all(torch.equal(back[n], tensors[n]) for n in tensors)
+
+
+def test_parts_are_stored_as_the_whole_is(tmp_path):
+    """Types of three widths, where the order on disk isn't that of the names; an empty part; a transposed one."""
+    g = torch.Generator().manual_seed(0)
+    parts = [
+        {
+            "a": torch.randint(9, (3 * n,), generator=g, dtype=torch.uint8),
+            "b": torch.randn(4, n, generator=g).T,
+            "c": torch.randint(9, (n, 2), generator=g),
+        }
+        for n in (2, 0, 5)
+    ]
+    artefacts.save_parts(tmp_path / "parts", lambda: iter(parts), ids=[1, 2])
+    artefacts.save_tensors(
+        tmp_path / "whole", {name: torch.cat([p[name] for p in parts]) for name in "abc"}, ids=[1, 2]
+    )
+    (found, notes), (whole, same) = (artefacts.load_tensors(tmp_path / name) for name in ("parts", "whole"))
+    assert notes == same == {"ids": [1, 2]} and found.keys() == whole.keys()
+    assert all(torch.equal(found[n], whole[n]) and found[n].dtype == whole[n].dtype for n in whole)
+    checksums = [json.loads(safe_open(tmp_path / name, "pt").metadata()["wsris"])[0] for name in ("parts", "whole")]
+    assert checksums[0] == checksums[1]
+
+
+def test_parts_that_cannot_be_had_leave_nothing(tmp_path):
+    def parts():
+        calls.append(len(calls))
+        yield {"a": torch.zeros(3)}
+        if calls == [0, 1]:  # while it is written
+            raise OSError("the disk is gone")
+
+    calls = []
+    with pytest.raises(OSError, match="the disk is gone"):
+        artefacts.save_parts(tmp_path / "x", parts)
+    assert calls == [0, 1] and not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("damage", ["cut", "flip", "header", "empty"])

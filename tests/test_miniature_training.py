@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 from wsris_lib import artefacts
 from wsris_lib.foundation.detector import Detector
 from wsris_lib.foundation.miniature import clip, clip_rn, command, depth, detector, dino, sam2, swin, text
+from wsris_lib.foundation.miniature.captions import Captioned
 from wsris_lib.foundation.miniature.card import adamw
 from wsris_lib.foundation.miniature.training import Training
 from wsris_lib.refer.synref.web import load_web
@@ -80,7 +81,7 @@ SHORT = {
     "sam2": partial(sam2.train, dense=2),
     "detector": partial(detector.train, batch=2),
     "depth": partial(depth.train, batch=2),
-    "swin": partial(swin.train, batch=8),
+    "swin": partial(swin.train, sheets=2),
 }
 
 
@@ -126,24 +127,45 @@ def test_labels_are_mirrored_with_the_image(web):
     assert (plain >= 0).all() and (plain <= 1).all()
 
 
-def test_four_crops_make_a_sheet_and_each_is_named_from_its_quarter(web):
-    model = swin.new_model(["red", "blue"])
-    crops = torch.arange(8.0)[:, None, None, None].expand(8, 3, swin.CROP, swin.CROP)
+@pytest.mark.parametrize("across", swin.ACROSS)
+def test_crops_make_a_sheet_and_each_is_named_from_its_part(across):
+    model, size, number = swin.new_model(["red", "blue"]), swin.PIXELS // across, across**2
+    crops = torch.arange(2.0 * number)[:, None, None, None].expand(2 * number, 3, size, size)
     seen = []
     model.swin.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     with torch.no_grad():
-        named = swin._named(model.eval(), crops)
-    half = swin.CROP
-    quarters = [[seen[0][s, 0, y : y + half, x : x + half] for y in (0, half) for x in (0, half)] for s in (0, 1)]
-    assert all((quarters[n // 4][n % 4] == n).all() for n in range(8)) and named.shape == (8, 2)
-    with torch.no_grad():
-        cells = model.swin(seen[0]).last_hidden_state.unflatten(1, (4, 4))
-    expected = model.classifier(cells[1, 2:, :2].mean((0, 1)))  # the seventh crop: second sheet, below, on the left
-    torch.testing.assert_close(named[6], expected)
+        named = swin._named(model.eval(), crops, across)
+        cells = model.swin(seen[0]).last_hidden_state
+    side = round(cells.shape[1] ** 0.5)
+    cells, part = cells.unflatten(1, (side, side)), side // across
+    assert named.shape == (2 * number, 2)
+    for n in range(2 * number):
+        sheet, (row, column) = n // number, divmod(n % number, across)
+        shown = seen[0][sheet, 0, row * size : (row + 1) * size, column * size : (column + 1) * size]
+        assert (shown == n).all()
+        below, right = row * part, column * part
+        own = cells[sheet, below : below + part, right : right + part].mean((0, 1))
+        torch.testing.assert_close(named[n], model.classifier(own))
+
+
+def test_a_crop_holds_its_thing_as_large_as_in_the_scene(web):
+    """Where it fits: a window of some 64 or 32 pixels is shown on as many."""
+    data, rng = Captioned(web), np.random.default_rng(0)
+    windows = []
+    plain, data.cut = data.cut, lambda *its: windows.append(its) or plain(*its)
+    for across in swin.ACROSS:
+        rows = rng.integers(len(data.things), size=64)
+        crops, size = swin._crops(data, rows, rng, across), swin.PIXELS // across
+        places = windows[-1][2]
+        assert crops.shape == (64, 3, size, size)
+        assert (places[:, 2] >= data.places[rows, 2]).all() and (places[:, 2] >= 0.6 * size - 1e-4).all()
+        beside = np.abs(places[:, :2] - data.places[rows, :2]).max(1)
+        assert (beside <= 0.45 * (places[:, 2] - 0.8 * data.places[rows, 2]) + 1e-3).all()
 
 
 def test_the_swin_learns_to_name_things_and_is_probed(web, tmp_path):
-    swin.train(tmp_path / "swin", web, steps=40, batch=16, lr=2e-3)
+    swin.train(tmp_path / "first", web, steps=2, sheets=1)
+    swin.train(tmp_path / "swin", web, steps=40, sheets=4, lr=2e-3, start=tmp_path / "first")
     curve = artefacts.read_json(tmp_path / "swin" / "card.json")["loss_curve"]
     assert np.mean([loss for _, loss in curve[-5:]]) < 0.9 * curve[0][1]
     probed = swin.probe(tmp_path / "swin", web)

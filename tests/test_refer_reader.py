@@ -145,6 +145,19 @@ def test_an_evaluation_view_adds_masks_boxes_and_categories(corpus):
     assert Refer(corpus.root).evaluation_view("testA")[0].decisive is None  # as in real data
 
 
+def test_the_truths_of_samples_come_one_at_a_time(corpus, monkeypatch):
+    view = Refer(corpus.root).evaluation_view("val")
+    asked = [view[0], *view]  # an object twice in a row, or more often
+    expected, drawn = [view.mask(sample.ann_id) for sample in asked], []
+    draw = view.mask
+    monkeypatch.setattr(view, "mask", lambda ann_id: drawn.append(ann_id) or draw(ann_id))
+    truths = view.truths(asked)
+    first = next(truths)
+    assert drawn == [asked[0].ann_id]  # none before it's asked for
+    assert all(np.array_equal(a, b) for a, b in zip([first, *truths], expected, strict=True))
+    assert len(drawn) < len(asked)
+
+
 def test_the_legacy_rule_reaches_the_mask(corpus):
     corpus.annotations[3]["segmentation"] = [[0, 0, 10, 0, 10, 10, 0, 10], [5, 5, 15, 5, 15, 15, 5, 15]]
     view = Refer(corpus.write().root).evaluation_view("val")

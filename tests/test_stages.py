@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from wsris_lib import ablations, distilling, grounding, labelling, profiles, refining, scoreboard, stages
+from wsris_lib import ablations, artefacts, distilling, grounding, labelling, profiles, refining, scoreboard, stages
 from wsris_lib.__main__ import main
+from wsris_lib.foundation import perimage
 from wsris_lib.refer.errors import DataError, DataWarning
 from wsris_lib.refer.labels import PseudoLabel, read_labels, write_labels
 from wsris_lib.refer.synref.make import make_synref
@@ -107,6 +108,30 @@ def test_a_trained_alignment_is_found_again(small, monkeypatch):
     again, read = stages.alignment(small, seed=0)
     assert read == history and len(history) == 2
     assert all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), again.state_dict().values()))
+
+
+def test_tables_on_disk_train_and_choose_as_those_in_memory(small, monkeypatch):
+    """Bit for bit, under the same names: weights, choices, floors and labels, with Table 3's features too."""
+    small = stages.with_aligning(small, consistency=1.0)
+    swapped, home = stages.with_aligning(small, patches_from="clip", class_from="dino"), artefacts.home() / "cache"
+
+    def everything():
+        forget()
+        shutil.rmtree(home / "alignments", ignore_errors=True)
+        shutil.rmtree(home / "labels", ignore_errors=True)
+        chosen = {name: (row, None) for name, row in stages.floor_choices(small).items()}
+        chosen |= {"own": stages.trained_choice(small, 0), "swapped": stages.trained_choice(swapped, 0)}
+        chosen |= labelling.chosen(small, 0)
+        labelling.pseudo_labels(small, 0)
+        files = {p: p.read_bytes() for folder in ("alignments", "labels") for p in (home / folder).iterdir()}
+        return files, {name: [t.tolist() for t in tensors if t is not None] for name, tensors in chosen.items()}
+
+    near = everything()
+    assert len(near[0]) == 3 and not list(home.rglob("*-table-*"))
+    monkeypatch.setattr(perimage, "MEMORY", 0)
+    assert everything() == near
+    tables = [path.name.split("-")[0] for path in (home / "features").glob("*-table-*")]
+    assert sorted(tables) == ["features", "features", "swapped", "swapped"]  # of train and val
 
 
 def test_settings_of_the_alignment_share_the_features(small):

@@ -71,7 +71,7 @@ def main(arguments: list[str] | None = None) -> int:
     zoo.add_argument("name", choices=command.NAMES)
     zoo.add_argument("--out", type=Path, help="the checkpoint's folder (default: data/zoo/NAME)")
     zoo.add_argument("--steps", type=int, help="of training (default: the shipped model's)")
-    zoo.add_argument("--start", type=Path, help="of training: go on from the weights in this folder (sam2, detector)")
+    zoo.add_argument("--start", type=Path, help="of training: from the weights in this folder (sam2, detector, swin)")
     given = vars(parser.parse_args(arguments))
     try:
         if "action" in given:

@@ -6,9 +6,11 @@ stopped and a damaged file is named, removed and made again.
 
 import hashlib
 import json
+import math
 import os
 import warnings
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +19,8 @@ if TYPE_CHECKING:  # imported where it is used: SynRef's worker processes come t
     import torch
 
 REPO = Path(__file__).resolve().parents[1]
+# What safetensors calls the types of tensors that come in parts.
+KINDS = {"float32": "F32", "float16": "F16", "int64": "I64", "int32": "I32", "uint8": "U8"}
 
 
 class CorruptArtefact(RuntimeError):
@@ -94,8 +98,57 @@ def save_tensors(path: Path, tensors: "dict[str, torch.Tensor]", **notes: object
         save_file(whole, temporary, metadata={"wsris": json.dumps([_checksum(whole), notes], sort_keys=True)})
 
 
+def save_parts(path: Path, parts: "Callable[[], Iterable[dict[str, torch.Tensor]]]", **notes: object) -> None:
+    """Write what `save_tensors` would of all parts, one below the other, while no more than one is in memory.
+
+    Args:
+        parts: gives them, in the same order each time; called twice, to measure and to write. All have tensors of the
+            same names and types, and of the same shapes but for the first dimension.
+    """
+    empty, rows = {}, defaultdict(int)
+    for part in parts():
+        for name, tensor in part.items():
+            empty[name] = tensor[:0]
+            rows[name] += len(tensor)
+    header, place, end = {}, {}, 0
+    for name in sorted(empty, key=lambda name: (-empty[name].element_size(), name)):  # wide ones first: all are aligned
+        shape = [rows[name], *empty[name].shape[1:]]
+        place[name], end = end, end + math.prod(shape) * empty[name].element_size()
+        header[name] = {
+            "dtype": KINDS[str(empty[name].dtype).removeprefix("torch.")],
+            "shape": shape,
+            "data_offsets": [place[name], end],
+        }
+
+    def head(checksum: str) -> bytes:
+        told = {"__metadata__": {"wsris": json.dumps([checksum, notes], sort_keys=True)}} | header
+        text = json.dumps(told).encode()
+        text += b" " * (-len(text) % 8)
+        return len(text).to_bytes(8, "little") + text
+
+    with replacing(path) as temporary, open(temporary, "w+b") as file:
+        start = file.write(head("0" * 64))
+        for part in parts():
+            for name, tensor in part.items():
+                file.seek(start + place[name])
+                place[name] += file.write(tensor.contiguous().numpy())
+        digest = hashlib.sha256()
+        for name in sorted(header):  # in the order of `_checksum`
+            begin, end = header[name]["data_offsets"]
+            file.seek(start + begin)
+            while begin < end:
+                block = file.read(min(1 << 20, end - begin))
+                digest.update(block)
+                begin += len(block)
+        file.seek(0)
+        file.write(head(digest.hexdigest()))
+
+
 def load_tensors(path: Path) -> "tuple[dict[str, torch.Tensor], dict]":
-    """Return (tensors, notes). Raises CorruptArtefact (and removes the file) when a bit of it is not as written."""
+    """Return (tensors, notes). Raises CorruptArtefact (and removes the file) when a bit of it is not as written.
+
+    The tensors are mapped, not read: what hasn't been changed the system can take out of memory and fetch again.
+    """
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -125,5 +178,5 @@ def _checksum(tensors: "dict[str, torch.Tensor]") -> str:
     """safetensors itself notices a damaged header and a file cut short, but no flipped bit."""
     digest = hashlib.sha256()
     for name in sorted(tensors):
-        digest.update(tensors[name].numpy().tobytes())
+        digest.update(tensors[name].numpy())
     return digest.hexdigest()

@@ -101,13 +101,8 @@ def samples(profile: Profile, split: str) -> list[JudgedSample]:
 def judge(profile: Profile, R: Tensor, split: str | None = None) -> list[Measures]:
     """Measures of R [S, h, w] at original resolution, in the order of `samples`."""
     split = split or profile.val_split
-    view, truths, found = stages.corpus(profile).evaluation_view(split), {}, []
-    for sample, response in zip(samples(profile, split), R):
-        if sample.ann_id not in truths:
-            truths[sample.ann_id] = view.mask(sample.ann_id)
-        truth = truths[sample.ann_id]
-        found.append(measure(soft_masks(response[None], *truth.shape)[0].numpy(), truth))
-    return found
+    truths = stages.corpus(profile).evaluation_view(split).truths(samples(profile, split))
+    return [measure(soft_masks(r[None], *truth.shape)[0].numpy(), truth) for r, truth in zip(R, truths)]
 
 
 def floor(profile: Profile) -> list[Measures]:

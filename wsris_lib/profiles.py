@@ -132,6 +132,7 @@ PROFILES = {
             burn_in=4,
             epochs=10,
             learning_rate=5e-5,
+            power=0.0,
             pieces=4,  # for up to 4 GPUs, 12 sentences each; LAVT too has a batch norm for each of its 4
             image_share=1.0,
             text_share=1.0,

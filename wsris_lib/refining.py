@@ -223,14 +223,9 @@ def judge(profile: Profile, split: str, labels: list[PseudoLabel]) -> list[Measu
 
     In the order of the split's evaluation view, of the sentences that have a label.
     """
-    view, truths, found = stages.corpus(profile).evaluation_view(split), {}, []
-    mask_of = {label.sent_id: label.mask for label in labels}
-    for sample in view:
-        if sample.sent_id in mask_of:
-            if sample.ann_id not in truths:
-                truths[sample.ann_id] = view.mask(sample.ann_id)
-            found.append(measure(decode_rle(mask_of[sample.sent_id]), truths[sample.ann_id]))
-    return found
+    view, mask_of = stages.corpus(profile).evaluation_view(split), {label.sent_id: label.mask for label in labels}
+    asked = [sample for sample in view if sample.sent_id in mask_of]
+    return [measure(decode_rle(mask_of[s.sent_id]), truth) for s, truth in zip(asked, view.truths(asked))]
 
 
 def _square(labels: np.ndarray, pixels: int) -> Tensor:

@@ -20,6 +20,7 @@ class Proposing:
     """Where SAM2 is told to look: everywhere on a grid, or in the boxes of a detector, as ES3Net 3.1 has it."""
 
     mode: str = "boxes"  # or "everything": on SynRef three times the time, twice the proposals, a lower oracle of 10
+    backend: str = "transformers"  # whose SAM2: or "sam2", the package of that name, see foundation.sam2_package
     box_score: float = 0.05  # boxes: drop those that the detector scores lower
     points_per_side: int = 12  # prompts per image = its square; 16 brought half a point of oracle for twice the time
     predicted_iou: float = 0.4  # drop masks that SAM2 itself thinks worse than this; stricter loses small objects
@@ -161,11 +162,12 @@ class Distilling:
     masks: float = 0.5  # lambda 1, of eq. 8
     features: float = 0.05  # lambda 2, of eq. 9
     horizon: float = 0.3  # of the steps after the burn-in; the literature's .9996 is meant for 9,000 of them
-    batch: int = 8  # the paper: 48; 4 did no better in the same time
+    batch: int = 16  # the paper: 48
     pieces: int = 1  # of a batch, each with batch norms of its own: as many GPUs can share it, see `Training.parts`
-    burn_in: float = 0.7  # epochs; the paper: 4
-    epochs: float = 0.7  # after it; the paper: 10, of a corpus seven times as large
-    learning_rate: float = 1e-3  # of what is new; the paper's 5e-5 is for ten times the steps and more
+    burn_in: float = 1.0  # epochs; the paper: 4
+    epochs: float = 1.0  # after it; the paper: 10, of a corpus seven times as large
+    learning_rate: float = 1.5e-3  # of what is new; the paper's 5e-5 is for ten times the steps and more
+    power: float = 0.9  # of the rate's decay over all steps: LAVT's; the paper names no schedule, so there 0
     image_share: float = 0.1  # of the rate, for the Swin; the paper: 1
     text_share: float = 0.1  # for the BERT; the paper: 1
     weight_decay: float = 0.01

@@ -1,5 +1,6 @@
 """The project's steps as cached functions: whatever a notebook needs is made on demand and found the next time."""
 
+import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,6 +27,7 @@ from wsris_lib.refer.views import EvaluationView, JudgedSample, Sample
 from wsris_lib.settings import Aligning, Distilling, Grounding, Refining, Segmenting
 
 EDITION = 1  # part of the key of trained weights: raise it when training itself changes
+PIECE = 1 << 24  # numbers at once
 
 
 def run_name(profile: Profile) -> str:
@@ -159,8 +161,8 @@ def alignment(profile: Profile, seed: int, esem: bool = True) -> tuple[Alignment
     proposals, sentences = training_tables(profile)
     inputs = [proposals.class_tokens, proposals.pooled, proposals.geometry, sentences.clip_text, sentences.text]
     if sentences.paraphrases is not None:
-        inputs.append(sentences.paraphrases.nan_to_num(9.0))
-    digest = [float(t.double().sum()) for t in inputs] + [float((t.double() ** 2).sum()) for t in inputs]
+        inputs.append(sentences.paraphrases)
+    digest = [_sum(t) for t in inputs] + [_sum(t, squared=True) for t in inputs]
     # N at test takes no part in training: the rows of Fig. 10 share theirs.
     settings = asdict(replace(profile.aligning, candidates_eval=Aligning.candidates_eval)) | {"esem": esem}
     name = artefacts.key(EDITION, digest, sentences.image_ids, settings, seed)
@@ -176,6 +178,18 @@ def alignment(profile: Profile, seed: int, esem: bool = True) -> tuple[Alignment
     return model.cpu(), history
 
 
+def _sum(table: torch.Tensor, squared: bool = False) -> float:
+    """In float64, and so in pieces: of a whole corpus that would be twice or four times the table's own size.
+
+    NaN, where there is no paraphrase, counts as 9.
+    """
+    rows, sums = max(1, PIECE // max(1, table[:1].numel())), []
+    for piece in table.split(rows):
+        own = piece.to(torch.float64, copy=True).nan_to_num_(9.0)
+        sums.append(float((own.square_() if squared else own).sum()))
+    return math.fsum(sums)
+
+
 @dataclass
 class Evaluation:
     """A split with everything that predictions are judged by; the only place where a ground-truth mask is read."""
@@ -185,13 +199,13 @@ class Evaluation:
     features: ImageFeatures
     sentences: SentenceTable
     _measured: dict[tuple[int, int], Measures] = field(default_factory=dict)
-    _masks: dict[int, np.ndarray] = field(default_factory=dict)
+    _last: tuple[int, np.ndarray | None] = (-1, None)
 
     def truth(self, sample: JudgedSample) -> np.ndarray:
-        """bool [H, W]; kept, because an object has several sentences."""
-        if sample.ann_id not in self._masks:
-            self._masks[sample.ann_id] = self.view.mask(sample.ann_id)
-        return self._masks[sample.ann_id]
+        """bool [H, W]; the last one is kept, because an object's sentences follow each other."""
+        if sample.ann_id != self._last[0]:
+            self._last = sample.ann_id, self.view.mask(sample.ann_id)
+        return self._last[1]
 
     def mask(self, image_id: int, proposal: int) -> np.ndarray:
         """The image's `proposal`-th mask, bool [H, W]; -1 is the empty mask of an image without proposals."""

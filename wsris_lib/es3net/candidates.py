@@ -26,6 +26,17 @@ class ProposalTable:
                 f"the tables have {rows} rows and `offsets` ends at {end}; each proposal needs one of each"
             )
 
+    def near(self, device: str | torch.device) -> list[Tensor]:
+        """Class tokens, pooled and geometry: on a GPU where they fit into half of its free memory, else where they are.
+
+        They may be mapped from a file that is larger than memory; `gathered` takes rows from wherever they are.
+        """
+        tables = [self.class_tokens, self.pooled, self.geometry]
+        size, gpu = sum(table.nbytes for table in tables), torch.device(device).type == "cuda"
+        if gpu and size < torch.cuda.mem_get_info(device)[0] / 2:
+            return [table.to(device) for table in tables]
+        return tables
+
 
 @dataclass(frozen=True)
 class SentenceTable:
@@ -40,6 +51,11 @@ class SentenceTable:
         if not len(self.image_ids) == len(self.clip_text) == len(self.text):
             counts = f"{len(self.image_ids)} image ids, {len(self.clip_text)} CLIP texts and {len(self.text)} texts"
             raise ValueError(f"{counts}: each sentence needs one of each")
+
+
+def gathered(tables: list[Tensor], rows: Tensor) -> list[Tensor]:
+    """Those rows (long, any shape) of each table, where `rows` is: no table as a whole is brought anywhere."""
+    return [table[rows.to(table.device)].to(rows.device) for table in tables]
 
 
 def candidate_table(proposals: ProposalTable, sentences: SentenceTable, n: int) -> Tensor:

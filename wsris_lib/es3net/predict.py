@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from wsris_lib.es3net.align import Alignment
-from wsris_lib.es3net.candidates import ProposalTable, SentenceTable, candidate_table
+from wsris_lib.es3net.candidates import ProposalTable, SentenceTable, candidate_table, gathered
 
 
 @torch.no_grad()
@@ -23,12 +23,12 @@ def probabilities(
     """
     device = model.class_weight.device
     candidates = candidate_table(proposals, sentences, n)
-    features = [table.to(device) for table in (proposals.class_tokens, proposals.pooled, proposals.geometry)]
+    features = proposals.near(device)
     out = []
     for index, text in zip(candidates.split(chunk), sentences.text.split(chunk)):
         padded = (index < 0).to(device)
         rows = index.clamp(min=0).to(device)  # [S, n]
-        scores = model(*(table[rows] for table in features), text[:, None].to(device)).squeeze(1)  # [S, n]
+        scores = model(*gathered(features, rows), text[:, None].to(device)).squeeze(1)  # [S, n]
         scores = scores.masked_fill(padded, -torch.inf) / temperature
         out.append(scores.softmax(1).masked_fill(padded, 0).cpu())
     return candidates, torch.cat(out)

@@ -7,7 +7,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from wsris_lib.es3net.align import Alignment
-from wsris_lib.es3net.candidates import ProposalTable, SentenceTable, candidate_table
+from wsris_lib.es3net.candidates import ProposalTable, SentenceTable, candidate_table, gathered
 from wsris_lib.es3net.losses import language_consistency, mask_contrast, own_scores
 from wsris_lib.settings import Aligning
 
@@ -61,7 +61,7 @@ def train(
 
     candidates, image_ids = candidates.to(device), torch.tensor(sentences.image_ids, device=device)
     text = sentences.text.to(device)
-    features = [table.to(device) for table in (proposals.class_tokens, proposals.pooled, proposals.geometry)]
+    features = proposals.near(device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=settings.learning_rate, weight_decay=0)
     shuffling = torch.Generator().manual_seed(seed)
     reworded, drawing = None, torch.Generator().manual_seed(seed + 1)  # apart: eq. 5 leaves the batches as they are
@@ -76,12 +76,12 @@ def train(
         for batch in order.split(settings.batch):
             index = candidates[batch]  # [B, N]
             rows = index.clamp(min=0).flatten()  # [B*N]; padding points at row 0 and is masked below
-            scores = model(*(table[rows] for table in features), text[batch])  # [B, B*N]
+            scores = model(*gathered(features, rows), text[batch])  # [B, B*N]
             loss = mask_contrast(scores, image_ids[batch], index < 0, settings.temperature, settings.own_negatives)
             if reworded is not None:
                 told, other = one_paraphrase(reworded[batch], drawing)  # bool [B], [B', D]
                 if told.any():
-                    own = [table[index[told].clamp(min=0)] for table in features]  # [B', N, ...]
+                    own = gathered(features, index[told].clamp(min=0))  # [B', N, ...]
                     again = model(*own, other[:, None]).squeeze(1)  # [B', N]
                     loss = loss + settings.consistency * language_consistency(
                         own_scores(scores)[told], again, index[told] < 0, settings.temperature

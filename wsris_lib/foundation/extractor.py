@@ -10,7 +10,10 @@ from wsris_lib.foundation.detector import Detector
 from wsris_lib.foundation.dino import DinoEncoder
 from wsris_lib.foundation.masks import Proposals, Sam2Proposer
 from wsris_lib.foundation.pooling import geometry, pool_patches
+from wsris_lib.foundation.sam2_package import PackageProposer
 from wsris_lib.profiles import Profile
+
+BACKENDS = {"transformers": Sam2Proposer, "sam2": PackageProposer}
 
 
 class Proposer:
@@ -20,7 +23,9 @@ class Proposer:
         wanted = profile.proposing
         if wanted.mode not in ("everything", "boxes"):
             raise ValueError(f'proposing.mode is {wanted.mode!r}; it can be "everything" or "boxes"')
-        self.sam2 = Sam2Proposer(
+        if wanted.backend not in BACKENDS:
+            raise ValueError(f'proposing.backend is {wanted.backend!r}; it can be "transformers" or "sam2"')
+        self.sam2 = BACKENDS[wanted.backend](
             profile.sam2,
             profile.device,
             points_per_side=wanted.points_per_side,

@@ -1,7 +1,7 @@
 """Everything the frozen models say about a data set, computed once and kept: ES3Net trains on nothing else."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 from pathlib import Path
 
 import torch
@@ -11,11 +11,13 @@ from wsris_lib.artefacts import home, key, save_tensors, stored_tensors
 from wsris_lib.foundation.clip import ClipEncoder
 from wsris_lib.foundation.extractor import Extractor, Swapped
 from wsris_lib.foundation.perimage import Make, Stored, each_image
+from wsris_lib.foundation.tables import joined
 from wsris_lib.foundation.text import SentenceEncoder
 from wsris_lib.foundation.zoo import fingerprint
 from wsris_lib.profiles import Profile
 from wsris_lib.refer.masks import decode_rle, encode_rle
 from wsris_lib.refer.views import View
+from wsris_lib.settings import Proposing
 
 VERSION = 2  # part of every name: raise it when this package computes something else from the same input
 
@@ -23,6 +25,8 @@ VERSION = 2  # part of every name: raise it when this package computes something
 @dataclass(frozen=True)
 class ImageFeatures:
     """Flat tables over the P proposals of all images; rows `start:stop` of `offsets[image_id]` are one image's.
+
+    Of a large corpus they lie on disk, mapped into memory: see `tables.joined`.
 
     Attributes:
         class_tokens: float [P, W], CLIP's raw class token of the masked crop.
@@ -40,7 +44,7 @@ class ImageFeatures:
     pooled_mean: torch.Tensor
     geometry: torch.Tensor
     scores: torch.Tensor
-    masks: list[dict]
+    masks: Sequence[dict]
     offsets: dict[int, tuple[int, int]]
 
 
@@ -50,14 +54,7 @@ def extract(view: View, profile: Profile, out: Path | None = None) -> ImageFeatu
     See `each_image` for what it says and raises.
     """
     stored = each_image(view, _folder(out), "features", _settings(profile), lambda: _maker(Extractor(profile)))
-    stops = list(accumulate(len(table["scores"]) for table, _ in stored.values()))
-    offsets, masks, tables = dict(zip(stored, zip([0, *stops], stops))), [], {}
-    for image_id, (its, notes) in stored.items():  # one image's at a time, so that nothing is there twice
-        for name, part in its.items():
-            if name not in tables:
-                tables[name] = torch.empty(stops[-1], *part.shape[1:], dtype=part.dtype)
-            tables[name][slice(*offsets[image_id])] = part
-        masks += notes["masks"]
+    tables, masks, offsets = joined(stored, _folder(out), "features")
     return ImageFeatures(**tables, masks=masks, offsets=offsets)
 
 
@@ -80,10 +77,7 @@ def extract_swapped(
         return make
 
     stored = each_image(view, _folder(out), "swapped", _settings(profile), load)
-    return {
-        name: torch.cat([table[name] for table, _ in stored.values()])
-        for name in ("class_tokens", "pooled_max", "pooled_mean")
-    }
+    return joined(stored, _folder(out), "swapped")[0]
 
 
 def sentence_features(
@@ -113,11 +107,14 @@ def _folder(out: Path | None) -> Path:
 
 def _settings(profile: Profile) -> list:
     """All that an image's features depend on besides the image."""
+    proposing = dict(vars(profile.proposing))
+    if proposing["backend"] == Proposing.backend:
+        del proposing["backend"]  # so that files from before there was a choice are found
     return [
         VERSION,
         [fingerprint(name) for name in (profile.sam2, profile.clip, profile.dino, profile.depth)],
         [fingerprint(profile.detector)] if profile.proposing.mode == "boxes" else [],
-        [profile.crop, profile.dino_pixels, profile.depth_pixels, vars(profile.proposing)],
+        [profile.crop, profile.dino_pixels, profile.depth_pixels, proposing],
     ]
 
 

@@ -29,10 +29,14 @@ class Kept(Mapping[int, Stored]):
     """image_id -> what its file holds, in the order of the ids; a corpus needn't fit into memory.
 
     Tensors are held as far as they fit into MEMORY; what goes beyond is read again whenever it's asked for.
+
+    Attributes:
+        size: bytes of all tensors, held or not.
     """
 
     def __init__(self, paths: dict[int, Path]):
         self._paths, self._near, self._far, self._room = paths, {}, set(), MEMORY
+        self.size = 0
 
     def read(self, image_id: int) -> bool:
         """Take what an image's file holds; False where there is none, or where a damaged one was removed."""
@@ -48,10 +52,15 @@ class Kept(Mapping[int, Stored]):
 
     def _take(self, image_id: int, made: Stored) -> None:
         size = sum(tensor.nbytes for tensor in made[0].values())
+        self.size += size
         if size <= self._room:
             self._near[image_id], self._room = made, self._room - size
         else:
             self._far.add(image_id)
+
+    def key(self) -> str:
+        """Changes when another image, or the same made otherwise, is among them; whatever ids they have."""
+        return key([self._paths[image_id].name for image_id in self])
 
     def __getitem__(self, image_id: int) -> Stored:
         return load_tensors(self._paths[image_id]) if image_id in self._far else self._near[image_id]

@@ -3,8 +3,9 @@
 import hashlib
 import io
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -130,6 +131,16 @@ class EvaluationView(View):
         if mask.sum() < 2:
             raise DataError(f"{where}: the mask has {mask.sum()} pixel(s), expected 2 or more; remove its ref")
         return annotation_mask(segmentation, *mask.shape, legacy_eq1=True) if legacy_eq1 else mask
+
+    def truths(self, samples: Iterable[JudgedSample]) -> Iterator[np.ndarray]:
+        """What each sample means, as `mask`, one at a time: a corpus of masks would fill the memory.
+
+        The sentences of an object follow each other, so each object is drawn about once.
+        """
+        for ann_id, its in groupby(samples, key=lambda sample: sample.ann_id):
+            mask = self.mask(ann_id)
+            for _ in its:
+                yield mask
 
 
 def warn_skipped(where: str, reason: str, lost: list[Sample]) -> None:

@@ -31,9 +31,9 @@ def distil(
     changed: `warp` the image, another wording the sentence. Without settings.augment the student sees them as they are
     too. An epoch visits each ref with one of its labelled sentences.
 
-    The paper's AdamW at a constant rate; gradients are clipped to norm 1, which is ours. The same seed gives the same
-    weights, bit for bit, on one machine; killed, it goes on from a checkpoint beside `out`, which the caller writes.
-    Mixed precision on a GPU.
+    The paper's AdamW; the rate falls as LAVT's does, or stays where settings.power is 0. Gradients are clipped to norm
+    1, which is ours. The same seed gives the same weights, bit for bit, on one machine; killed, it goes on from a
+    checkpoint beside `out`, which the caller writes. Mixed precision on a GPU.
 
     Args:
         sentences: of each row of `data`. reworded: other wordings of each, "" where there are no more.
@@ -72,7 +72,7 @@ def distil(
             if not settings.confidence:
                 confidence = torch.ones_like(confidence)
             run.learn(cadd(_floats(ours), _floats(theirs), labels, confidence, warp, weights, settings.dice))
-        run.step(settings.learning_rate)
+        run.step(settings.learning_rate * (1 - step / run.steps) ** settings.power)
         if taught:
             teacher.update(student, alpha)
     run.forget()

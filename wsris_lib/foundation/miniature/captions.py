@@ -69,24 +69,30 @@ class Captioned:
         """Attribute values as numbers from 1; 0 = not named."""
         return [1 + v.index(named[name]) if name in named else 0 for name, v in zip(ATTRIBUTES, self.values)]
 
-    def cut(self, scenes: np.ndarray, ids: np.ndarray, places: np.ndarray, flip: np.ndarray) -> Tensor:
+    def cut(self, scenes: np.ndarray, ids: np.ndarray, places: np.ndarray, flip: np.ndarray, size: int = 0) -> Tensor:
         """Square windows `places` [B, 3] = (x, y, side) in pixels -> normalised images [B, 3, size, size].
+
+        size: 0: the usual one.
+
 
         Where ids[i] > 0 only that object's pixels are kept. All else, and what lies beyond the frame, becomes CLIP's
         mean colour: zero, once normalised. This is how ES3Net shows a proposal to CLIP.
         """
-        x = torch.from_numpy(self.web.images[scenes]).to(self.where).permute(0, 3, 1, 2).float() / 255
-        x = (x - x.new_tensor(MEAN).view(3, 1, 1)) / x.new_tensor(STD).view(3, 1, 1)
-        keep = (self.web.ids[scenes] == ids[:, None, None]) | (ids == 0)[:, None, None]
-        x = x * torch.from_numpy(keep).to(self.where)[:, None]
+        x = torch.from_numpy(self.web.images[scenes]).to(self.where).permute(0, 3, 1, 2).float()
+        mean, std = (255 * x.new_tensor(values).view(3, 1, 1) for values in (MEAN, STD))
+        x.sub_(mean)
+        if ids.any():
+            keep = (self.web.ids[scenes] == ids[:, None, None]) | (ids == 0)[:, None, None]
+            x.mul_(torch.from_numpy(keep).to(self.where)[:, None])
         full = x.shape[-1]
         theta = np.zeros((len(scenes), 2, 3), np.float32)  # output to input coordinates, both in -1..1
         theta[:, 0, 0] = places[:, 2] / full * np.where(flip, -1, 1)
         theta[:, 1, 1] = places[:, 2] / full
         theta[:, :, 2] = 2 * places[:, :2] / full - 1
-        shape = (len(scenes), 3, self.size, self.size)
+        size = size or self.size
+        shape = (len(scenes), 3, size, size)
         grid = F.affine_grid(torch.from_numpy(theta).to(self.where), shape, align_corners=False)
-        return F.grid_sample(x, grid, align_corners=False)
+        return F.grid_sample(x, grid, align_corners=False) / std  # of the few pixels that are left
 
     def batch(self, size: int, rng: np.random.Generator, wholes: float = 0.15) -> tuple[Tensor, list[str], Tensor]:
         """-> images [B, 3, size, size], their captions, and true [B, B]: caption j is true of image i, its own or not.

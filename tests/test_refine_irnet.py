@@ -18,7 +18,7 @@ from wsris_lib.refer.reader import Refer
 from wsris_lib.refine.crf import _module
 from wsris_lib.refine.irnet import IRNet, channels
 from wsris_lib.refine.refiner import by_crf, by_walk, confidence, fields, in_turn, shrunk
-from wsris_lib.refine.train import augmented, train
+from wsris_lib.refine.train import Affinities, augmented, train
 from wsris_lib.settings import Refining
 
 
@@ -43,8 +43,24 @@ def scenes(n=12, seed=0):
 
 def fitted(backbone, out, settings=SETTINGS, seed=0):
     torch.manual_seed(99)
-    pixels, labels = scenes()
-    return train(backbone, pixels, labels, torch.arange(len(pixels)), settings, seed, out)
+    return train(backbone, affinities(*scenes()), settings, seed, out)
+
+
+def affinities(pixels, labels):
+    return Affinities({i: ({"pixels": its}, {}) for i, its in enumerate(pixels)}, range(len(labels)), labels.numpy())
+
+
+def test_maps_come_back_as_they_were(backbone):
+    """0, 1 and 255, through run lengths; two of one image."""
+    rng = np.random.default_rng(0)
+    maps = rng.choice([0, 1, 255], size=(3, 64, 64)).astype(np.uint8)
+    pixels = torch.from_numpy(rng.integers(0, 256, (2, 3, 64, 64), dtype=np.uint8))
+    data = Affinities({7: ({"pixels": pixels[0]}, {}), 9: ({"pixels": pixels[1]}, {})}, [9, 7, 9], iter(maps))
+    seen, found = data.batch([2, 0, 1])
+    assert len(data) == 3 and found.dtype == torch.uint8
+    assert torch.equal(found, torch.from_numpy(maps[[2, 0, 1]])) and torch.equal(seen, pixels[[1, 1, 0]])
+    other = Affinities(data._images, [9, 7, 9], np.where(maps == 255, 1, maps))
+    assert data.digest() != other.digest()
 
 
 def same(a, b):
@@ -97,7 +113,7 @@ def test_the_same_seed_gives_the_same_weights_and_a_killed_run_ends_in_them(back
     (again, its), steps = kill_and_go_on(lambda: fitted(backbone, tmp_path / "d"), at=4)
     assert same(whole, again) and its == curve and steps == [0, 1, 2, 3, 4, 4, 5]
     with pytest.raises(ValueError, match="no label to learn"):
-        train(backbone, torch.zeros(0, 3, 64, 64), torch.zeros(0, 64, 64), torch.zeros(0), SETTINGS, 0, tmp_path / "e")
+        train(backbone, Affinities({}, [], []), SETTINGS, 0, tmp_path / "e")
 
 
 @pytest.mark.slow

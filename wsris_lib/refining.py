@@ -17,7 +17,7 @@ from wsris_lib import artefacts, grounding, stages
 from wsris_lib.ehin.backbone import Backbone, Critic
 from wsris_lib.ehin.network import soft_masks
 from wsris_lib.evaluate import Measures, measure
-from wsris_lib.foundation.perimage import each_image
+from wsris_lib.foundation.perimage import each_image, prepared
 from wsris_lib.foundation.zoo import fingerprint
 from wsris_lib.profiles import Profile
 from wsris_lib.refer.labels import PseudoLabel, write_labels
@@ -27,7 +27,8 @@ from wsris_lib.refine.crf import affinity_labels
 from wsris_lib.refine.irnet import IRNet, channels
 from wsris_lib.refine.refiner import Refine, by_crf, by_walk, confidence, in_turn, shrunk
 from wsris_lib.refine.select import best_of_group
-from wsris_lib.refine.train import train
+from wsris_lib.refine.train import Affinities, train
+from wsris_lib.settings import Refining
 
 EDITION = 1  # part of every key: raise it when a refinement itself changes
 HOW = ("raw", "crf", "irnet", "irnet + crf")  # stage 1's mask as it is, after dense CRF, after IRNet's walk, both
@@ -78,23 +79,26 @@ def irnet(profile: Profile, seed: int, select: str = "own") -> tuple[IRNet, Back
         view, its = stages.corpus(profile).training_view(profile.train_split), None
         samples, R = responses(profile, seed, profile.train_split, select)
         rows = np.random.default_rng(seed).permutation(len(samples))[: settings.labels or None]
-        images = {samples[row].image_id: view.image(samples[row].image_id) for row in rows}
-        small = {image_id: np.asarray(shrunk(image, settings.side)) for image_id, image in images.items()}
-        for round_ in range(settings.rounds):
-            labels = []
-            for row in tqdm(rows, desc=f"affinity labels, round {round_ + 1}", unit="label"):
-                image_id = samples[row].image_id
-                soft = strength(R[row], *small[image_id].shape[:2])
-                if its is not None:  # label -> retrain -> label
-                    over = np.where(soft > 0, 0.5 + soft / 2, 0.0)[None]  # a soft mask's form, and back
-                    walked = by_walk(its, backbone, settings)(images[image_id], over)[0]
-                    soft = np.interp(walked, [0, 0.5, 1], [0, settings.threshold, 1])
-                labels.append(_square(affinity_labels(small[image_id], soft, settings), settings.pixels))
-            owner = torch.tensor([list(images).index(samples[row].image_id) for row in rows])
-            pixels = torch.stack([backbone.prepare(image) for image in images.values()])
-            its, curve = train(backbone, pixels, torch.stack(labels), owner, settings, seed, path)
+        owners = [samples[row].image_id for row in rows]
+        images = prepared(view, sorted(set(owners)), backbone)
+        for round_ in range(settings.rounds):  # label -> retrain -> label
+            walk = by_walk(its, backbone, settings) if its is not None else None
+            said = tqdm(zip(owners, rows), f"affinity labels, round {round_ + 1}", len(rows), unit="label")
+            maps = (_affinities(view.image(image_id), R[row], walk, settings) for image_id, row in said)
+            its, curve = train(backbone, Affinities(images, owners, maps), settings, seed, path)
     artefacts.save_tensors(path, its.state_dict(), curve=curve, settings=repr(settings), seed=seed)
     return its, backbone, curve
+
+
+def _affinities(image: Image.Image, R: Tensor, walk: Refine | None, settings: Refining) -> np.ndarray:
+    """IRNet's label of a response map [h, w], or of what a walk makes of it: 0, 1 and 255, uint8 [pixels, pixels]."""
+    small = np.asarray(shrunk(image, settings.side))
+    soft = strength(R, *small.shape[:2])
+    if walk is not None:
+        over = np.where(soft > 0, 0.5 + soft / 2, 0.0)[None]  # a soft mask's form, and back
+        soft = np.interp(walk(image, over)[0], [0, 0.5, 1], [0, settings.threshold, 1])
+    labels = torch.from_numpy(affinity_labels(small, soft, settings))[None, None]
+    return F.interpolate(labels, (settings.pixels, settings.pixels), mode="nearest-exact")[0, 0].numpy()
 
 
 def strength(R: Tensor, height: int, width: int) -> np.ndarray:
@@ -226,9 +230,3 @@ def judge(profile: Profile, split: str, labels: list[PseudoLabel]) -> list[Measu
     view, mask_of = stages.corpus(profile).evaluation_view(split), {label.sent_id: label.mask for label in labels}
     asked = [sample for sample in view if sample.sent_id in mask_of]
     return [measure(decode_rle(mask_of[s.sent_id]), truth) for s, truth in zip(asked, view.truths(asked))]
-
-
-def _square(labels: np.ndarray, pixels: int) -> Tensor:
-    """uint8 [H, W] -> [pixels, pixels], each the nearest."""
-    whole = torch.from_numpy(labels)[None, None]
-    return F.interpolate(whole, (pixels, pixels), mode="nearest-exact")[0, 0]

@@ -8,18 +8,20 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import torch
 from PIL import Image
 from tqdm import tqdm
 
 from wsris_lib import ranks
-from wsris_lib.artefacts import key, load_tensors, save_tensors, stored_tensors
+from wsris_lib.artefacts import home, key, load_tensors, save_tensors, stored_tensors
 from wsris_lib.refer.errors import DataError, DataWarning
 from wsris_lib.refer.views import View
 
 BATCH = 8  # images at once; more gains nothing on a CPU and fills a GPU at 1024 px
 MEMORY = 2 << 30  # bytes
+PREPARED = 1  # part of the names of prepared images: raise it when they are prepared otherwise
 
 Stored = tuple[dict[str, torch.Tensor], dict]  # an image's tensors and its notes, as artefacts gives them
 Make = Callable[[dict[int, Image.Image]], list[Stored]]  # images by id -> what each one's file shall hold
@@ -122,6 +124,24 @@ def each_image(
             raise DataError(f"{counted}, {example}")
         warnings.warn(f"{counted} and are left out, {example}", DataWarning, stacklevel=3)
     return kept
+
+
+class Prepares(Protocol):
+    """A backbone: it makes uint8 [3, P, P] of an image."""
+
+    pixels: int  # P
+
+    def prepare(self, image: Image.Image) -> torch.Tensor: ...
+
+
+def prepared(view: View, image_ids: Sequence[int], backbone: Prepares) -> Kept:
+    """Each image as the backbone wants it, under the name "pixels", kept for the next training that reads it."""
+
+    def make(images: dict[int, Image.Image]) -> list[Stored]:
+        return [({"pixels": backbone.prepare(image).contiguous()}, {}) for image in images.values()]
+
+    how = [PREPARED, type(backbone).__name__, backbone.pixels]
+    return each_image(view, home() / "cache" / "pixels", "pixels", how, lambda: make, image_ids)
 
 
 def _await(others: list[int], view: View, kept: Kept) -> list[int]:

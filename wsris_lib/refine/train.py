@@ -1,13 +1,16 @@
 """Training of IRNet from affinity labels: maps of 0, 1 and 255 that dense CRF made of responses, with no class."""
 
-import hashlib
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
+from wsris_lib import artefacts
 from wsris_lib.ehin.backbone import Backbone
+from wsris_lib.refer.masks import decode_rle, encode_rle
 from wsris_lib.refine.affinity import IGNORE, losses, total
 from wsris_lib.refine.irnet import IRNet, channels
 from wsris_lib.settings import Refining
@@ -16,23 +19,53 @@ from wsris_lib.training import Training
 OPTIMISERS = {"sgd": torch.optim.SGD, "adamw": torch.optim.AdamW}
 
 
+class Affinities:
+    """Square images and S maps of 0, 1 and 255, each of one of them: what IRNet learns from.
+
+    Maps are kept as run lengths: the 120,000 of RefCOCO would take 32 GB as bytes at 512 pixels.
+
+    Args:
+        images: image_id -> its tensors, "pixels" among them: uint8 [3, P, P] as `Backbone.prepare` gives it; and notes.
+        owners: the image of each map.
+        maps: uint8 [P, P], as many, one at a time.
+    """
+
+    def __init__(self, images: Mapping[int, tuple], owners: Sequence[int], maps: Iterable[NDArray]):
+        self._images, self.owners = images, list(owners)
+        self._packed = [(encode_rle(map_ == 1), encode_rle(map_ == IGNORE)) for map_ in maps]
+
+    def __len__(self) -> int:
+        return len(self._packed)
+
+    def batch(self, rows: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """uint8 [B, 3, P, P] and [B, P, P]."""
+        maps = [decode_rle(ones) + IGNORE * decode_rle(ignored) for ones, ignored in (self._packed[r] for r in rows)]
+        return self.pixels([self.owners[r] for r in rows]), torch.stack([torch.from_numpy(m).byte() for m in maps])
+
+    def pixels(self, image_ids: Sequence[int]) -> Tensor:
+        """uint8 [B, 3, P, P]."""
+        return torch.stack([self._images[image_id][0]["pixels"] for image_id in image_ids])
+
+    def digest(self) -> str:
+        """Changes with the maps: rounds of refinement differ in nothing else."""
+        return artefacts.key(self.owners, self._packed)
+
+
 def train(
-    backbone: Backbone, pixels: Tensor, labels: Tensor, owner: Tensor, settings: Refining, seed: int, out: Path
+    backbone: Backbone, data: Affinities, settings: Refining, seed: int, out: Path
 ) -> tuple[IRNet, list[list[float]]]:
     """Fit the two heads; the backbone stays as it is. The same seed gives the same weights on one machine.
 
     A polynomial decay of the rate, as IRNet's; its weight decay reaches SGD as a momentum by mistake, ours doesn't.
 
     Args:
-        pixels: uint8 [I, 3, P, P], square images as `Backbone.prepare` gives them.
-        labels: uint8 [S, P, P] of 0, 1 and 255. owner: long [S], the row of `pixels` that a label is of.
         out: where the caller writes; a checkpoint lies beside it while this runs.
 
     Raises ValueError if there is no label, KeyError for an unknown optimiser.
 
     Returns the network, evaluating, and the loss curve [[step, mean loss], ...].
     """
-    if not len(labels):
+    if not len(data):
         raise ValueError("there is no label to learn affinities from; lower refining.foreground or give more sentences")
     device = next(backbone.parameters()).device
     with torch.random.fork_rng(devices=[]):
@@ -41,18 +74,16 @@ def train(
     edge, displacement = model.parts()
     parts = [{"params": edge}, {"params": displacement, "share": settings.displacement_rate}]
     optimiser = OPTIMISERS[settings.optimiser](parts, lr=settings.learning_rate, weight_decay=1e-4)
-    per_epoch = max(1, len(labels) // settings.batch)
+    per_epoch = max(1, len(data) // settings.batch)
     steps = max(1, round(settings.epochs * per_epoch))
-    digest = hashlib.sha256(labels.numpy().tobytes()).hexdigest()  # rounds of refinement differ in nothing else
-    made_from = {"settings": repr(settings), "labels": digest}
+    made_from = {"settings": repr(settings), "labels": data.digest()}
     run = Training(out, model, optimiser, steps, seed, made_from, settings.pieces)
     for step in run:
         epoch, place = divmod(step, per_epoch)
-        order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed * 10_007 + epoch))
+        order = torch.randperm(len(data), generator=torch.Generator().manual_seed(seed * 10_007 + epoch))
         for rows in run.parts(order[place * settings.batch : (place + 1) * settings.batch]):
-            seen, wanted = augmented(
-                backbone.normalise(pixels[owner[rows]].to(device)), labels[rows].to(device), run.generator
-            )
+            pixels, labels = data.batch(rows.tolist())
+            seen, wanted = augmented(backbone.normalise(pixels.to(device)), labels.to(device), run.generator)
             with torch.no_grad():
                 maps = backbone.pyramid(seen)
             wanted = wanted[:, ::4, ::4][:, : maps[0].shape[2], : maps[0].shape[3]]  # the nearest label of each cell
@@ -60,7 +91,7 @@ def train(
             run.learn(total(losses(found[0], found[1], wanted, settings.radius_train)))
         run.step(settings.learning_rate * (1 - step / steps) ** 0.9, clip=10.0)
     model.eval()
-    model.drift.copy_(_drift(model, backbone, pixels[owner.unique()], settings.batch))
+    model.drift.copy_(_drift(model, backbone, data, settings.batch))
     run.forget()
     return model, run.curve
 
@@ -84,9 +115,11 @@ def augmented(pixels: Tensor, labels: Tensor, generator: torch.Generator) -> tup
 
 
 @torch.no_grad()
-def _drift(model: IRNet, backbone: Backbone, pixels: Tensor, batch: int) -> Tensor:
+def _drift(model: IRNet, backbone: Backbone, data: Affinities, batch: int) -> Tensor:
     device, total = next(model.parameters()).device, torch.zeros(2, 1, 1)
-    for some in pixels.split(batch):
-        field = model(backbone.pyramid(backbone.normalise(some.to(device))))[1]
+    ids = list(dict.fromkeys(data.owners))
+    for start in range(0, len(ids), batch):
+        some = data.pixels(ids[start : start + batch]).to(device)
+        field = model(backbone.pyramid(backbone.normalise(some)))[1]
         total += field.mean((2, 3), keepdim=True).sum(0).cpu()
-    return total / len(pixels)
+    return total / len(ids)

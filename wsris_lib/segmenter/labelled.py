@@ -7,18 +7,15 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image
 from torch import Tensor
 
 from wsris_lib import artefacts
 from wsris_lib.ehin.backbone import Backbone
-from wsris_lib.foundation.perimage import Kept, Stored, each_image
+from wsris_lib.foundation.perimage import prepared
 from wsris_lib.refer.errors import DataError
 from wsris_lib.refer.labels import PseudoLabel
 from wsris_lib.refer.masks import decode_rle, encode_rle
 from wsris_lib.refer.views import Sample, TrainingView
-
-VERSION = 1  # part of every name: raise it when images are prepared otherwise
 
 
 class Labelled:
@@ -44,7 +41,7 @@ class Labelled:
         samples = {sample.sent_id: sample for sample in view}
         for label in labels:
             _check(label, samples.get(label.sent_id), view)
-        self._images = _prepared(view, sorted({label.image_id for label in labels}), backbone)
+        self._images = prepared(view, sorted({label.image_id for label in labels}), backbone)
         self.labels = [label for label in labels if label.image_id in self._images]
         if not self.labels:
             raise DataError("there is no label to learn from; make the labels of this split first")
@@ -107,13 +104,3 @@ def _check(label: PseudoLabel, sample: Sample | None, view: TrainingView) -> Non
     size, found = view.image_size(label.image_id), tuple(label.mask.get("size", ()))
     if found != size:
         raise DataError(f"{_named(label)}: its mask is of size {found}, its image of {size}; {anew}")
-
-
-def _prepared(view: TrainingView, image_ids: list[int], backbone: Backbone) -> Kept:
-    """Each image as uint8 [3, P, P], kept on disk for the next student."""
-
-    def make(images: dict[int, Image.Image]) -> list[Stored]:
-        return [({"pixels": backbone.prepare(image).contiguous()}, {}) for image in images.values()]
-
-    how = [VERSION, type(backbone).__name__, backbone.pixels]
-    return each_image(view, artefacts.home() / "cache" / "pixels", "pixels", how, lambda: make, image_ids)

@@ -72,8 +72,9 @@ class Captioned:
     def cut(self, scenes: np.ndarray, ids: np.ndarray, places: np.ndarray, flip: np.ndarray, size: int = 0) -> Tensor:
         """Square windows `places` [B, 3] = (x, y, side) in pixels -> normalised images [B, 3, size, size].
 
-        A size of 0 is the class's own. Where ids[i] > 0 only that object's pixels are kept. All else, and what lies beyond the frame, becomes CLIP's
-        mean colour: zero, once normalised. This is how ES3Net shows a proposal to CLIP.
+        A size of 0 is the class's own. Where ids[i] > 0 only that object's pixels are kept. All else, and what lies
+        beyond the frame, becomes CLIP's mean colour: zero, once normalised. This is how ES3Net shows a proposal to
+        CLIP.
         """
         x = torch.from_numpy(self.web.images[scenes]).to(self.where).permute(0, 3, 1, 2).float()
         mean, std = (255 * x.new_tensor(values).view(3, 1, 1) for values in (MEAN, STD))

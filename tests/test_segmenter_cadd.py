@@ -110,6 +110,10 @@ def test_the_teacher_is_a_copy_after_the_burn_in_and_then_follows(view, settings
         {"dice": 0.0},
         {"text_share": 1.0},
         {"image_share": 0.5},
+        {"heads": 2},
+        {"places": False},
+        {"optimiser": "adamw"},
+        {"matrix_share": 1.0},
     ],
 )
 def test_every_switch_changes_what_is_learnt(view, settings, tmp_path, changes):
@@ -125,9 +129,29 @@ def test_what_is_trusted_and_what_is_said_matter(view, settings, tmp_path):
         distilled(view, settings, tmp_path / "d", reworded=[[""]])
 
 
+@pytest.mark.parametrize("optimiser", cadd.OPTIMISERS)
+def test_each_parameter_has_one_optimiser(settings, optimiser):
+    student = cadd.new_modules(settings)["student"]
+    settings = replace(settings, optimiser=optimiser, matrix_share=3.0, image_share=0.3)
+    found = cadd.optimisers_of(student, settings)
+    groups = [group for its in found for group in its.param_groups]
+    taken = [id(p) for group in groups for p in group["params"]]
+    assert len(taken) == len(set(taken)) and set(taken) == {id(p) for p in student.parameters()}
+    assert [type(its).__name__ for its in found] == ["AdamW", "Muon"][: 1 + (optimiser == "muon")]
+    if optimiser == "muon":
+        (group,) = found[1].param_groups
+        names = {name.split(".")[0] for name, p in student.named_parameters() if any(p is q for q in group["params"])}
+        assert names == {"attend", "gates"} and group["share"] == 3.0
+
+
+def test_an_unknown_optimiser_is_refused(settings):
+    with pytest.raises(ValueError, match="optimiser 'sgd': expected one of adamw, muon"):
+        cadd.optimisers_of(cadd.new_modules(settings)["student"], replace(settings, optimiser="sgd"))
+
+
 @pytest.mark.slow
 def test_student_and_teacher_learn_which_half_is_meant(view, settings, tmp_path):
-    settings = replace(settings, burn_in=60, epochs=60, augment=False, image_share=1.0, text_share=1.0)
+    settings = replace(settings, burn_in=80, epochs=80, augment=False, image_share=1.0, text_share=1.0)
     modules, curve = distilled(view, settings, tmp_path / "run")
     assert curve[-1][1] < 0.5 * curve[0][1]
     student = modules["student"]

@@ -1,7 +1,10 @@
 """An exported student answers as the student does, whatever the batch."""
 
+import shutil
+
 import pytest
 import torch
+from torch._inductor.exc import InvalidCxxCompiler
 
 from wsris_lib.profiles import Distilling
 from wsris_lib.segmenter.cadd import new_modules
@@ -25,6 +28,29 @@ def test_the_export_is_read_again_and_answers_alike(student, tmp_path):
         for n in (1, 3, 4):
             expected = student.answer(images[:n], list(range(n)), sentences[:n])
             torch.testing.assert_close(program(images[:n], tokens[:n]), expected, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("g++") and not shutil.which("clang++"), reason="no C++ compiler here")
+def test_a_compiled_export_answers_alike(student, tmp_path):
+    export(student, tmp_path / "student.pt2", compiled=True)
+    program = torch._inductor.aoti_load_package(str(tmp_path / "student.pt2"))
+    images = torch.randint(0, 255, (3, 3, 64, 64), generator=torch.Generator().manual_seed(0)).byte()
+    sentences = ["the red mug", "the box on the left", "it"]
+    with torch.no_grad():
+        for n in (1, 3):
+            expected = student.answer(images[:n], list(range(n)), sentences[:n])
+            found = program(images[:n], student.tokenizer(sentences[:n]))
+            torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+
+
+def test_without_a_compiler_the_plain_export_is_named(student, tmp_path, monkeypatch):
+    def none(*_, **__):
+        raise InvalidCxxCompiler
+
+    monkeypatch.setattr(torch._inductor, "aoti_compile_and_package", none)
+    with pytest.raises(RuntimeError, match="leave --compile out"):
+        export(student, tmp_path / "student.pt2", compiled=True)
 
 
 def test_another_ending_is_refused(student, tmp_path):

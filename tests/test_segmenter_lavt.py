@@ -58,15 +58,17 @@ def gelu(x):
     return x * (1 + math.erf(x / math.sqrt(2))) / 2
 
 
-def slow_pwam(weights, biases, cells, words, real):
+def slow_pwam(weights, biases, cells, words, real, heads):
     """LAVT's, with all of its biases: cells [N][C], words [L][Ct], real [L] -> [N][C]."""
     of = lambda name, vector: slow_linear(weights[name], biases[name], vector)  # noqa: E731
     keys, values = ([of(name, word) for word in words] for name in ("key", "value"))
-    heard = []
+    heard, each = [], len(cells[0]) // heads
     for query in slow_norm([of("query", cell) for cell in cells]):
-        scores = [sum(q * k for q, k in zip(query, key)) / math.sqrt(len(query)) for key in keys]
-        shares = [math.exp(s) if yes else 0.0 for s, yes in zip(scores, real)]
-        mixed = [sum(a * v[c] for a, v in zip(shares, values)) / sum(shares) for c in range(len(query))]
+        mixed = []
+        for its in (range(head * each, (head + 1) * each) for head in range(heads)):
+            scores = [sum(query[c] * key[c] for c in its) / math.sqrt(each) for key in keys]
+            shares = [math.exp(s) if yes else 0.0 for s, yes in zip(scores, real)]
+            mixed += [sum(a * v[c] for a, v in zip(shares, values)) / sum(shares) for c in its]
         heard.append(of("heard", mixed))
     fused = []
     for cell, said in zip(cells, slow_norm(heard)):
@@ -75,9 +77,10 @@ def slow_pwam(weights, biases, cells, words, real):
     return fused
 
 
-def test_pwam_against_a_slow_version_that_has_every_bias_of_lavt():
+@pytest.mark.parametrize("heads", [1, 2, 4])
+def test_pwam_against_a_slow_version_that_has_every_bias_of_lavt(heads):
     torch.manual_seed(0)
-    module = Pwam(4, 3).double()
+    module = Pwam(4, 3, heads).double()
     cells, words = torch.randn(2, 6, 4).double(), torch.randn(2, 5, 3).double()
     real = torch.tensor([[True] * 5, [True, True, True, False, False]])
     found = module(cells, words, real)
@@ -86,8 +89,13 @@ def test_pwam_against_a_slow_version_that_has_every_bias_of_lavt():
     biases = {name: torch.randn(4).double() if layer.bias is None else layer.bias for name, layer in layers.items()}
     assert [name for name, layer in layers.items() if layer.bias is None] == ["key", "value", "query", "heard"]
     for n in range(2):
-        expected = slow_pwam(weights, biases, cells[n].tolist(), words[n].tolist(), real[n].tolist())
+        expected = slow_pwam(weights, biases, cells[n].tolist(), words[n].tolist(), real[n].tolist(), heads)
         torch.testing.assert_close(found[n], torch.tensor(expected, dtype=torch.float64))
+
+
+def test_heads_that_do_not_divide_the_channels_are_refused():
+    with pytest.raises(ValueError, match="4 channels of a cell can't be shared by 3 heads"):
+        Pwam(4, 3, heads=3)
 
 
 def test_padding_words_get_no_share_and_no_gradient():
@@ -130,6 +138,37 @@ def test_with_closed_gates_the_swin_is_transformers_own(model, config, height, w
         normed = F.layer_norm(cells, cells.shape[2:]).mT.unflatten(2, wanted.shape[2:])  # as SwinBackbone hands out
         torch.testing.assert_close(normed, wanted, atol=1e-5, rtol=1e-4)
         assert torch.equal(cells, opened[n]) == (n == 0)  # with open gates words reach all stages but the first
+
+
+def test_a_cell_is_told_where_its_centre_is(tiny_zoo, config):
+    torch.manual_seed(0)
+    model = Lavt(config, str(tiny_zoo / "text"), pixels=64, places=True)
+    told = []
+    for linear in model.places:
+        linear.register_forward_hook(lambda _, given, __: told.append(given[0]))
+    asking = cells_of_each_stage(model, torch.zeros(1, 3, 64, 128), model.tokenizer(["a ball"]))
+    assert [len(places) for places in told] == [16 * 32, 8 * 16, 4 * 8, 2 * 4] and len(asking) == 4
+    x, y = told[-1].T.tolist()
+    assert x == [-0.75, -0.25, 0.25, 0.75] * 2 and y == [-0.5] * 4 + [0.5] * 4  # edge to edge, as a warp's frame
+    model.places = None
+    without = cells_of_each_stage(model, torch.zeros(1, 3, 64, 128), model.tokenizer(["a ball"]))
+    assert (asking[0] - without[0]).abs().max() > 0.1  # what asks the words, not what goes on in the Swin
+
+
+def test_a_network_that_is_told_nothing_sees_two_places_alike(tiny_zoo, config):
+    """A thing on an even ground gives the same answer wherever its whole windows are; told its place, another."""
+    pixels = torch.zeros(2, 3, 128, 128)
+    pixels[0, 0, 40:56, 24:40] = pixels[1, 0, 40:56, 88:104] = 2.0  # four windows apart, none of them at an edge
+    for places in (False, True):
+        torch.manual_seed(0)
+        model = Lavt(config, str(tiny_zoo / "text"), pixels=128, places=places)
+        heard = []
+        model.attend[0].register_forward_hook(lambda _, __, fused, heard=heard: heard.append(fused))
+        with torch.no_grad():
+            model(pixels, model.tokenizer(["the left one"] * 2))
+        left, right = heard[0].unflatten(1, (32, 32))
+        same = torch.allclose(left[10:14, 6:10], right[10:14, 22:26], atol=1e-5)
+        assert same != places
 
 
 def test_a_swin_checkpoint_and_its_config_are_one_path(tiny_zoo, tmp_path, config):

@@ -53,6 +53,8 @@ def main(arguments: list[str] | None = None) -> int:
     sub.add_argument("-o", "--out", type=Path, default=Path("student.pt2"), help="(default: student.pt2)")
     sub.add_argument("--labels", default="greedy", help=f"it learnt from: one of {', '.join(distilling.LABELS)}")
     sub.add_argument("--seed", type=int, default=0)
+    told = "to machine code for this kind of processor; wants a C++ compiler and a minute (AOTInductor)"
+    sub.add_argument("--compile", action="store_true", dest="compiled", help=told)
     _of_run(sub)
     sub.set_defaults(run=write_student)
     told = "download corpora, photographs and public checkpoints; goes on where it was stopped"
@@ -134,10 +136,10 @@ def predict(profile: profiles.Profile, image: Path, sentence: str, out: Path, mo
     print(f"{out}: {(soft > 0.5).mean():.1%} of the image, by {model}")
 
 
-def write_student(profile: profiles.Profile, out: Path, labels: str, seed: int) -> None:
+def write_student(profile: profiles.Profile, out: Path, labels: str, seed: int, compiled: bool) -> None:
     """Export a trained student; trains it if need be."""
     student = distilling.student(profile, seed, labels)[0]["student"]
-    export(student, out)
+    export(student, out, compiled)
     print(f"{out}: images uint8 [B, 3, {student.pixels}, {student.pixels}] and tokens [B, {student.words}] to logits")
 
 

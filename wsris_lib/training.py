@@ -36,6 +36,7 @@ class Training:
     Args:
         out: what the training makes; its checkpoint lies beside it.
         model: all modules with a state, a mean teacher among them.
+        optimiser: or several, each with parameters of its own.
         settings: what else a checkpoint must agree in (numbers and texts).
         pieces: of a step; with 1, each process does all of it. Raises ValueError unless it is a power of 2 that the
             number of processes divides.
@@ -47,7 +48,7 @@ class Training:
         self,
         out: Path,
         model: nn.Module,
-        optimiser: torch.optim.Optimizer,
+        optimiser: torch.optim.Optimizer | Sequence[torch.optim.Optimizer],
         steps: int,
         seed: int,
         settings: dict | None = None,
@@ -57,11 +58,12 @@ class Training:
             found = f"{pieces} pieces of a step and {ranks.world()} processes"
             raise ValueError(f"{found}: expected 1, 2, 4, 8, ... pieces, a multiple of torchrun's number of processes")
         self.pieces, self._sums = pieces, _PairwiseSum()
-        self.out, self.model, self.optimiser, self.steps, self.seed = out, model, optimiser, steps, seed
+        self.out, self.model, self.steps, self.seed = out, model, steps, seed
+        self.optimisers = [optimiser] if isinstance(optimiser, torch.optim.Optimizer) else list(optimiser)
         self.curve: list[list[float]] = []  # [[last step of a window, its mean loss], ...]
         self.seconds, self._start, self._sum, self._window = 0.0, 0, 0.0, max(1, steps // WINDOWS)
         self._path = out.parent / f".{out.name}.partial.safetensors"
-        rates = [group["lr"] for group in optimiser.param_groups]
+        rates = [group["lr"] for group in self._groups]
         self._settings = artefacts.key(out.name, steps, seed, rates, settings or {}, *([pieces] if pieces > 1 else []))
         stored = artefacts.stored_tensors(self._path)
         if stored is not None and stored[1]["settings"] == self._settings:
@@ -113,7 +115,8 @@ class Training:
 
     def learn(self, loss: Tensor) -> None:
         """The gradient of a piece's loss, a mean over its rows."""
-        self.optimiser.zero_grad()
+        for optimiser in self.optimisers:
+            optimiser.zero_grad()
         (loss * self._share if self.pieces > 1 else loss).backward()
         if self.pieces == 1:
             self._loss = loss.detach()
@@ -122,16 +125,17 @@ class Training:
         self._sums.add(torch.cat([*(g.flatten().float() for g in grads), self._share * loss.detach().view(1)]))
 
     def step(self, lr: float, clip: float = 1.0) -> None:
-        """One step of the optimiser at rate `lr`, gradients clipped to norm `clip`; notes the loss.
+        """One step of each optimiser at rate `lr`, gradients clipped to norm `clip`; notes the loss.
 
         A group of parameters with its own "share" goes at that share of `lr`.
         """
         if self.pieces > 1:
             self._gather()
-        for group in self.optimiser.param_groups:
+        for group in self._groups:
             group["lr"] = lr * group.get("share", 1.0)
         nn.utils.clip_grad_norm_(self._parameters(), clip)
-        self.optimiser.step()
+        for optimiser in self.optimisers:
+            optimiser.step()
         self._sum = self._sum + self._loss  # no .item(): a GPU is waited for once a window
         if (self._step + 1) % self._window == 0:
             self.curve.append([self._step + 1, round(float(self._sum) / self._window, 4)])
@@ -143,8 +147,12 @@ class Training:
         self.learn(loss)
         self.step(lr, clip)
 
+    @property
+    def _groups(self) -> list[dict]:  # not kept: loading an optimiser's state makes new ones
+        return [group for optimiser in self.optimisers for group in optimiser.param_groups]
+
     def _parameters(self) -> list[nn.Parameter]:
-        return [p for group in self.optimiser.param_groups for p in group["params"]]
+        return [p for group in self._groups for p in group["params"]]
 
     def _gather(self) -> None:
         """Sum the pieces of all processes, two by two as one process would, so that each bit is the same."""
@@ -164,8 +172,9 @@ class Training:
 
     def _save(self, step: int) -> None:
         tensors = {f"model.{name}": tensor.clone() for name, tensor in self.model.state_dict().items()}  # tied ones too
-        for n, values in self.optimiser.state_dict()["state"].items():
-            tensors |= {f"adamw.{n}.{name}": value for name, value in values.items()}
+        for numbers, optimiser in self._numbered():
+            for n, values in optimiser.state_dict()["state"].items():
+                tensors |= {f"adamw.{numbers[n]}.{name}": value for name, value in values.items()}
         notes = dict(step=step, curve=self.curve, sum=float(self._sum), seconds=self.seconds, settings=self._settings)
         artefacts.save_tensors(self._path, tensors, **notes)
 
@@ -177,8 +186,18 @@ class Training:
                 state.setdefault(int(n), {})[name] = value
         model = {key.removeprefix("model."): value for key, value in tensors.items() if key.startswith("model.")}
         self.model.load_state_dict(model)
-        self.optimiser.load_state_dict(self.optimiser.state_dict() | {"state": state})
+        for numbers, optimiser in self._numbered():
+            its = {n: state[number] for n, number in enumerate(numbers) if number in state}
+            optimiser.load_state_dict(optimiser.state_dict() | {"state": its})
         self._start, self.curve, self._sum, self.seconds = (notes[n] for n in ("step", "curve", "sum", "seconds"))
+
+    def _numbered(self) -> Iterator[tuple[range, torch.optim.Optimizer]]:
+        """Each optimiser with the numbers of its parameters: they are counted through."""
+        first = 0
+        for optimiser in self.optimisers:
+            last = first + sum(len(group["params"]) for group in optimiser.param_groups)
+            yield range(first, last), optimiser
+            first = last
 
 
 class _PairwiseSum:

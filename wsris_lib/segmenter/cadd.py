@@ -14,6 +14,8 @@ from wsris_lib.segmenter.warp import draw
 from wsris_lib.settings import Distilling
 from wsris_lib.training import Training
 
+OPTIMISERS = ("adamw", "muon")
+
 
 def distil(
     data: Labelled,
@@ -31,9 +33,9 @@ def distil(
     changed: `warp` the image, another wording the sentence. Without settings.augment the student sees them as they are
     too. An epoch visits each ref with one of its labelled sentences.
 
-    The paper's AdamW; the rate falls as LAVT's does, or stays where settings.power is 0. Gradients are clipped to norm
-    1, which is ours. The same seed gives the same weights, bit for bit, on one machine; killed, it goes on from a
-    checkpoint beside `out`, which the caller writes. Mixed precision on a GPU.
+    The paper's AdamW, or Muon beside it (`optimisers_of`); the rate falls as LAVT's does, or stays where settings.power
+    is 0. Gradients are clipped to norm 1, which is ours. The same seed gives the same weights, bit for bit, on one
+    machine; killed, it goes on from a checkpoint beside `out`, which the caller writes. Mixed precision on a GPU.
 
     Args:
         sentences: of each row of `data`. reworded: other wordings of each, "" where there are no more.
@@ -51,9 +53,9 @@ def distil(
     per_epoch = data.steps(settings.batch)
     burn_in, after = (max(1, round(epochs * per_epoch)) for epochs in (settings.burn_in, settings.epochs))
     alpha = decay(settings.horizon, after)
-    optimiser = torch.optim.AdamW(_parts(student, settings), settings.learning_rate, weight_decay=settings.weight_decay)
+    optimisers = optimisers_of(student, settings)
     made_from = {"settings": repr(settings), "data": data.digest(), "reworded": str(reworded)}
-    run = Training(out, modules, optimiser, burn_in + after, seed, made_from, settings.pieces)
+    run = Training(out, modules, optimisers, burn_in + after, seed, made_from, settings.pieces)
     still = {} if settings.augment else {"flip": 0.0, "zoom": (1.0, 1.0), "colour": 0.0}
     for step in run:
         taught = step >= burn_in
@@ -83,7 +85,7 @@ def new_modules(settings: Distilling, seed: int = 0) -> nn.ModuleDict:
     """A student as its training begins, and its teacher."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        sizes = (settings.pixels, settings.words, settings.decoder)
+        sizes = (settings.pixels, settings.words, settings.decoder, settings.heads, settings.places)
         student = Lavt(settings.image_model, settings.text_model, *sizes)
     return nn.ModuleDict({"student": student, "teacher": MeanTeacher(student)})
 
@@ -95,13 +97,28 @@ def stored_modules(settings: Distilling, weights: dict[str, Tensor]) -> nn.Modul
     return modules.eval()
 
 
-def _parts(student: Lavt, settings: Distilling) -> list[dict]:
-    """Swin and BERT learn at a share of the rate, as they are trained already."""
-    return [
-        {"params": student.own_parameters()},
+def optimisers_of(student: Lavt, settings: Distilling) -> list[torch.optim.Optimizer]:
+    """AdamW for all; or, where settings.optimiser is "muon", Muon for the matrices between words and cells.
+
+    Swin and BERT learn at a share of the rate, as they are trained already. Muon (Jordan and others, 2024; here
+    torch's, scaled to AdamW's rates) makes every singular value of a matrix's step alike, so that what few sentences
+    ask for is learnt as fast as what all do. Raises ValueError for another optimiser.
+    """
+    if settings.optimiser not in OPTIMISERS:
+        raise ValueError(f"optimiser {settings.optimiser!r}: expected one of {', '.join(OPTIMISERS)}")
+    matrices = student.own_matrices() if settings.optimiser == "muon" else []
+    taken = {id(p) for p in matrices}
+    parts = [
+        {"params": [p for p in student.own_parameters() if id(p) not in taken]},
         {"params": list(student.swin.parameters()), "share": settings.image_share},
         {"params": list(student.bert.parameters()), "share": settings.text_share},
     ]
+    rate = dict(lr=settings.learning_rate, weight_decay=settings.weight_decay)
+    found = [torch.optim.AdamW(parts, **rate)]
+    if matrices:
+        part = {"params": matrices, "share": settings.matrix_share}
+        found.append(torch.optim.Muon([part], **rate, adjust_lr_fn="match_rms_adamw"))
+    return found
 
 
 def _another(sentence: str, reworded: Sequence[str], rng) -> str:

@@ -19,7 +19,7 @@ HEADS = (r"^cls\.", r"(^|\.)pooler\.")  # likewise of a BERT's
 
 
 class Pwam(nn.Module):
-    """LAVT's pixel-word attention module: what the words say to each cell, times what the cell is; one head.
+    """LAVT's pixel-word attention module: what the words say to each cell, times what the cell is.
 
     Cells are queries, words keys and values. Padding is hidden, as BERT's states of it are noise. As in LAVT the two
     instance norms (over cells) have no weights and the dropout is 0. Not as in LAVT: the biases of key, query, value
@@ -27,10 +27,17 @@ class Pwam(nn.Module):
 
     Args:
         channels: C of the cells. width: Ct of the words.
+        heads: of the attention, each with its share of the channels; LAVT: 1, and an option for more. With one, a cell
+            hears one mixture of the words; to be asked for the red one *and* the mug *and* the left takes several.
+
+    Raises ValueError for heads that don't divide the channels.
     """
 
-    def __init__(self, channels: int, width: int):
+    def __init__(self, channels: int, width: int, heads: int = 1):
         super().__init__()
+        if channels % heads:
+            raise ValueError(f"{channels} channels of a cell can't be shared by {heads} heads; choose a divisor")
+        self.heads = heads
         self.key, self.value = nn.Linear(width, channels, bias=False), nn.Linear(width, channels, bias=False)
         self.query, self.heard = nn.Linear(channels, channels, bias=False), nn.Linear(channels, channels, bias=False)
         self.seen, self.out = nn.Linear(channels, channels), nn.Linear(channels, channels)
@@ -38,9 +45,13 @@ class Pwam(nn.Module):
     def forward(self, cells: Tensor, words: Tensor, real: Tensor) -> Tensor:
         """cells [B, N, C], N > 1, words [B, L, Ct], real bool [B, L] (some true, false at padding) -> [B, N, C]."""
         queries = F.instance_norm(self.query(cells).mT).mT
-        heard = F.scaled_dot_product_attention(queries, self.key(words), self.value(words), real[:, None])  # [B, N, C]
-        heard = F.instance_norm(self.heard(heard).mT).mT
+        asked, keys, values = (self._shared(x) for x in (queries, self.key(words), self.value(words)))  # [B, H, ., C/H]
+        heard = F.scaled_dot_product_attention(asked, keys, values, real[:, None, None])  # [B, H, N, C / H]
+        heard = F.instance_norm(self.heard(heard.transpose(1, 2).flatten(2)).mT).mT  # [B, N, C]
         return F.gelu(self.out(F.gelu(self.seen(cells)) * heard))
+
+    def _shared(self, x: Tensor) -> Tensor:
+        return x.unflatten(2, (self.heads, -1)).transpose(1, 2)  # [B, N, C] -> [B, H, N, C / H]
 
 
 class Gate(nn.Module):
@@ -97,12 +108,25 @@ class Lavt(nn.Module):
         pixels: side of the square that `prepare` makes; LAVT: 480. The network itself takes other sizes too.
         words: tokens of a sentence, [CLS] and [SEP] among them. A longer one keeps its [SEP], which LAVT cuts off.
         width: of the decoder; 0: LAVT's, half of the coarsest map's channels.
+        heads: of the attention to the words, in every stage; LAVT: 1.
+        places: tell each cell where it is before it asks the words, a linear layer of x and y in each stage. LAVT
+            doesn't: its maps of 15 x 15 cells and more find out from their edges, a miniature's 4 x 4 hardly do.
         drop_path: stochastic depth of the Swin; LAVT: 0.3; None: as the config has it.
 
     Raises ValueError for a checkpoint of another kind or that can't be read, FileNotFoundError as `zoo.resolve`.
     """
 
-    def __init__(self, image_model: str | SwinConfig, text_model: str, pixels: int, words=20, width=0, drop_path=None):
+    def __init__(
+        self,
+        image_model: str | SwinConfig,
+        text_model: str,
+        pixels: int,
+        words: int = 20,
+        width: int = 0,
+        heads: int = 1,
+        places: bool = False,
+        drop_path: float | None = None,
+    ):
         super().__init__()
         config = read_config(image_model, ("swin",)) if isinstance(image_model, str) else image_model
         if drop_path is not None:
@@ -118,7 +142,8 @@ class Lavt(nn.Module):
         self.pixels, self.words = pixels, min(words, text.max_position_embeddings)
         channels = [config.embed_dim * 2**stage for stage in range(len(config.depths))]
         self.cell = config.patch_size * 2 ** (len(channels) - 1)  # pixels across a cell of the coarsest map
-        self.attend = nn.ModuleList(Pwam(c, text.hidden_size) for c in channels)
+        self.attend = nn.ModuleList(Pwam(c, text.hidden_size, heads) for c in channels)
+        self.places = nn.ModuleList(nn.Linear(2, c) for c in channels) if places else None
         self.gates = nn.ModuleList(Gate(c) for c in channels[:-1])
         self.norms = nn.ModuleList(nn.LayerNorm(c) for c in channels)
         self.decoder = Decoder(channels, width or channels[-1] // 2)
@@ -156,7 +181,8 @@ class Lavt(nn.Module):
         for n, stage in enumerate(self.swin.encoder.layers):
             for block in stage.blocks:
                 cells = block(cells, size, always_partition=True)[0]  # else a small map shrinks its window for good
-            fused = self.attend[n](cells, words, real)  # [B, N, C]
+            asking = cells + self.places[n](_places(*size, cells)) if self.places else cells
+            fused = self.attend[n](asking, words, real)  # [B, N, C]
             maps.append(self.norms[n](fused).mT.unflatten(2, size))
             if n < len(self.gates):
                 cells = stage.downsample(cells + self.gates[n](fused), size)  # [B, N / 4, 2 C]
@@ -176,6 +202,16 @@ class Lavt(nn.Module):
     def own_parameters(self) -> list[nn.Parameter]:
         """All but the Swin's and the BERT's."""
         return [p for name, p in self.named_parameters() if not name.startswith(("swin.", "bert."))]
+
+    def own_matrices(self) -> list[nn.Parameter]:
+        """Of them those that map channels to channels, in the attention to the words and in the gates."""
+        return [p for part in (self.attend, self.gates) for p in part.parameters() if p.ndim == 2]
+
+
+def _places(height: int, width: int, like: Tensor) -> Tensor:
+    """Where each cell's centre is, x and y from -1 to 1, edge to edge: [N, 2]."""
+    y, x = (torch.arange(1, 2 * n, 2, device=like.device, dtype=like.dtype) / n - 1 for n in (height, width))
+    return torch.stack([x.repeat(height), y.repeat_interleave(width)], 1)
 
 
 def _block(channels: int, width: int) -> nn.Sequential:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 
 from wsris_lib.refine.affinity import SMALL, affinities, losses, paths, total
 from wsris_lib.refine.instances import centres, instances
@@ -129,6 +130,18 @@ def test_a_walk_fills_what_a_wall_encloses_and_stays_within():
     constant = spread(np.full((1, 16, 16), 0.7), np.zeros((16, 16), np.float32), 5, 10.0, 4)
     np.testing.assert_allclose(constant, 0.7)
     assert spread(np.zeros((0, 16, 16)), edge, 5, 10.0, 2).shape == (0, 16, 16)
+
+
+@pytest.mark.parametrize("size", [(20, 24), (32, 32), (1, 9), (7, 1)])
+def test_centres_are_where_scipys_interpolation_leads(size):
+    field = np.stack([ndimage.gaussian_filter(rng.normal(size=size), 2) for _ in range(2)]).astype(np.float32) * 4
+    limit = np.array([size[0] - 1, size[1] - 1]).reshape(2, 1, 1)
+    place = np.indices(size).astype(np.float32)
+    for _ in range(40):
+        step = [ndimage.map_coordinates(part, place, order=1, mode="nearest") for part in field]
+        place = np.clip(place + np.stack(step), 0, limit).astype(np.float32)
+    found = centres(field, 40)
+    assert found.shape == (2, *size) and (np.abs(found - place) < 0.51).mean() > 0.99  # a cycle may end elsewhere
 
 
 def test_two_objects_that_point_at_their_own_middle_are_two_instances():

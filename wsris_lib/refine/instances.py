@@ -1,6 +1,8 @@
 """Which cells point at one place: objects without classes, from IRNet's displacement field."""
 
 import numpy as np
+import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from scipy import ndimage
 
@@ -13,15 +15,17 @@ def centres(displacement: NDArray[np.float32], steps: int = STEPS) -> NDArray[np
     Between cells the field is interpolated; what leaves the plane stays at its border.
     """
     height, width = displacement.shape[1:]
-    limit = np.array([height - 1, width - 1], np.float32).reshape(2, 1, 1)
-    place = np.indices((height, width)).astype(np.float32)
+    last = torch.tensor([width - 1.0, height - 1.0])  # x, y, as `grid_sample` counts
+    field = torch.from_numpy(displacement[::-1].astype(np.float32))[None]  # [1, 2, h, w]
+    place = torch.from_numpy(np.indices((height, width))[::-1].astype(np.float32)).permute(1, 2, 0)[None]
     for _ in range(steps):
-        step = [ndimage.map_coordinates(part, place, order=1, mode="nearest") for part in displacement]
-        moved = np.clip(place + np.stack(step), 0, limit)
-        if np.abs(moved - place).max() < 1e-3:  # the rest would change nothing
+        frame = 2 * place / last.clamp(min=1) - 1  # the outermost cells' centres are -1 and 1
+        step = F.grid_sample(field, frame, padding_mode="border", align_corners=True)
+        moved = (place + step.permute(0, 2, 3, 1)).clamp(min=0).minimum(last)
+        if (moved - place).abs().max() < 1e-3:  # the rest would change nothing
             break
         place = moved
-    return place.round().astype(np.int64)
+    return place[0].round().long().permute(2, 0, 1).flip(0).numpy()
 
 
 def instances(displacement: NDArray[np.float32], still: float, steps: int = STEPS) -> NDArray[np.int64]:

@@ -13,7 +13,7 @@ REAL = Path(__file__).parents[2] / "shared" / "refcoco_mini"
 
 
 def told(profile) -> list[doctor.Finding]:
-    return [*doctor.packages(), *doctor.machine(profile), *doctor.checkpoints(profile), *doctor.data(profile)]
+    return [*doctor.packages(profile), *doctor.machine(profile), *doctor.checkpoints(profile), *doctor.data(profile)]
 
 
 def test_the_usual_profile_is_ready_here(capsys):
@@ -40,10 +40,23 @@ def test_a_package_that_is_missing_or_too_old_is_named(monkeypatch):
         return {"torch": "1.0"}.get(name, "99.0")
 
     monkeypatch.setattr(doctor, "version", version)
-    found = {finding.about: finding for finding in doctor.packages()}
+    found = {finding.about: finding for finding in doctor.packages(profiles.load("tiny"))}
     assert found["papermill"].well is False and found["papermill"].mend.startswith('pip install "papermill>=')
     assert found["torch"].well is False and "1.0, needed >=" in found["torch"].said
-    assert found["numpy"].well is True and "pytest" not in found
+    assert found["numpy"].well is True and "pytest" not in found and "sam2" not in found
+
+
+def test_the_package_sam2_is_asked_for_where_the_profile_asks_for_it(monkeypatch):
+    def version(name):
+        if name in ("sam2", "pydensecrf2"):
+            raise doctor.PackageNotFoundError
+        return "99.0"
+
+    monkeypatch.setattr(doctor, "version", version)
+    profile = profiles.load("tiny", proposing=profiles.Proposing(backend="sam2"))
+    found = {finding.about: finding for finding in doctor.packages(profile)}
+    assert found["sam2"].well is False and found["sam2"].mend.startswith('pip install "sam2>=')
+    assert found["pydensecrf2"].well is None
 
 
 def test_a_full_disk_and_a_checkpoint_of_the_zoo_that_is_gone(monkeypatch):

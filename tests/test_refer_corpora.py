@@ -12,6 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
+from wsris_lib.__main__ import main
 from wsris_lib.artefacts import REPO, file_digest
 from wsris_lib.foundation import perimage
 from wsris_lib.refer.errors import DataError, DataWarning
@@ -375,3 +376,13 @@ def test_code_in_referits_pickles(tmp_path):
 
 def test_no_pickles_at_all(tmp_path):
     fails(lambda: convert(tmp_path), tmp_path / "annotations", "train.pickle")
+
+
+def test_the_command_converts_and_says_how_to_go_on(tmp_path, capsys):
+    root, _ = pickled(tmp_path)
+    assert main(["convert", str(root)]) == 0
+    said = capsys.readouterr().out
+    assert "3 sentences of train, 1 sentences of test" in said and f"--data {root} --corpus referit" in said
+    assert len(Refer(root, "referit", "pickle").training_view("train")) == 3
+    assert main(["convert", str(tmp_path / "elsewhere")]) == 2
+    assert "train.pickle" in capsys.readouterr().err

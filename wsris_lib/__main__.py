@@ -9,6 +9,7 @@ from wsris_lib import ablations, artefacts, distilling, notebooks, predicting, p
 from wsris_lib.doctor import doctor
 from wsris_lib.downloads import NotFetched
 from wsris_lib.foundation.miniature import command
+from wsris_lib.refer import referit
 from wsris_lib.reproduce import reproduce
 from wsris_lib.segmenter.export import export
 from wsris_lib.sources import KNOWN, fetch
@@ -57,6 +58,9 @@ def main(arguments: list[str] | None = None) -> int:
     sub.add_argument("--compile", action="store_true", dest="compiled", help=told)
     _of_run(sub)
     sub.set_defaults(run=write_student)
+    told = "bring ReferIt's pickles, as TRIS ships them, into the layout of the others (FOLDER/referit)"
+    sub = commands.add_parser("convert", help=told, description=told)
+    sub.add_argument("folder", type=Path, help="with annotations/*.pickle and images/ in it")
     told = "download corpora, photographs and public checkpoints; goes on where it was stopped"
     sub = commands.add_parser("fetch", help=told, description=told + ". Nothing else here downloads anything.")
     sub.add_argument(
@@ -80,6 +84,8 @@ def main(arguments: list[str] | None = None) -> int:
             length = {"steps": given["steps"], "start": given["start"]} if given["action"] == "train" else {}
             getattr(command, given["action"])(given["name"], given["out"], **length)
             return 0
+        if "folder" in given:
+            return convert_referit(given["folder"])
         if "dry_run" in given:
             return get(**given)
         run, name = given.pop("run"), given.pop("profile")
@@ -141,6 +147,14 @@ def write_student(profile: profiles.Profile, out: Path, labels: str, seed: int, 
     student = distilling.student(profile, seed, labels)[0]["student"]
     export(student, out, compiled)
     print(f"{out}: images uint8 [B, 3, {student.pixels}, {student.pixels}] and tokens [B, {student.words}] to logits")
+
+
+def convert_referit(folder: Path) -> int:
+    """Convert, and say how to go on."""
+    counts = ", ".join(f"{number:,} sentences of {split}" for split, number in referit.convert(folder).items())
+    print(f"{folder / 'referit'}: {counts}")
+    print(f"next: python -m wsris_lib reproduce --data {folder} --corpus referit --split-by pickle")
+    return 0
 
 
 def show_scoreboard(profile: profiles.Profile) -> None:

@@ -49,7 +49,7 @@ def doctor(profile: Profile, measure: bool = False) -> int:
     measure: also load the frozen models and time them on a few images, for an estimate of hours and bytes.
     """
     print(f"profile {profile.name}, data {profile.data}, corpus {profile.corpus}, split by {profile.split_by}")
-    found = [*packages(), *machine(profile), *checkpoints(profile), *data(profile)]
+    found = [*packages(profile), *machine(profile), *checkpoints(profile), *data(profile)]
     for finding, after in zip(found, [*found[1:], None]):  # one command for several things is said after the last
         print(replace(finding, mend="") if after and after.mend == finding.mend else finding)
     well = all(finding.well is not False for finding in found)
@@ -59,19 +59,24 @@ def doctor(profile: Profile, measure: bool = False) -> int:
     return 0 if well else 1
 
 
-def packages() -> Iterator[Finding]:
-    """Those that the library needs, then those that it is better with."""
+def packages(profile: Profile) -> Iterator[Finding]:
+    """Those that the library needs, then those that it is better with, or that this profile needs besides."""
+    own = profile.proposing.backend == "sam2"  # Meta's package in the place of transformers' copy
     yield Finding("python", platform.python_version(), sys.version_info >= (3, 11))
     for line in requires("wsris") or []:
         wanted = Requirement(line)
-        if wanted.marker and not wanted.marker.evaluate({"extra": "crf"}):
+        asked = [
+            extra for extra in ("crf", *["sam2"] * own) if wanted.marker and wanted.marker.evaluate({"extra": extra})
+        ]
+        if wanted.marker and not asked:
             continue
+        spare = asked == ["crf"]
         get = f'pip install "{wanted.name}{wanted.specifier}"'
         try:
             its = version(wanted.name)
         except PackageNotFoundError:
-            without = "not installed; the dense CRF is slower without" if wanted.marker else "not installed"
-            yield Finding(wanted.name, without, None if wanted.marker else False, get)
+            without = "not installed; the dense CRF is slower without" if spare else "not installed"
+            yield Finding(wanted.name, without, None if spare else False, get)
         else:
             fits = wanted.specifier.contains(its, prereleases=True)
             yield Finding(wanted.name, its if fits else f"{its}, needed {wanted.specifier}", fits, "" if fits else get)

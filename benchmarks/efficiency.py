@@ -1,6 +1,6 @@
 """What a sentence costs: ES3Net's whole alignment pipeline, EHIN's map, stage 2, a CADD student, and its exports.
 
-    python benchmarks/efficiency.py [PROFILE]
+    python benchmarks/efficiency.py [PROFILE [MODEL ...]]
 
 One photograph and one sentence at a time, nothing kept from earlier; each model in a process of its own, whose peak
 memory is its own. Models that aren't trained yet are trained. Prints a table and writes efficiency.md beside this file.
@@ -10,6 +10,7 @@ import ctypes
 import gc
 import multiprocessing
 import resource
+import shlex
 import sys
 import tempfile
 import time
@@ -29,13 +30,14 @@ EXPORTED, COMPILED = ", exported", ", compiled"
 SENTENCES, ROUNDS = 40, 3
 
 
-def main(name: str = "tiny") -> None:
-    """Measure and print."""
+def main(name: str = "tiny", *chosen: str) -> None:
+    """Measure and print. The first and the last of MODELS are always there."""
+    wanted = [model for model in MODELS if model in (MODELS[0], MODELS[-1], *(chosen or MODELS))]
     profile = profiles.load(name)
     val = stages.corpus(profile).evaluation_view(profile.val_split)
     samples = [val[int(n)] for n in np.linspace(0, len(val) - 1, SENTENCES)]
     asked = [(val.image(sample.image_id), sample.sentence) for sample in samples]
-    models = {model: predicting.load(model, profile) for model in MODELS}  # trained before anything is timed
+    models = {model: predicting.load(model, profile) for model in wanted}  # trained before anything is timed
     rows = {model: [0.0, 0.0, sum(p.numel() for p in parameters(it))] for model, it in models.items()}
     student = models["cadd greedy"].network
     with tempfile.TemporaryDirectory() as folder:
@@ -55,7 +57,7 @@ def main(name: str = "tiny") -> None:
                     )
     for model, its in found.items():
         rows[model][:2] = median(seconds for seconds, _ in its), median(memory for _, memory in its)
-    report(profile, rows)
+    report(profile, rows, chosen)
 
 
 class Exported:
@@ -125,12 +127,13 @@ def networks(thing: object, deep: int = 3) -> list[torch.nn.Module]:
     return [network for its in held for network in networks(its, deep - 1)]
 
 
-def report(profile: profiles.Profile, rows: dict) -> None:
+def report(profile: profiles.Profile, rows: dict, chosen: tuple[str, ...]) -> None:
     """Print and write the table."""
     lines = [
         "# What a sentence costs",
         "",
-        f"Made by `python benchmarks/efficiency.py {profile.name}`: one photograph and one sentence at a time,",
+        f"Made by `python benchmarks/efficiency.py {shlex.join([profile.name, *chosen])}`:",
+        "one photograph and one sentence at a time,",
         f"{SENTENCES} of {profile.val_split}, each model in a process of its own, in turn, {ROUNDS} rounds;",
         f"{torch.get_num_threads()} threads, {profile.device}. Memory is the whole process's,",
         "Python and torch too, once the model is loaded.",

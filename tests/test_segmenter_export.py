@@ -4,6 +4,7 @@ import shutil
 
 import pytest
 import torch
+from PIL import Image
 from torch._inductor.exc import InvalidCxxCompiler
 
 from wsris_lib.profiles import Distilling
@@ -42,6 +43,9 @@ def test_a_compiled_export_answers_alike(student, tmp_path):
             expected = student.answer(images[:n], list(range(n)), sentences[:n])
             found = program(images[:n], student.tokenizer(sentences[:n]))
             torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+        prepared = student.prepare(Image.fromarray(images[0].permute(1, 2, 0).numpy()))[None]
+        assert prepared.is_contiguous()  # it wasn't once, and the compiled program read it as if it were
+        torch.testing.assert_close(program(prepared, student.tokenizer(["it"])), student.answer(prepared, [0], ["it"]))
 
 
 def test_without_a_compiler_the_plain_export_is_named(student, tmp_path, monkeypatch):

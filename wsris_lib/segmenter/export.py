@@ -27,7 +27,8 @@ def export(model: Lavt, path: Path, compiled: bool = False) -> None:
         logits = program(images, tokens)  # [B, P, P]; the mask is where they are above 0
 
     Images uint8 [B, 3, P, P], squashed to the model's square; tokens long [B, L], padded to the model's words, as its
-    tokenizer gives them; any B.
+    tokenizer gives them; any B. Both contiguous: a compiled program doesn't look, and answers nonsense where colours
+    lie last in memory.
 
     Args:
         compiled: as machine code for this kind of processor (AOTInductor), which joins the many small operations of an

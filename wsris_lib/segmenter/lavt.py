@@ -150,8 +150,12 @@ class Lavt(nn.Module):
         self.eval()  # as transformers hands out its models
 
     def prepare(self, image: Image.Image) -> Tensor:
-        """uint8 [3, pixels, pixels]: the image squashed to a square, as LAVT does, and not yet normalised."""
-        return pil_to_tensor(image.convert("RGB").resize((self.pixels, self.pixels), Image.Resampling.BILINEAR))
+        """uint8 [3, pixels, pixels]: the image squashed to a square, as LAVT does, and not yet normalised.
+
+        Its rows lie one after the other, as a compiled export takes for granted; torchvision's have the colours last.
+        """
+        squashed = image.convert("RGB").resize((self.pixels, self.pixels), Image.Resampling.BILINEAR)
+        return pil_to_tensor(squashed).contiguous()
 
     def normalise(self, prepared: Tensor) -> Tensor:
         """[B, 3, H, W] in [0, 255], uint8 or float -> float, 0 where the colour is ImageNet's mean."""

@@ -165,6 +165,20 @@ def test_two_processes_reproduce_what_one_does(tmp_path):
 
 
 @pytest.mark.slow
+def test_two_processes_share_an_ablation(tmp_path):
+    """Its trainings are dealt out, and the table is that of one process."""
+    run = ["-m", "wsris_lib", "ablate", "table2", "--profile", "smoke", "--split", "testA"]
+    done = torchrun(tmp_path, *run)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.count("table2, refcoco, mIoU") == 1, "one speaks for both"
+    env = os.environ | {"OMP_NUM_THREADS": "1"}
+    subprocess.run([sys.executable, *run], env=env, check=True, capture_output=True, timeout=500)
+    where = Path("smoke-testA") / "ablations" / "table2.json"
+    assert artefacts.read_json(tmp_path / where) == artefacts.read_json(artefacts.home() / where)
+    assert len(list((tmp_path / "cache" / "alignments").iterdir())) == 3
+
+
+@pytest.mark.slow
 def test_an_error_in_one_process_ends_the_others(tmp_path):
     done = torchrun(tmp_path, "-m", "wsris_lib", "reproduce", "--profile", "smoke", "--split", "nowhere")
     assert done.returncode != 0 and "no split 'nowhere'" in done.stderr

@@ -121,6 +121,21 @@ def test_every_switch_changes_what_is_learnt(view, settings, tmp_path, changes):
     assert not same(usual, distilled(view, replace(settings, **changes), tmp_path / "b")[0])
 
 
+def test_the_last_steps_see_whole_images_and_those_before_smaller_ones(view, settings, tmp_path, monkeypatch):
+    seen = []
+
+    def watched(student, teacher, labels, *others):
+        seen.append((student[0].shape[2:], teacher[0].shape[2:], labels.shape[1:], labels.float().mean()))
+        return cadd_loss(student, teacher, labels, *others)
+
+    cadd_loss = cadd.cadd
+    monkeypatch.setattr(cadd, "cadd", watched)
+    distilled(view, replace(settings, pixels=128, early_pixels=64, late=0.25), tmp_path / "run")
+    assert [{height for shape in sizes for height in shape} for *sizes, _ in seen] == [{64}, {64}, {64}, {128}]
+    shares = [float(share) for *_, share in seen]  # of the labels: the squares fill 16 x 16 of 48 x 48
+    assert np.mean(shares[:3]) == pytest.approx(shares[3], rel=0.2) == pytest.approx(1 / 9, rel=0.05)
+
+
 def test_what_is_trusted_and_what_is_said_matter(view, settings, tmp_path):
     usual = distilled(view, settings, tmp_path / "a")[0]
     assert not same(usual, distilled(view, settings, tmp_path / "b", confidence=(0.9, 0.1, 0.9, 0.1))[0])

@@ -130,7 +130,7 @@ def get(what: list[str], profile: str | None, data: str | None, pin: bool, dry_r
 def ablate(profile: profiles.Profile, table: str) -> None:
     """Make and print one of the ablations."""
     board = ablations.run(profile, table)
-    for metric in ablations.metrics(table):
+    for metric in ablations.metrics(table) if ranks.leads() else ():
         print(f"\n{ablations.table(board, metric)}")
 
 

@@ -1,7 +1,8 @@
 """Both papers' ablations, one name each: the same sentences, seeds and cached features, one setting changed a row.
 
 Only ES3Net's alignment or EHIN's head is trained anew for a row, and what was trained before is found again, so a table
-that was stopped goes on, and two tables that share a row train it once.
+that was stopped goes on, and two tables that share a row train it once. Trainings go side by side, a core each, or are
+dealt out under torchrun.
 """
 
 from collections import defaultdict
@@ -13,7 +14,7 @@ import torch
 from scipy import stats
 from tqdm import tqdm
 
-from wsris_lib import artefacts, grounding, labelling, papers, stages
+from wsris_lib import artefacts, grounding, labelling, papers, ranks, stages, together
 from wsris_lib.evaluate import Measures, subsets, summarise
 from wsris_lib.grounding import TRIS
 from wsris_lib.profiles import Profile
@@ -101,8 +102,11 @@ def run(profile: Profile, name: str) -> dict:
     """
     if name not in TABLES:
         raise KeyError(f"no table {name!r}; choose one of {', '.join(TABLES)}")
-    stages.corpus(profile)  # a folder that isn't there says so before the first bar
-    _announce(profile, name)
+    if ranks.leads():
+        stages.corpus(profile)  # SynRef is made by one; a folder that isn't there says so before the first bar
+        _announce(profile, name)
+    ranks.wait()
+    together.share(trainings(profile, name), f"{name}, trainings", None if profile.device == "cpu" else 1)
     rows = []
     for seed in tqdm(profile.seeds, desc=name, unit="seed"):
         if name == "table6":
@@ -113,8 +117,28 @@ def run(profile: Profile, name: str) -> dict:
             rows += _responses(profile, seed, row, changes)
     board = {"table": name, "corpus": profile.corpus, "rows": rows}
     board |= {"aligning": asdict(profile.aligning), "grounding": asdict(profile.grounding)}
-    artefacts.write_json(stages.run_folder(profile) / "ablations" / f"{name}.json", board)
+    if ranks.leads():
+        artefacts.write_json(stages.run_folder(profile) / "ablations" / f"{name}.json", board)
     return board
+
+
+def trainings(profile: Profile, name: str) -> list[tuple[int, together.Job]]:
+    """(pieces, job) of all that a table's rows are answered by, each once; what they read is made here."""
+    changed = {"table6": stages.with_aligning(profile, **LCM)} if name == "table6" else {}
+    changed |= {row: _aligned(profile, changes) for row, changes in CHOICE.get(name, {}).items()}
+    found = []
+    for row, its in changed.items():
+        stages.training_tables(its)
+        stages.evaluation(its)
+        its = stages.with_aligning(its, candidates_eval=Aligning.candidates_eval)  # the same weights for any N at test
+        esem = CHOICE.get(name, {}).get(row, {}).get("esem", True)
+        found += [(1, (stages.alignment, its, seed, esem)) for seed in profile.seeds]
+    for changes in RESPONSE.get(name, {}).values():
+        its = grounding.with_grounding(profile, **changes)
+        for split in (profile.train_split, profile.val_split):
+            grounding.images(its, split)
+        found += [(its.grounding.accumulate, (grounding.trained, its, seed)) for seed in profile.seeds]
+    return list(dict.fromkeys(found))
 
 
 def _announce(profile: Profile, name: str) -> None:
@@ -168,11 +192,16 @@ def compare(board: dict, metric: str = "mIoU", subset: str = "all") -> list[dict
 
 def _choices(profile: Profile, seed: int, row: str, changes: dict) -> list[dict]:
     """What a changed alignment chooses on val, judged by subset."""
-    its = {f.name for f in fields(Aligning)}
-    changed = stages.with_aligning(profile, **{name: value for name, value in changes.items() if name in its})
-    changed = replace(changed, **{name: value for name, value in changes.items() if name not in {*its, "esem"}})
+    changed = _aligned(profile, changes)
     chosen, _ = stages.trained_choice(changed, seed, changes.get("esem", True))
     return _judged(row, seed, stages.evaluation(changed), chosen)
+
+
+def _aligned(profile: Profile, changes: dict) -> Profile:
+    """A row's profile: settings of the alignment, or of the whole profile."""
+    its = {f.name for f in fields(Aligning)}
+    changed = stages.with_aligning(profile, **{name: value for name, value in changes.items() if name in its})
+    return replace(changed, **{name: value for name, value in changes.items() if name not in {*its, "esem"}})
 
 
 def _labels(profile: Profile, seed: int) -> list[dict]:

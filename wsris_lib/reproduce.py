@@ -38,14 +38,10 @@ def reproduce(profile: Profile) -> None:
     for split in (profile.train_split, profile.val_split):
         grounding.images(profile, split)
     workers = None if cpu else 1
-    if ranks.world() == 1:
-        together.run([job for _, job in trainings(profile)], "training", workers)
-    else:
-        for wave in (trainings(profile), segmenters(profile), students(profile)):
-            for pieces, (job, *arguments) in wave:
-                if pieces > 1:
-                    job(*arguments)
-            together.run([job for pieces, job in wave if pieces == 1], "training")
+    together.share(trainings(profile), "training", workers)
+    if ranks.world() > 1:  # one process makes these beside the first lessons
+        for wave in (segmenters(profile), students(profile)):
+            together.share(wave, "training")
     usual = (profile.corpus, profile.val_split, profile.trial) == (Profile.corpus, Profile.val_split, 0)
     lessons = notebooks.lessons() if usual else []  # they speak of this corpus and split
     late = [lesson for lesson in lessons if lesson.name[:2] in LATE]

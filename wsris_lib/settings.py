@@ -154,6 +154,8 @@ class Distilling:
     image_model: str = "zoo:swin"
     text_model: str = "zoo:text"
     pixels: int = 128  # the paper: 480
+    early_pixels: int = 0  # a side of what it sees until the `late` steps, which is cheaper; 0: `pixels` all along
+    late: float = 0.25  # of all steps
     words: int = 20
     decoder: int = 32  # channels of its levels; 0: LAVT's, half of the coarsest map's
     heads: int = 4  # of the attention to the words; the paper: 1

@@ -50,6 +50,16 @@ def run(jobs: Sequence[Job], title: str, workers: int | None = None) -> None:
             raise
 
 
+def share(jobs: Sequence[tuple[int, Job]], title: str, workers: int | None = None) -> None:
+    """As `run`, of (pieces, job): under torchrun all processes do a job in several pieces together, before the rest."""
+    if ranks.world() > 1:
+        for pieces, (job, *arguments) in jobs:
+            if pieces > 1:
+                job(*arguments)
+        jobs = [(pieces, job) for pieces, job in jobs if pieces == 1]
+    run([job for _, job in jobs], title, workers)
+
+
 def _do(job: Callable, *arguments: object) -> None:
     """A model would be sent home weight by weight, and nobody wants it there."""
     job(*arguments)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from wsris_lib.segmenter.cadd_losses import cadd
@@ -31,7 +32,8 @@ def distil(
     During the burn-in eq. 7 alone; at its end the teacher is a copy of the student; from there on eq. 10, and after
     every step the teacher moves towards the student. The teacher sees image and sentence as they are, the student both
     changed: `warp` the image, another wording the sentence. Without settings.augment the student sees them as they are
-    too. An epoch visits each ref with one of its labelled sentences.
+    too. An epoch visits each ref with one of its labelled sentences. With settings.early_pixels all but the last steps
+    see smaller images: a Swin that has learnt at one size soon learns at another.
 
     The paper's AdamW, or Muon beside it (`optimisers_of`); the rate falls as LAVT's does, or stays where settings.power
     is 0. Gradients are clipped to norm 1, which is ours. The same seed gives the same weights, bit for bit, on one
@@ -63,6 +65,8 @@ def distil(
             teacher.copy_from(student)
         for rows in run.parts(data.drawn(step, settings.batch, seed, run.rng)):
             pixels, tokens, labels, confidence = (part.to(device) for part in data.batch(rows))
+            if settings.early_pixels and step < (1 - settings.late) * run.steps:
+                pixels, labels = _shrunk(pixels, labels, settings.early_pixels)
             warp = draw(len(rows), run.generator, **still)
             said = [_another(sentences[r], reworded[r], run.rng) if settings.augment else sentences[r] for r in rows]
             heard = student.tokenizer(warp.sentences(said)).to(device)
@@ -119,6 +123,12 @@ def optimisers_of(student: Lavt, settings: Distilling) -> list[torch.optim.Optim
         part = {"params": matrices, "share": settings.matrix_share}
         found.append(torch.optim.Muon([part], **rate, adjust_lr_fn="match_rms_adamw"))
     return found
+
+
+def _shrunk(pixels: Tensor, labels: Tensor, side: int) -> tuple[Tensor, Tensor]:
+    """Pixels uint8 [B, 3, P, P] and labels [B, P, P] at another side; the pixels are floats then."""
+    smaller = F.interpolate(pixels.float(), (side, side), mode="bilinear", antialias=True)
+    return smaller, F.interpolate(labels[:, None], (side, side), mode="nearest-exact")[:, 0]
 
 
 def _another(sentence: str, reworded: Sequence[str], rng) -> str:

@@ -1,0 +1,103 @@
+"""ES3Net's Tables 1 and 5, and EHIN's stage 1 beside them: corpora x splits x methods, and who was told what.
+
+    python benchmarks/tables.py [PROFILE [SEEDS [CORPUS ...]]]
+
+SEEDS: 0,1,2 or fewer. Trains what isn't there, a training a core (in `tiny` with one seed some 20 minutes of one core
+for each corpus), prints each board as it is ready, and writes tables.md beside this file. Killed, it goes on where it
+was.
+"""
+
+import sys
+from collections import defaultdict
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from wsris_lib import papers, profiles, reproduce, scoreboard, stages, together
+from wsris_lib.profiles import Profile
+
+STUDENTS = ("single text", "greedy", "truth")
+METHODS = {  # method -> supervision
+    "zero_shot_clip": "none",
+    "clip_map": "none",
+    "baseline": "ST",
+    "esem": "ST",
+    "lcm": "ST",
+    "tris": "ST",
+    "ehin": "ST",
+    "cadd_single_text": "ST",
+    "cadd_greedy": "MT",
+    "cadd_truth": "full",
+    "oracle": "the answer",
+}
+METRICS = ("mIoU", "oIoU", "PointM")
+PARTS = ("es3net", "ehin", "cadd")
+
+
+def main(name: str = "tiny", seeds: str = "0", *corpora: str) -> None:
+    """Make what is missing and write the tables."""
+    found = defaultdict(dict)  # metric -> (corpus, split) -> method -> values of the seeds
+    for corpus in corpora or profiles.SPLIT_BY:
+        its = tuple(map(int, seeds.split(",")))
+        profile = replace(profiles.load(name, corpus=corpus), seeds=its, route_seeds=its, students=STUDENTS)
+        stages.training_tables(stages.with_aligning(profile, consistency=1.0))
+        for wave in (reproduce.trainings(profile), reproduce.students(profile)):
+            together.run([job for _, job in wave], f"trainings on {corpus}", None if profile.device == "cpu" else 1)
+        for split in stages.corpus(profile).splits:
+            if split != profile.train_split:
+                judge(replace(profile, val_split=split), found)
+    lines = ["# Corpora, splits and methods, SynRef", ""]
+    lines += [
+        f"Made by `python benchmarks/tables.py {' '.join(sys.argv[1:])}`: profile `{name}`, seeds {seeds}. Percent;"
+    ]
+    lines += [
+        "± over seeds. The papers' numbers are of photographs: their order can be compared, their size can't.",
+        "",
+    ]
+    for metric, columns in found.items():
+        lines += [f"## {metric}", "", *table(columns), ""]
+    lines += ["## The papers, as far as their numbers are known to us", "", *printed()]
+    Path(__file__).with_suffix(".md").write_text("\n".join(lines) + "\n")
+    print("\n".join(lines))
+
+
+def judge(profile: Profile, found: dict) -> None:
+    """Every method on a split."""
+    board = scoreboard.make(profile, *PARTS)
+    print(scoreboard.table(board, METRICS), flush=True)
+    for metric in METRICS:
+        column = found[metric].setdefault((profile.corpus, profile.val_split, board["sentences"]), defaultdict(list))
+        for row in board["rows"]:
+            if row["subset"] == "all" and row["method"] in METHODS:
+                column[row["method"]].append(100 * row[metric])
+
+
+def table(columns: dict) -> list[str]:
+    """A row a method, a column a split of a corpus."""
+    heads = [f"{corpus} {split} ({n})" for corpus, split, n in columns]
+    lines = ["| | told | " + " | ".join(heads) + " |", "|---" * (2 + len(heads)) + "|"]
+    for method, told in METHODS.items():
+        values = [cell(column[method]) for column in columns.values()]
+        lines.append(f"| {method} | {told} | " + " | ".join(values) + " |")
+    return lines
+
+
+def cell(values: list[float]) -> str:
+    """Mean, and the spread of several."""
+    spread = f" ± {np.std(values, ddof=1):.1f}" if len(values) > 1 else ""
+    return f"{np.mean(values):.1f}{spread}"
+
+
+def printed() -> list[str]:
+    """ES3Net's Table 1."""
+    lines = ["| | corpus | val | testA | testB |", "|---|---|---|---|---|"]
+    for corpus, rows in papers.TABLE_1.items():
+        for method, splits in rows.items():
+            values = " | ".join(f"{splits[s]:.2f}" if s in splits else "" for s in ("val", "testA", "testB"))
+            lines.append(f"| {method} | {corpus} | {values} |")
+    return lines
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -82,6 +83,23 @@ def test_a_training_in_pieces_ends_in_the_same_bits_in_any_number_of_processes(t
         assert report["weights"] == {name: tensor.tolist() for name, tensor in whole.items()}
     assert sorted(n for report in told for n in report["dealt"]) == list(range(5))
     assert not list(tmp_path.glob(".*partial*"))
+
+
+def test_two_nodes_are_two_processes(tmp_path):
+    """Two launchers that find each other by an address, as on two machines with one disk: both have local rank 0."""
+    with socket.socket() as found:
+        found.bind(("localhost", 0))
+        port = found.getsockname()[1]
+    told = ["--nnodes=2", "--nproc_per_node=1", "--rdzv_backend=c10d", f"--rdzv_endpoint=localhost:{port}"]
+    command = [sys.executable, "-m", "torch.distributed.run", *told, __file__, str(tmp_path), "4"]
+    env = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(HERE), "WSRIS_HOME": str(tmp_path)}
+    nodes = [subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    said = [node.communicate(timeout=300)[1] for node in nodes]
+    assert [node.returncode for node in nodes] == [0, 0], said
+    whole = {name: tensor.tolist() for name, tensor in fit(tmp_path / "whole", 4)[0].items()}
+    for n in range(2):
+        report = json.loads((tmp_path / f"{n}.json").read_text())
+        assert (report["rank"], report["world"], report["weights"]) == (n, 2, whole)
 
 
 def test_pieces_are_the_whole_batch_where_nothing_looks_at_others(tmp_path):

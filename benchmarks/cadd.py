@@ -3,10 +3,11 @@
     python benchmarks/cadd.py [PROFILE [EPOCHS [SEEDS [KIND ...]]]]
 
 EPOCHS: after the burn-in, in place of the profile's; the burn-in is the paper's share of it, 4 of 10. SEEDS: 0,1,2 or
-fewer. Trains what isn't there, prints each row as it is ready, and writes cadd.md beside this file. Killed, it goes on
-where it was.
+fewer. Trains what isn't there, prints each row as it is ready, and writes cadd_PROFILE.md or cadd_PROFILE_EPOCHS.md
+beside this file. Killed, it goes on where it was.
 """
 
+import shlex
 import sys
 import time
 from collections import defaultdict
@@ -47,7 +48,7 @@ def main(name: str = "tiny", epochs: str = "", seeds: str = "", *kinds: str) -> 
     lines = [
         "# CADD: students of all labels, SynRef",
         "",
-        f"Made by `python benchmarks/cadd.py {' '.join(sys.argv[1:])}`:",
+        f"Made by `python benchmarks/cadd.py {shlex.join(sys.argv[1:])}`:",
     ]
     lines += [f"profile `{name}`, corpus {profile.corpus}, split {profile.val_split}, {len(profile.seeds)} seeds,"]
     lines += [
@@ -61,7 +62,8 @@ def main(name: str = "tiny", epochs: str = "", seeds: str = "", *kinds: str) -> 
         values = [cell([each[c] for each in found]) for c in columns]
         lines.append(f"| {row} | {cell(quality) if quality else ''} | " + " | ".join(values) + " |")
     lines += ["", *compared(rows)]
-    Path(__file__).with_suffix(".md").write_text("\n".join(lines) + "\n")
+    out = Path(__file__).with_name("_".join(["cadd", name] + [epochs] * bool(epochs)) + ".md")
+    out.write_text("\n".join(lines) + "\n")
     print("\n".join(lines))
 
 

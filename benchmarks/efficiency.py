@@ -3,7 +3,8 @@
     python benchmarks/efficiency.py [PROFILE [MODEL ...]]
 
 One photograph and one sentence at a time, nothing kept from earlier; each model in a process of its own, whose peak
-memory is its own. Models that aren't trained yet are trained. Prints a table and writes efficiency.md beside this file.
+memory is its own. Models that aren't trained yet are trained. Prints a table and writes efficiency_PROFILE.md beside
+this file.
 """
 
 import ctypes
@@ -146,7 +147,7 @@ def report(profile: profiles.Profile, rows: dict, chosen: tuple[str, ...]) -> No
     ratios = [rows["esem"][0] / rows["cadd greedy" + ending][0] for ending in ("", EXPORTED, COMPILED)]
     said = "The student is {:.1f} times as fast as the pipeline, exported {:.1f} times, compiled {:.1f} times."
     lines += ["", said.format(*ratios), "Compiled: by AOTInductor, `python -m wsris_lib export --compile`."]
-    Path(__file__).with_suffix(".md").write_text("\n".join(lines) + "\n")
+    Path(__file__).with_name(f"efficiency_{profile.name}.md").write_text("\n".join(lines) + "\n")
     print("\n".join(lines))
 
 

@@ -12,8 +12,6 @@ from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from wsris_lib import papers, profiles, reproduce, scoreboard, stages, together
 from wsris_lib.profiles import Profile
 
@@ -43,18 +41,14 @@ def main(name: str = "tiny", seeds: str = "0", *corpora: str) -> None:
         profile = replace(profiles.load(name, corpus=corpus), seeds=its, route_seeds=its, students=STUDENTS)
         stages.training_tables(stages.with_aligning(profile, consistency=1.0))
         for wave in (reproduce.trainings(profile), reproduce.students(profile)):
-            together.run([job for _, job in wave], f"trainings on {corpus}", None if profile.device == "cpu" else 1)
+            together.share(wave, f"trainings on {corpus}", None if profile.device == "cpu" else 1)
         for split in stages.corpus(profile).splits:
             if split != profile.train_split:
                 judge(replace(profile, val_split=split), found)
     lines = ["# Corpora, splits and methods, SynRef", ""]
-    lines += [
-        f"Made by `python benchmarks/tables.py {' '.join(sys.argv[1:])}`: profile `{name}`, seeds {seeds}. Percent;"
-    ]
-    lines += [
-        "± over seeds. The papers' numbers are of photographs: their order can be compared, their size can't.",
-        "",
-    ]
+    lines += [f"Made by `python benchmarks/tables.py {' '.join(sys.argv[1:])}`: profile `{name}`, seeds {seeds}."]
+    lines += ["Percent, ± over seeds; in brackets the sentences of a split. The papers' numbers are of photographs:"]
+    lines += ["their order can be compared, their size can't.", ""]
     for metric, columns in found.items():
         lines += [f"## {metric}", "", *table(columns), ""]
     lines += ["## The papers, as far as their numbers are known to us", "", *printed()]
@@ -70,7 +64,7 @@ def judge(profile: Profile, found: dict) -> None:
         column = found[metric].setdefault((profile.corpus, profile.val_split, board["sentences"]), defaultdict(list))
         for row in board["rows"]:
             if row["subset"] == "all" and row["method"] in METHODS:
-                column[row["method"]].append(100 * row[metric])
+                column[row["method"]].append(row[metric])
 
 
 def table(columns: dict) -> list[str]:
@@ -78,15 +72,9 @@ def table(columns: dict) -> list[str]:
     heads = [f"{corpus} {split} ({n})" for corpus, split, n in columns]
     lines = ["| | told | " + " | ".join(heads) + " |", "|---" * (2 + len(heads)) + "|"]
     for method, told in METHODS.items():
-        values = [cell(column[method]) for column in columns.values()]
+        values = [scoreboard.cell(column[method]) for column in columns.values()]
         lines.append(f"| {method} | {told} | " + " | ".join(values) + " |")
     return lines
-
-
-def cell(values: list[float]) -> str:
-    """Mean, and the spread of several."""
-    spread = f" ± {np.std(values, ddof=1):.1f}" if len(values) > 1 else ""
-    return f"{np.mean(values):.1f}{spread}"
 
 
 def printed() -> list[str]:

@@ -94,7 +94,10 @@ def test_two_nodes_are_two_processes(tmp_path):
     command = [sys.executable, "-m", "torch.distributed.run", *told, __file__, str(tmp_path), "4"]
     env = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(HERE), "WSRIS_HOME": str(tmp_path)}
     nodes = [subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True) for _ in range(2)]
-    said = [node.communicate(timeout=300)[1] for node in nodes]
+    try:
+        said = [node.communicate(timeout=300)[1] for node in nodes]
+    finally:
+        [node.kill() for node in nodes]
     assert [node.returncode for node in nodes] == [0, 0], said
     whole = {name: tensor.tolist() for name, tensor in fit(tmp_path / "whole", 4)[0].items()}
     for n in range(2):

@@ -185,10 +185,11 @@ def table(board: dict, metrics: tuple[str, ...] = ("mIoU", "oIoU", "Pr@0.5", "Po
         for method in METHODS:
             rows = groups.get((subset, method), [])
             if rows:
-                lines.append(f"  {method:22s}" + "".join(f"{_cell([r[m] for r in rows]):>14s}" for m in metrics))
+                lines.append(f"  {method:22s}" + "".join(f"{cell([r[m] for r in rows]):>14s}" for m in metrics))
     return "\n".join([*lines, "", f"Percent; ± over seeds. {board['supervision']}."])
 
 
-def _cell(values: list[float]) -> str:
+def cell(values: list[float]) -> str:
+    """Fractions of some seeds as percent: their mean, and their standard deviation where there are several."""
     mean, spread = 100 * np.mean(values), 100 * np.std(values, ddof=1) if len(values) > 1 else None
     return f"{mean:.1f}" if spread is None else f"{mean:.1f} ± {spread:.1f}"

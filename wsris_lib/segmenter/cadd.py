@@ -126,7 +126,10 @@ def optimisers_of(student: Lavt, settings: Distilling) -> list[torch.optim.Optim
 
 
 def _shrunk(pixels: Tensor, labels: Tensor, side: int) -> tuple[Tensor, Tensor]:
-    """Pixels uint8 [B, 3, P, P] and labels [B, P, P] at another side; the pixels are floats then."""
+    """Pixels and labels uint8 [B, 3, P, P] and [B, P, P] -> floats in [0, 255] and uint8 of another side.
+
+    Pixels are averaged, labels stay 0 or 1.
+    """
     smaller = F.interpolate(pixels.float(), (side, side), mode="bilinear", antialias=True)
     return smaller, F.interpolate(labels[:, None], (side, side), mode="nearest-exact")[:, 0]
 

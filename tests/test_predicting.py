@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from test_distilling import profile  # noqa: F401  the same small run
 
-from wsris_lib import distilling, grounding, predicting, stages
+from wsris_lib import distilling, grounding, predicting, profiles, stages
 from wsris_lib.__main__ import main
 from wsris_lib.ehin.network import soft_masks
 from wsris_lib.refer.errors import DataError
@@ -56,6 +57,19 @@ def test_every_model_gives_a_soft_mask_of_the_images_size(profile):  # noqa: F81
         predicting.load("magic", profile)
 
 
+def test_the_commands_leave_a_mask_and_a_student(profile, tmp_path, monkeypatch):  # noqa: F811
+    monkeypatch.setattr(profiles, "load", lambda name, **_: profile)
+    Image.new("RGB", (70, 50)).save(tmp_path / "image.png")
+    asked = ["predict", str(tmp_path / "image.png"), "the red mug", "-o", str(tmp_path / "mask.png")]
+    for model in ("cadd greedy", "esem"):
+        assert main([*asked, "--model", model]) == 0
+        assert Image.open(tmp_path / "mask.png").size == (70, 50)
+        (tmp_path / "mask.png").unlink()
+    assert main(["export", "-o", str(tmp_path / "student.pt2"), "--labels", "greedy"]) == 0
+    assert torch.export.load(tmp_path / "student.pt2")
+    assert main(["export", "--labels", "magic"]) == 2
+
+
 def test_a_mask_is_written_as_a_picture(tmp_path):
     soft = np.zeros((5, 7), np.float32)
     soft[1:3, 2:4] = 0.9
@@ -66,9 +80,21 @@ def test_a_mask_is_written_as_a_picture(tmp_path):
         predicting.opened(tmp_path / "no.jpg")
 
 
+def test_a_file_is_opened_as_its_viewer_sees_it(tmp_path):
+    pixels = np.arange(0, 240, 10, dtype=np.uint8).reshape(4, 6)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was turned: a quarter turn clockwise makes it upright
+    Image.fromarray(pixels).save(tmp_path / "turned.png", exif=exif)
+    assert (np.asarray(predicting.opened(tmp_path / "turned.png"))[..., 0] == np.rot90(pixels, -1)).all()
+    Image.fromarray(pixels.astype(np.uint16) * 257).save(tmp_path / "deep.png")
+    assert (np.asarray(predicting.opened(str(tmp_path / "deep.png"))) == pixels[..., None]).all()
+
+
 def test_the_command_names_what_is_wrong(tmp_path, capsys):
     assert main(["predict", str(tmp_path / "missing.png"), "a mug"]) == 2
     assert "missing.png: can't be read as an image" in capsys.readouterr().err
     Image.new("RGB", (8, 8)).save(tmp_path / "grey.png")
+    assert main(["predict", str(tmp_path / "grey.png"), " "]) == 2
+    assert "the sentence is empty" in capsys.readouterr().err
     assert main(["predict", str(tmp_path / "grey.png"), "a mug", "--model", "magic"]) == 2
     assert "choose one of cadd single text" in capsys.readouterr().err

@@ -14,7 +14,7 @@ from wsris_lib.reproduce import reproduce
 from wsris_lib.segmenter.export import export
 from wsris_lib.sources import KNOWN, fetch
 
-OWN = ("table", "measure", "image", "sentence", "out", "model", "labels", "seed")  # options of single commands
+OF_RUN = ("data", "corpus", "split_by", "checkpoints", "trial", "val_split")  # of a run; the rest are one command's
 MENDABLE = (FileNotFoundError, KeyError, ValueError, artefacts.CorruptArtefact, notebooks.NotebookFailed, NotFetched)
 
 
@@ -89,7 +89,7 @@ def main(arguments: list[str] | None = None) -> int:
         if "dry_run" in given:
             return get(**given)
         run, name = given.pop("run"), given.pop("profile")
-        own = {n: given.pop(n) for n in OWN if n in given}
+        own = {n: given.pop(n) for n in list(given) if n not in OF_RUN}
         if given["data"]:  # notebooks run in a folder of their own
             given["data"] = str(Path(given["data"]).resolve())
         if given["checkpoints"]:
@@ -112,9 +112,16 @@ def _of_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split-by", help="whose split, the word in refs(*.p) (default: the corpus's usual one)")
     parser.add_argument("--checkpoints", help="a folder with the profile's public checkpoints, each in its own folder")
     parser.add_argument(
-        "--trial", type=int, help="so many images of each split and a step of each training, no lessons"
+        "--trial", type=_count, help="so many images of each split and a step of each training, no lessons"
     )
     parser.add_argument("--split", dest="val_split", help="the split that is judged (default: val)")
+
+
+def _count(given: str) -> int:
+    """Of images, one or more."""
+    if not given.isdecimal() or not int(given):
+        raise argparse.ArgumentTypeError(f"{given!r} is no number of images; give 1 or more")
+    return int(given)
 
 
 def get(what: list[str], profile: str | None, data: str | None, pin: bool, dry_run: bool) -> int:
@@ -136,6 +143,8 @@ def ablate(profile: profiles.Profile, table: str) -> None:
 
 def predict(profile: profiles.Profile, image: Path, sentence: str, out: Path, model: str, seed: int) -> None:
     """Answer one sentence and write the mask."""
+    if not sentence.strip():
+        raise ValueError('the sentence is empty; say which object is meant, e.g. "the mug on the left"')
     photograph = predicting.opened(image)
     soft = predicting.load(model, profile, seed)(photograph, sentence)
     predicting.write_mask(out, soft)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from wsris_lib import artefacts, distilling, grounding, profiles, segmenting, stages
 from wsris_lib.ehin.network import soft_masks
@@ -31,7 +31,7 @@ def load(model: str = "cadd greedy", profile: Profile | None = None, seed: int =
     """A function from an image and a sentence to a soft mask, float [H, W] in [0, 1]; the mask is where it is > 0.5.
 
         segment = predicting.load()
-        soft = segment(Image.open("desk.jpg"), "the mug on the left")
+        soft = segment(predicting.opened("desk.jpg"), "the mug on the left")
 
     What isn't trained yet is trained, as everywhere here. Raises KeyError for a model that isn't one of MODELS.
 
@@ -105,11 +105,14 @@ class Responding:
         return soft_masks(R[None], image.height, image.width)[0].numpy()
 
 
-def opened(path: Path) -> Image.Image:
-    """An image file as RGB. Raises DataError that names it if it can't be read."""
+def opened(path: Path | str) -> Image.Image:
+    """An image file as RGB, turned upright as its EXIF says. Raises DataError that names it if it can't be read."""
     try:
         with Image.open(path) as file:
-            return file.convert("RGB")
+            upright = ImageOps.exif_transpose(file)  # "left" means the viewer's
+            if upright.mode.startswith("I"):  # 16 bits, which `convert` would cut off at 255
+                upright = Image.fromarray((np.asarray(upright) / 257).clip(0, 255).round().astype(np.uint8))
+            return upright.convert("RGB")
     except (OSError, UnidentifiedImageError, ValueError) as why:
         raise DataError(f"{path}: can't be read as an image ({why})") from None
 

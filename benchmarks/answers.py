@@ -1,0 +1,45 @@
+"""Sentences of a split drawn by lot, and what each method answers: the README's picture.
+
+    python benchmarks/answers.py [PROFILE [SPLIT [ROWS [SEED]]]]
+
+Nothing is picked by hand: SEED draws the images and, of each, the sentence. Trains what isn't there; leaves
+answers.jpg beside this file.
+"""
+
+import sys
+import textwrap
+from pathlib import Path
+
+import numpy as np
+
+from wsris_lib import predicting, profiles, show, stages
+
+COLUMNS = {
+    "esem": "ES³Net: chosen proposal",
+    "ehin": "EHIN: where it responds",
+    "stage 2": "EHIN: stage 2",
+    "cadd greedy": "ES³Net: CADD's student",
+}
+
+
+def main(name: str = "long", split: str = "testB", rows: str = "5", seed: str = "0") -> None:
+    """Draw, answer and save."""
+    profile, rng = profiles.load(name), np.random.default_rng(int(seed))
+    view = stages.corpus(profile).evaluation_view(split)
+    models = {title: predicting.load(model, profile) for model, title in COLUMNS.items()}
+    images, masks, truths, titles = [], [], [], []
+    for image_id in rng.choice(view.image_ids, int(rows), replace=False):
+        its = [sample for sample in view if sample.image_id == image_id]
+        sample = its[rng.integers(len(its))]
+        image, truth = view.image(sample.image_id), view.mask(sample.ann_id)
+        answers = [model(image, sample.sentence) > 0.5 for model in models.values()]
+        images += [image] * (1 + len(models))
+        masks += [None, *answers]
+        truths += [truth] * (1 + len(models))
+        titles += [textwrap.fill(f"“{sample.sentence}”", 30), *(models if len(images) == 1 + len(models) else [""] * 4)]
+    figure = show.predictions(images, masks, truths, titles, columns=1 + len(models))
+    figure.savefig(Path(__file__).with_name("answers.jpg"), dpi=90, pil_kwargs={"quality": 88})
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -3,15 +3,15 @@
     python benchmarks/cadd.py [PROFILE [EPOCHS [SEEDS [KIND ...]]]]
 
 EPOCHS: after the burn-in, in place of the profile's; the burn-in is the paper's share of it, 4 of 10. SEEDS: 0,1,2 or
-fewer. Trains what isn't there, prints each row as it is ready, and writes cadd_PROFILE.md or cadd_PROFILE_EPOCHS.md
-beside this file, with what each student gains over its choice on every split. Killed, it goes on where it was.
+fewer. KIND: of labels, with seeds of its own after a colon ("truth:0"). Trains what isn't there, prints each row as it
+is ready, and writes cadd_PROFILE.md or cadd_PROFILE_EPOCHS.md beside this file, with what each student gains over its
+choice on every split. Killed, it goes on where it was.
 """
 
 import shlex
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,26 +26,35 @@ METRICS = ("mIoU", "oIoU", "PointM")
 SUBSETS = ("all", "decisive", "other", "part")
 SPLITS = ("val",), ("testA", "testB")  # looked at while settings were chosen, and not
 DRAWS = 4000
+GAINS = [
+    "Student less choice, mean over seeds; in brackets 95 % by resampling the images of the split:",
+    "",
+    "| labels | split (sentences, images) | mIoU | mIoU, decisive | oIoU | PointM |",
+    "|---|---|---|---|---|---|",
+]
 
 
 def main(name: str = "tiny", epochs: str = "", seeds: str = "", *kinds: str) -> None:
     """Make what is missing and write the table."""
-    profile, rows, labels = profiles.load(name), defaultdict(list), {}
+    profile, rows, labels = profiles.load(name), defaultdict(dict), {}
     if epochs:
         profile = distilling.with_distilling(profile, epochs=float(epochs), burn_in=0.4 * float(epochs))
     if seeds:
         profile = replace(profile, seeds=tuple(map(int, seeds.split(","))))
+    wanted = {}  # kind -> seeds
+    for kind, _, own in (given.partition(":") for given in kinds or distilling.LABELS):
+        wanted[kind] = tuple(map(int, own.split(","))) if own else profile.seeds
     val = stages.evaluation(profile)
-    note(rows, "best proposal", val.samples, val.judge(stages.floor_choices(profile)["oracle"]))
+    note(rows, "best proposal", profile.seeds[0], val.samples, val.judge(stages.floor_choices(profile)["oracle"]))
     for seed in profile.seeds:
-        note(rows, "alignment's choice", val.samples, val.judge(stages.trained_choice(profile, seed)[0]))
-        for kind in kinds or distilling.LABELS:
+        note(rows, "alignment's choice", seed, val.samples, val.judge(stages.trained_choice(profile, seed)[0]))
+        for kind in (kind for kind, its in wanted.items() if seed in its):
             if kind not in labels or kind != "truth":
                 judged = refining.judge(profile, profile.train_split, distilling.labels(profile, seed, kind))
                 labels.setdefault(kind, []).append(100 * summarise(judged)["mIoU"])
             for who in ("student", "teacher"):
                 start = time.perf_counter()
-                note(rows, f"{kind}, {who}", *distilling.judged(profile, seed, profile.val_split, kind, who))
+                note(rows, f"{kind}, {who}", seed, *distilling.judged(profile, seed, profile.val_split, kind, who))
                 print(f"{kind}, {who}, seed {seed}: {time.perf_counter() - start:.0f} s", flush=True)
     settings = profile.distilling
     lines = [
@@ -62,45 +71,46 @@ def main(name: str = "tiny", epochs: str = "", seeds: str = "", *kinds: str) -> 
     lines += ["| | labels, mIoU | " + " | ".join(columns) + " |", "|---" * (2 + len(columns)) + "|"]
     for row, found in rows.items():
         quality = labels.get(row.split(",")[0])
-        values = [cell([each[c] for each in found]) for c in columns]
+        values = [cell([each[c] for each in found.values()]) for c in columns]
         lines.append(f"| {row} | {cell(quality) if quality else ''} | " + " | ".join(values) + " |")
-    lines += [
-        "",
-        *compared(rows),
-        "",
-        *gains(profile, [kind for kind in kinds or distilling.LABELS if kind != "truth"]),
-    ]
+    lines += ["", *compared(rows), "", *GAINS]
+    for kind in (kind for kind in wanted if kind != "truth"):
+        lines += gains(replace(profile, seeds=wanted[kind]), kind)
     out = Path(__file__).with_name("_".join(["cadd", name] + [epochs] * bool(epochs)) + ".md")
     out.write_text("\n".join(lines) + "\n")
     print("\n".join(lines))
 
 
 def compared(rows: dict) -> list[str]:
-    """Each student beside the choice and the oracle, paired over seeds."""
-    lines, choice, oracle = [], rows["alignment's choice"], rows.get("truth, student")
+    """Each student beside the choice and the oracle, over the seeds that both have."""
+    lines, choice, oracle = [], rows["alignment's choice"], rows["truth, student"]
     for row, found in rows.items():
-        if row.endswith("student") and len(found) > 1:
-            a, b = ([each["mIoU, all"] for each in its] for its in (found, choice))
-            said = f"- {row}: {np.mean(a) - np.mean(b):+.1f} points from the choice (p = {ttest_rel(a, b).pvalue:.2g})"
-            if oracle and row != "truth, student":
-                said += f", {100 * np.mean(a) / np.mean([each['mIoU, all'] for each in oracle]):.0f} % of the oracle"
+        if row.endswith("student"):
+            a, b = both(found, choice)
+            said = f"- {row}: {np.mean(a) - np.mean(b):+.1f} points from the choice"
+            said += f" (paired over seeds, p = {ttest_rel(a, b).pvalue:.2g})" if len(a) > 1 else ""
+            a, b = both(found, oracle)
+            if b and found is not oracle:
+                said += (
+                    f", {100 * np.mean(a) / np.mean(b):.0f} % of the oracle (over {len(b)} seed{'s' * (len(b) > 1)})"
+                )
             lines.append(said)
     return lines
 
 
-def gains(profile: profiles.Profile, kinds: Iterable[str]) -> list[str]:
-    """Each student less the alignment's choice on every split, mean over seeds, and how sure that is of the images."""
-    lines = ["Student less choice, mean over seeds; in brackets 95 % by resampling the images of the split:", ""]
-    lines += [
-        "| labels | split (sentences, images) | mIoU | mIoU, decisive | oIoU | PointM |",
-        "|---|---|---|---|---|---|",
-    ]
-    for kind in kinds:
-        sums = {split: of_split(replace(profile, val_split=split), kind) for split in SPLITS[0] + SPLITS[1]}
-        for splits in (SPLITS[0], *((split,) for split in SPLITS[1]), SPLITS[1]):
-            found = np.concatenate([sums[split] for split in splits], axis=-1)
-            counted = f"{found[0, 0, 0].sum():,.0f}, {found.shape[-1]}"
-            lines.append(f"| {kind} | {' + '.join(splits)} ({counted}) | " + " | ".join(resampled(found)) + " |")
+def both(first: dict, second: dict) -> tuple[list[float], list[float]]:
+    """mIoU of two rows, of the seeds that both have."""
+    common = [seed for seed in first if seed in second]
+    return tuple([row[seed]["mIoU, all"] for seed in common] for row in (first, second))
+
+
+def gains(profile: profiles.Profile, kind: str) -> list[str]:
+    """A student less the alignment's choice on every split, mean over seeds, and how sure that is of the images."""
+    lines, sums = [], {split: of_split(replace(profile, val_split=split), kind) for split in SPLITS[0] + SPLITS[1]}
+    for splits in (SPLITS[0], *((split,) for split in SPLITS[1]), SPLITS[1]):
+        found = np.concatenate([sums[split] for split in splits], axis=-1)
+        counted = f"{found[0, 0, 0].sum():,.0f}, {found.shape[-1]}"
+        lines.append(f"| {kind} | {' + '.join(splits)} ({counted}) | " + " | ".join(resampled(found)) + " |")
     return lines
 
 
@@ -142,14 +152,14 @@ def by_image(samples: list, measures: list[Measures]) -> np.ndarray:
     return np.array([np.bincount(image, weights=column) for column in columns])
 
 
-def note(rows: dict, name: str, samples: list, measures: list[Measures]) -> None:
+def note(rows: dict, name: str, seed: int, samples: list, measures: list[Measures]) -> None:
     """Keep and print a row of one seed."""
     found = {}
     for subset, positions in subsets(samples).items():
         if positions and subset in SUBSETS:
             whole = summarise([measures[i] for i in positions])
             found |= {f"{metric}, {subset}": 100 * whole[metric] for metric in METRICS}
-    rows[name].append(defaultdict(lambda: float("nan"), found))
+    rows[name][seed] = defaultdict(lambda: float("nan"), found)
     print(name, {c: round(v, 1) for c, v in found.items() if c.startswith("mIoU")}, flush=True)
 
 

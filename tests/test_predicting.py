@@ -94,6 +94,11 @@ def test_the_command_names_what_is_wrong(tmp_path, capsys):
     assert main(["predict", str(tmp_path / "missing.png"), "a mug"]) == 2
     assert "missing.png: can't be read as an image" in capsys.readouterr().err
     Image.new("RGB", (8, 8)).save(tmp_path / "grey.png")
+    for out in ("", "grey.png", "mask.jpg"):  # a folder, the image itself, another format
+        assert main(["predict", str(tmp_path / "grey.png"), "a mug", "-o", str(tmp_path / out)]) == 2
+        assert "ends in .png and isn't the image" in capsys.readouterr().err
+    assert main(["export", "-o", str(tmp_path / "student.onnx")]) == 2
+    assert "name it so" in capsys.readouterr().err
     assert main(["predict", str(tmp_path / "grey.png"), " "]) == 2
     assert "the sentence is empty" in capsys.readouterr().err
     assert main(["predict", str(tmp_path / "grey.png"), "a mug", "--model", "magic"]) == 2

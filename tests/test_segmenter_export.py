@@ -1,11 +1,12 @@
 """An exported student answers as the student does, whatever the batch."""
 
+import inspect
 import shutil
 
 import pytest
 import torch
 from PIL import Image
-from torch._inductor.exc import InvalidCxxCompiler
+from torch._inductor.exc import InductorError, InvalidCxxCompiler
 
 from wsris_lib.profiles import Distilling
 from wsris_lib.segmenter.cadd import new_modules
@@ -48,12 +49,13 @@ def test_a_compiled_export_answers_alike(student, tmp_path):
         torch.testing.assert_close(program(prepared, student.tokenizer(["it"])), student.answer(prepared, [0], ["it"]))
 
 
-def test_without_a_compiler_the_plain_export_is_named(student, tmp_path, monkeypatch):
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_without_a_compiler_the_plain_export_is_named(student, tmp_path, monkeypatch, wrapped):
     def none(*_, **__):
-        raise InvalidCxxCompiler
+        raise InductorError(InvalidCxxCompiler(), inspect.currentframe()) if wrapped else InvalidCxxCompiler
 
     monkeypatch.setattr(torch._inductor, "aoti_compile_and_package", none)
-    with pytest.raises(RuntimeError, match="leave --compile out"):
+    with pytest.raises(FileNotFoundError, match="leave --compile out"):
         export(student, tmp_path / "student.pt2", compiled=True)
 
 

@@ -15,7 +15,7 @@ from wsris_lib.segmenter.export import export
 from wsris_lib.sources import KNOWN, fetch
 
 OF_RUN = ("data", "corpus", "split_by", "checkpoints", "trial", "val_split")  # of a run; the rest are one command's
-MENDABLE = (FileNotFoundError, KeyError, ValueError, artefacts.CorruptArtefact, notebooks.NotebookFailed, NotFetched)
+MENDABLE = (OSError, KeyError, ValueError, artefacts.CorruptArtefact, notebooks.NotebookFailed, NotFetched)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -102,6 +102,9 @@ def main(arguments: list[str] | None = None) -> int:
     except MENDABLE as error:
         print(f"error: {error.args[0] if isinstance(error, KeyError) else error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("stopped; what is finished is kept, and the same command goes on", file=sys.stderr)
+        return 130
 
 
 def _of_run(parser: argparse.ArgumentParser) -> None:
@@ -145,6 +148,8 @@ def predict(profile: profiles.Profile, image: Path, sentence: str, out: Path, mo
     """Answer one sentence and write the mask."""
     if not sentence.strip():
         raise ValueError('the sentence is empty; say which object is meant, e.g. "the mug on the left"')
+    if out.is_dir() or out.suffix.lower() != ".png" or out.resolve() == image.resolve():
+        raise ValueError(f"{out}: the mask is written as a PNG; name a file that ends in .png and isn't the image")
     photograph = predicting.opened(image)
     soft = predicting.load(model, profile, seed)(photograph, sentence)
     predicting.write_mask(out, soft)
@@ -153,6 +158,8 @@ def predict(profile: profiles.Profile, image: Path, sentence: str, out: Path, mo
 
 def write_student(profile: profiles.Profile, out: Path, labels: str, seed: int, compiled: bool) -> None:
     """Export a trained student; trains it if need be."""
+    if out.suffix != ".pt2":  # before a training, not after it
+        raise ValueError(f"{out}: an exported program is a .pt2 file; name it so")
     student = distilling.student(profile, seed, labels)[0]["student"]
     export(student, out, compiled)
     print(f"{out}: images uint8 [B, 3, {student.pixels}, {student.pixels}] and tokens [B, {student.words}] to logits")

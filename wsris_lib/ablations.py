@@ -186,6 +186,7 @@ def compare(board: dict, metric: str = "mIoU", subset: str = "all") -> list[dict
         else:
             p = float(stats.ttest_1samp(gains, 0).pvalue)
         verdict = ("higher" if gains.mean() > 0 else "lower") if p < 0.05 else "no difference shown"
+        verdict = verdict if len(gains) > 1 else "one seed, not tested"
         result.append(dict(lower=lower, higher=higher, gain=float(gains.mean()), spread=spread, p=p, verdict=verdict))
     return result
 

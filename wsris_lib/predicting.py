@@ -33,7 +33,8 @@ def load(model: str = "cadd greedy", profile: Profile | None = None, seed: int =
         segment = predicting.load()
         soft = segment(predicting.opened("desk.jpg"), "the mug on the left")
 
-    What isn't trained yet is trained, as everywhere here. Raises KeyError for a model that isn't one of MODELS.
+    What isn't trained yet is trained, as everywhere here; a script then needs `if __name__ == "__main__":`, as other
+    processes make the data. Raises KeyError for a model that isn't one of MODELS.
 
     Args:
         model: "cadd LABELS", a student of one of `distilling.LABELS`; "stage 2", EHIN's segmenter; "ehin", its
@@ -78,6 +79,7 @@ class Pipeline:
     @torch.no_grad()
     def __call__(self, image: Image.Image, sentence: str) -> NDArray:
         """As `load` says; the mask of the chosen proposal, empty where there is none."""
+        image = image.convert("RGB")
         table, (found,) = self.extract([image])
         pooled = table[f"pooled_{self.settings.pooling}"]
         offsets = {0: (0, len(found.scores))}
@@ -113,7 +115,7 @@ def opened(path: Path | str) -> Image.Image:
             if upright.mode.startswith("I"):  # 16 bits, which `convert` would cut off at 255
                 upright = Image.fromarray((np.asarray(upright) / 257).clip(0, 255).round().astype(np.uint8))
             return upright.convert("RGB")
-    except (OSError, UnidentifiedImageError, ValueError) as why:
+    except (OSError, UnidentifiedImageError, Image.DecompressionBombError, ValueError) as why:
         raise DataError(f"{path}: can't be read as an image ({why})") from None
 
 

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -49,7 +49,10 @@ def timed(profile: Profile, stage: str) -> Iterator[None]:
     start, path = time.perf_counter(), run_folder(profile) / "seconds" / f"{stage}.json"
     yield
     before = artefacts.read_json(path) if path.is_file() else 0.0
-    artefacts.write_json(path, max(before, round(time.perf_counter() - start, 1)))
+    took = round(time.perf_counter() - start, 1)
+    if took > before or not path.is_file():
+        with suppress(OSError):  # a finished run may lie in a folder that can't be written to
+            artefacts.write_json(path, took)
 
 
 def seconds(profile: Profile) -> dict[str, float]:

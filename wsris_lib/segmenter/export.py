@@ -34,7 +34,7 @@ def export(model: Lavt, path: Path, compiled: bool = False) -> None:
         compiled: as machine code for this kind of processor (AOTInductor), which joins the many small operations of an
             image at a time: about twice as fast. Wants a C++ compiler, and a minute or more of it.
 
-    Raises ValueError for a path that doesn't end in .pt2, RuntimeError where there is no compiler.
+    Raises ValueError for a path that doesn't end in .pt2, FileNotFoundError where there is no compiler.
     """
     if path.suffix != ".pt2":
         raise ValueError(f"{path}: an exported program is a .pt2 file; name it so")
@@ -48,9 +48,11 @@ def export(model: Lavt, path: Path, compiled: bool = False) -> None:
     if not compiled:
         torch.export.save(program, path)
         return
-    from torch._inductor.exc import InvalidCxxCompiler  # 3 s of imports that nothing else needs
+    from torch._inductor.exc import InductorError, InvalidCxxCompiler  # 3 s of imports that nothing else needs
 
     try:
         torch._inductor.aoti_compile_and_package(program, package_path=str(path))
-    except InvalidCxxCompiler as why:
-        raise RuntimeError(f"compiling wants a C++ compiler; install g++ or leave --compile out ({why})") from None
+    except (InductorError, InvalidCxxCompiler) as why:  # torch wraps the latter in the former
+        if not isinstance(getattr(why, "inner_exception", why), InvalidCxxCompiler):
+            raise
+        raise FileNotFoundError("compiling wants a C++ compiler; install g++ or leave --compile out") from None

@@ -68,6 +68,27 @@ def test_a_full_disk_and_a_checkpoint_of_the_zoo_that_is_gone(monkeypatch):
     assert "WSRIS_HOME" in bad[0].mend and "zoo train clipp" in bad[1].said
 
 
+def test_a_corpus_or_split_that_synref_lacks_is_named():
+    for wrong, said in (
+        (dict(corpus="refcocom"), "SynRef has no corpus 'refcocom' split by 'unc'; it has refcoco (unc), "),
+        (dict(corpus="refcocog", split_by="google"), "split by 'google'; it has refcoco (unc), "),
+        (dict(corpus="refcocog", val_split="testA"), "no split 'testA'; there is train, val, test"),
+        (dict(val_split="test"), "no split 'test'; there is train, val, testA, testB"),
+    ):
+        found = [finding for finding in doctor.data(profiles.load("tiny", **wrong)) if finding.well is False]
+        assert len(found) == 1 and said in found[0].said and found[0].mend
+    assert not [f for f in doctor.data(profiles.load("tiny", corpus="refcocog", val_split="test")) if f.well is False]
+    unknown = [f for f in doctor.data(profiles.load("tiny", corpus="refcocom", data="nowhere")) if f.well is False]
+    assert len(unknown) == 1 and "fetch" not in unknown[0].mend, "nothing that `fetch` knows"
+
+
+def test_a_place_that_no_run_can_write_to_is_named(monkeypatch, tmp_path):
+    monkeypatch.setenv("WSRIS_HOME", str(tmp_path / "file"))
+    (tmp_path / "file").write_text("")
+    bad = [finding for finding in doctor.machine(profiles.load("tiny")) if finding.well is False]
+    assert [f"{tmp_path / 'file'} is no folder that can be written to"] == [finding.said for finding in bad]
+
+
 @pytest.mark.skipif(not REAL.is_dir(), reason="no photographs of RefCOCO's at hand")
 def test_a_part_of_a_corpus_is_called_one_and_leaks_are_counted(monkeypatch, tmp_path):
     profile = profiles.load("paper", data=str(REAL))

@@ -1,5 +1,7 @@
 """One image and one sentence, answered as the cached steps answer them."""
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -57,6 +59,20 @@ def test_every_model_gives_a_soft_mask_of_the_images_size(profile):  # noqa: F81
         predicting.load("magic", profile)
 
 
+@pytest.mark.parametrize("model", ["cadd greedy", "stage 2", "ehin", "esem"])
+def test_a_sentence_that_is_empty_or_too_long_is_not_passed_over(profile, model):  # noqa: F811
+    image, segment = Image.new("RGB", (70, 50)), predicting.load(model, profile)
+    with pytest.raises(ValueError, match="the sentence is empty"):
+        segment(image, " ")
+    if model != "esem":
+        with pytest.warns(UserWarning, match=r"hears (16|20) tokens of it") as warned:  # a small BERT has 16
+            segment(image, "mug " * 19)
+        assert warned[0].filename == __file__, "it is the caller's sentence"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        segment(image, "a mug")
+
+
 def test_the_commands_leave_a_mask_and_a_student(profile, tmp_path, monkeypatch):  # noqa: F811
     monkeypatch.setattr(profiles, "load", lambda name, **_: profile)
     Image.new("RGB", (70, 50)).save(tmp_path / "image.png")
@@ -66,7 +82,7 @@ def test_the_commands_leave_a_mask_and_a_student(profile, tmp_path, monkeypatch)
         assert Image.open(tmp_path / "mask.png").size == (70, 50)
         (tmp_path / "mask.png").unlink()
     assert main(["export", "-o", str(tmp_path / "student.pt2"), "--labels", "greedy"]) == 0
-    assert torch.export.load(tmp_path / "student.pt2")
+    assert torch.export.load(tmp_path / "student.pt2") and (tmp_path / "student.json").is_file()
     assert main(["export", "--labels", "magic"]) == 2
 
 

@@ -6,6 +6,7 @@ import shutil
 import pytest
 import torch
 from PIL import Image
+from tokenizers import Tokenizer
 from torch._inductor.exc import InductorError, InvalidCxxCompiler
 
 from wsris_lib.profiles import Distilling
@@ -30,6 +31,14 @@ def test_the_export_is_read_again_and_answers_alike(student, tmp_path):
         for n in (1, 3, 4):
             expected = student.answer(images[:n], list(range(n)), sentences[:n])
             torch.testing.assert_close(program(images[:n], tokens[:n]), expected, atol=1e-5, rtol=1e-4)
+
+
+def test_the_tokenizer_beside_it_gives_the_students_tokens(student, tmp_path):
+    export(student, tmp_path / "student.pt2")
+    sentences = ["The red mug", "it", "the second lamp from the left that is behind the box", "", "a naïve zzz"]
+    lines = Tokenizer.from_file(str(tmp_path / "student.json")).encode_batch(sentences)
+    assert torch.equal(torch.tensor([line.ids for line in lines]), student.tokenizer(sentences))
+    assert student.tokenizer(sentences).shape == (5, 8)  # and exporting has left the student's own as it was
 
 
 @pytest.mark.slow

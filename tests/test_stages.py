@@ -3,6 +3,7 @@
 import json
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -345,7 +346,11 @@ def test_run_names_tell_data_apart(small):
         (["ablate", "table2", "--data", "no/such/folder"], "no/such/folder"),
         (["scoreboard", "--profile", "huge"], "no profile 'huge'; choose one of tiny"),
         (["reproduce", "--data", "no/such/folder"], "no/such/folder"),
-        (["scoreboard"], "scoreboard.json: no such file; run `python -m wsris_lib reproduce` first"),
+        (
+            ["scoreboard"],
+            "scoreboard.json: no such file; run `python -m wsris_lib reproduce` with the same options first",
+        ),
+        (["fetch", "checkpoints"], "the profile tiny needs no checkpoint from a hub; say whose by --profile"),
     ],
 )
 def test_errors_of_use_are_one_line(arguments, message, tmp_path, monkeypatch, capsys):
@@ -365,3 +370,19 @@ def test_a_corpus_brings_its_split_and_its_own_folder():
         stages.run_name(profiles.load("tiny", corpus=c, data=d)) for c in ("refcocog", "refcoco", "") for d in ("", "x")
     }
     assert names == {"tiny", "tiny-x", "tiny-refcocog", "tiny-x-refcocog"}
+    google = profiles.load("tiny", corpus="refcocog", split_by="google", val_split="test")
+    assert stages.run_name(google) == "tiny-refcocog-google-test"
+
+
+def test_a_setting_of_the_shell_that_is_empty_is_none(monkeypatch):
+    monkeypatch.setenv("WSRIS_HOME", "")
+    monkeypatch.setenv("WSRIS_PROFILE", "")
+    assert artefacts.home() in (artefacts.REPO / "runs", Path.home() / ".cache" / "wsris")
+    assert profiles.load().name == "tiny"
+
+
+@pytest.mark.parametrize("wrong", [["predict", "a.png", "a mug", "--seed", "-1"], ["reproduce", "--trial", "0"]])
+def test_numbers_that_none_can_be_are_refused_at_once(wrong, capsys):
+    with pytest.raises(SystemExit):
+        main(wrong)
+    assert "give " in capsys.readouterr().err

@@ -46,14 +46,14 @@ def main(arguments: list[str] | None = None) -> int:
     sub.add_argument("sentence")
     sub.add_argument("-o", "--out", type=Path, default=Path("mask.png"), help="(default: mask.png)")
     sub.add_argument("--model", default="cadd greedy", help=f"one of {', '.join(predicting.MODELS)}")
-    sub.add_argument("--seed", type=int, default=0)
+    sub.add_argument("--seed", type=_whole, default=0)
     _of_run(sub)
     sub.set_defaults(run=predict)
     told = "write a student as one file that runs without this library (torch.export)"
     sub = commands.add_parser("export", help=told, description=told)
     sub.add_argument("-o", "--out", type=Path, default=Path("student.pt2"), help="(default: student.pt2)")
     sub.add_argument("--labels", default="greedy", help=f"it learnt from: one of {', '.join(distilling.LABELS)}")
-    sub.add_argument("--seed", type=int, default=0)
+    sub.add_argument("--seed", type=_whole, default=0)
     told = "to machine code for this kind of processor; wants a C++ compiler and a minute (AOTInductor)"
     sub.add_argument("--compile", action="store_true", dest="compiled", help=told)
     _of_run(sub)
@@ -127,6 +127,13 @@ def _count(given: str) -> int:
     return int(given)
 
 
+def _whole(given: str) -> int:
+    """A seed, zero or more."""
+    if not given.isdecimal():
+        raise argparse.ArgumentTypeError(f"{given!r} is no seed; give 0 or more")
+    return int(given)
+
+
 def get(what: list[str], profile: str | None, data: str | None, pin: bool, dry_run: bool) -> int:
     """Download what is named, or what the profile needs; a GPU is nothing to be asked for here."""
     try:
@@ -146,8 +153,7 @@ def ablate(profile: profiles.Profile, table: str) -> None:
 
 def predict(profile: profiles.Profile, image: Path, sentence: str, out: Path, model: str, seed: int) -> None:
     """Answer one sentence and write the mask."""
-    if not sentence.strip():
-        raise ValueError('the sentence is empty; say which object is meant, e.g. "the mug on the left"')
+    predicting.spoken(sentence)  # before a training, not after it
     if out.is_dir() or out.suffix.lower() != ".png" or out.resolve() == image.resolve():
         raise ValueError(f"{out}: the mask is written as a PNG; name a file that ends in .png and isn't the image")
     photograph = predicting.opened(image)
@@ -163,6 +169,7 @@ def write_student(profile: profiles.Profile, out: Path, labels: str, seed: int, 
     student = distilling.student(profile, seed, labels)[0]["student"]
     export(student, out, compiled)
     print(f"{out}: images uint8 [B, 3, {student.pixels}, {student.pixels}] and tokens [B, {student.words}] to logits")
+    print(f"{out.with_suffix('.json')}: sentences to tokens, for the package tokenizers")
 
 
 def convert_referit(folder: Path) -> int:
@@ -177,7 +184,9 @@ def show_scoreboard(profile: profiles.Profile) -> None:
     """Print the table of an earlier `reproduce`."""
     path = stages.run_folder(profile) / "scoreboard.json"
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file; run `python -m wsris_lib reproduce` first")
+        raise FileNotFoundError(
+            f"{path}: no such file; run `python -m wsris_lib reproduce` with the same options first"
+        )
     print(scoreboard.table(artefacts.read_json(path)))
 
 

@@ -33,8 +33,8 @@ class CorruptArtefact(RuntimeError):
 
 def home() -> Path:
     """The folder that all runs write to: `$WSRIS_HOME`, else `runs/` of the checkout, else `~/.cache/wsris`."""
-    if "WSRIS_HOME" in os.environ:
-        return Path(os.environ["WSRIS_HOME"]).expanduser().resolve()
+    if given := os.environ.get("WSRIS_HOME"):  # empty is none: it would be the working folder
+        return Path(given).expanduser().resolve()
     return REPO / "runs" if (REPO / "pyproject.toml").is_file() else Path.home() / ".cache" / "wsris"
 
 

@@ -5,7 +5,7 @@ import platform
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, requires, version
 from itertools import groupby
@@ -21,6 +21,7 @@ from wsris_lib.refer.errors import DataError
 from wsris_lib.refer.leakage import exposure, read_declarations
 from wsris_lib.refer.published import compare
 from wsris_lib.refer.reader import Refer
+from wsris_lib.refer.synref.make import CORPORA, POOLS
 from wsris_lib.sources import IMAGES_OF
 
 DECLARED = PINS.with_name("declared.json")  # what the public checkpoints were trained on, as their makers say
@@ -87,10 +88,12 @@ def machine(profile: Profile) -> Iterator[Finding]:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9 if hasattr(os, "sysconf") else None
     if memory is not None:
         yield Finding("memory", f"{memory:.0f} GB, {os.cpu_count()} cores", memory >= NEEDED_GB)
-    place = next(folder for folder in (artefacts.home(), *artefacts.home().parents) if folder.is_dir())
+    place = next(path for path in (artefacts.home(), *artefacts.home().parents) if path.exists())
     free, wanted = shutil.disk_usage(place).free / 1e9, disk(profile)
     few = f"free some, or set WSRIS_HOME to a folder on a larger disk (now {artefacts.home()})"
     yield Finding("disk", f"{free:.0f} GB free, some {wanted:.1f} needed", free > wanted, "" if free > wanted else few)
+    if not (place.is_dir() and os.access(place, os.W_OK)):
+        yield Finding("disk", f"{place} is no folder that can be written to", False, "set WSRIS_HOME to one that is")
     if not profile.gpu:
         return
     if not torch.cuda.is_available():
@@ -125,12 +128,20 @@ def data(profile: Profile) -> Iterator[Finding]:
     """The corpus beside its published counts, and what checkpoints have seen of its photographs."""
     if profile.data == "synref":
         images = profile.synref.train + profile.synref.val + profile.synref.test_a + profile.synref.test_b
+        split_by, renamed = CORPORA.get(profile.corpus, ("", {}))
         yield Finding("data", f"SynRef, {images:,} images, made here", True)
+        if split_by != profile.split_by:
+            there = ", ".join(f"{corpus} ({split_by})" for corpus, (split_by, _) in CORPORA.items())
+            said = f"SynRef has no corpus {profile.corpus!r} split by {profile.split_by!r}; it has {there}"
+            yield Finding("data", said, False, "choose another by --corpus, or give --data")
+        else:
+            yield from lacking(profile, dict.fromkeys(renamed.get(pool, pool) for pool in POOLS))
         return
     try:
         refer = Refer(profile.data, profile.corpus, profile.split_by)
     except DataError as why:
-        fetch = f"python -m wsris_lib fetch {profile.corpus} {IMAGES_OF.get(profile.corpus, '')} --data {profile.data}"
+        images = IMAGES_OF.get(profile.corpus)  # None: of a corpus that `fetch` doesn't know
+        fetch = f"python -m wsris_lib fetch {profile.corpus} {images} --data {profile.data}" if images else ""
         yield Finding("data", str(why), False, fetch)
         return
     for split, counts in groupby(compare(refer), key=lambda count: count.split):
@@ -138,12 +149,17 @@ def data(profile: Profile) -> Iterator[Finding]:
         told = [f"{c.found:,}{'' if c.expected is None else f' of {c.expected:,}'} {c.what}" for c in counts]
         whole = all(count.complete for count in counts)
         yield Finding("data", f"{split}: {', '.join(told)}".removeprefix(": "), whole or None)
-    for split in (profile.train_split, profile.val_split):
-        if split not in refer.splits:
-            there = ", ".join(refer.splits)
-            yield Finding("data", f"no split {split!r}; there is {there}", False, "choose another by --split")
+    yield from lacking(profile, refer.splits)
     if profile.val_split in refer.splits:
         yield from leaks(profile, refer)
+
+
+def lacking(profile: Profile, splits: Iterable[str]) -> Iterator[Finding]:
+    """The splits of the profile that aren't among those of its corpus."""
+    for split in (profile.train_split, profile.val_split):
+        if split not in splits:
+            there = ", ".join(splits)
+            yield Finding("data", f"no split {split!r}; there is {there}", False, "choose another by --split")
 
 
 def leaks(profile: Profile, refer: Refer) -> Iterator[Finding]:

@@ -1,5 +1,6 @@
 """A mask for anybody's image and sentence, by any trained model of a run."""
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from wsris_lib import artefacts, distilling, grounding, profiles, segmenting, stages
+from wsris_lib.ehin.backbone import Backbone
 from wsris_lib.ehin.network import soft_masks
 from wsris_lib.ehin.predict import respond
 from wsris_lib.es3net.align import Alignment
@@ -34,7 +36,8 @@ def load(model: str = "cadd greedy", profile: Profile | None = None, seed: int =
         soft = segment(predicting.opened("desk.jpg"), "the mug on the left")
 
     What isn't trained yet is trained, as everywhere here; a script then needs `if __name__ == "__main__":`, as other
-    processes make the data. Raises KeyError for a model that isn't one of MODELS.
+    processes make the data. Raises KeyError for a model that isn't one of MODELS; the function, ValueError for an empty
+    sentence. One that is longer than what the network hears is answered with a warning.
 
     Args:
         model: "cadd LABELS", a student of one of `distilling.LABELS`; "stage 2", EHIN's segmenter; "ehin", its
@@ -62,6 +65,7 @@ class Answering:
     @torch.no_grad()
     def __call__(self, image: Image.Image, sentence: str) -> NDArray:
         """As `load` says."""
+        sentence = heard(spoken(sentence), getattr(self.network, "backbone", self.network))
         logit = self.network.answer(self.network.prepare(image)[None], [0], [sentence])[0]
         return soft_mask(logit.float().cpu(), image.height, image.width).numpy()
 
@@ -84,7 +88,8 @@ class Pipeline:
         pooled = table[f"pooled_{self.settings.pooling}"]
         offsets = {0: (0, len(found.scores))}
         proposals = ProposalTable(table["class_tokens"], table["embeddings"], pooled, table["geometry"], offsets)
-        sentences = SentenceTable([0], self.clip.sentences([sentence]), self.text.sentences([sentence]))
+        said = [spoken(sentence)]
+        sentences = SentenceTable([0], self.clip.sentences(said), self.text.sentences(said))
         wanted = (self.settings.candidates_eval, self.settings.temperature)
         best = int(choose(self.alignment, proposals, sentences, *wanted)[0])
         return found.masks[best].numpy().astype(np.float32) if best >= 0 else np.zeros(image.size[::-1], np.float32)
@@ -103,8 +108,23 @@ class Responding:
     @torch.no_grad()
     def __call__(self, image: Image.Image, sentence: str) -> NDArray:
         """As `load` says."""
-        R = respond(self.modules, self.backbone, image, sentence)
+        R = respond(self.modules, self.backbone, image, heard(spoken(sentence), self.backbone))
         return soft_masks(R[None], image.height, image.width)[0].numpy()
+
+
+def spoken(sentence: str) -> str:
+    """The sentence itself. Raises ValueError for one without a word, of which every network makes something."""
+    if not sentence.strip():
+        raise ValueError('the sentence is empty; say which object is meant, e.g. "the mug on the left"')
+    return sentence
+
+
+def heard(sentence: str, network: Lavt | Backbone) -> str:
+    """The sentence itself, with a warning where the network cuts it."""
+    last = network.tokenizer([sentence, ""], context_length=network.words + 1)[:, -1]
+    if last[0] != last[1]:  # "": padding
+        warnings.warn(f"the sentence is cut: the network hears {network.words} tokens of it", stacklevel=4)
+    return sentence
 
 
 def opened(path: Path | str) -> Image.Image:

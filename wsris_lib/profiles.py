@@ -187,7 +187,7 @@ def load(name: str = "", checkpoints: str = "", **changes: object) -> Profile:
     finds none. `checkpoints` is a folder for `with_checkpoints` (empty: `$WSRIS_CHECKPOINTS`, else none). Raises
     KeyError that lists the known names, and FileNotFoundError for checkpoints that aren't in the folder.
     """
-    name = name or os.environ.get("WSRIS_PROFILE", "tiny")
+    name = name or os.environ.get("WSRIS_PROFILE") or "tiny"
     if name not in PROFILES:
         raise KeyError(f"no profile {name!r}; choose one of {', '.join(PROFILES)}")
     given = {field: value for field, value in changes.items() if value}

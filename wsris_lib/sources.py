@@ -132,10 +132,15 @@ def fetch(
         what: of `KNOWN`; empty: what the profile needs.
         pin: write the commits of the checkpoints that were got into data/checkpoints.json.
 
-    Raises KeyError for something unknown. NotFetched is raised, with all that failed, after everything else was got.
+    Raises KeyError for something unknown, ValueError for checkpoints of a profile that has none to fetch. NotFetched is
+    raised, with all that failed, after everything else was got.
     """
     if unknown := [name for name in what or needs(profile) if name not in KNOWN]:
         raise KeyError(f"nothing to fetch is called {', '.join(unknown)}; choose from {', '.join(KNOWN)}")
+    if CHECKPOINTS in what and not hubs(profile):
+        raise ValueError(
+            f"the profile {profile.name} needs no checkpoint from a hub; say whose by --profile, e.g. paper"
+        )
     root = Path(profiles.PROFILES["paper"].data if profile.data == "synref" else profile.data)
     errands: list[Errand] = []
     for name in dict.fromkeys(what or needs(profile)):

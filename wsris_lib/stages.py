@@ -18,7 +18,7 @@ from wsris_lib.es3net.predict import choose
 from wsris_lib.es3net.train import new_model, train
 from wsris_lib.evaluate import Measures, measure
 from wsris_lib.foundation.features import ImageFeatures, extract, extract_swapped, sentence_features
-from wsris_lib.profiles import Profile
+from wsris_lib.profiles import SPLIT_BY, Profile
 from wsris_lib.refer.masks import decode_rle, encode_rle
 from wsris_lib.refer.paraphrase.store import wordings
 from wsris_lib.refer.reader import Refer
@@ -31,11 +31,15 @@ PIECE = 1 << 24  # numbers at once
 
 
 def run_name(profile: Profile) -> str:
-    """Name of a run's folder: the profile, then data, corpus and split where they aren't SynRef, refcoco and val."""
+    """Name of a run's folder: the profile, then data, corpus, its split and the judged one, where they aren't usual."""
     data = "" if profile.data == "synref" else f"-{Path(profile.data).resolve().name}"
-    usual = {"refcoco": profile.corpus, Profile.val_split: profile.val_split}
+    named = (
+        (profile.corpus, Profile.corpus),
+        (profile.split_by, SPLIT_BY.get(profile.corpus, profile.split_by)),
+        (profile.val_split, Profile.val_split),
+    )
     data += "-trial" if profile.trial else ""
-    return profile.name + data + "".join(f"-{name}" for is_usual, name in usual.items() if name != is_usual)
+    return profile.name + data + "".join(f"-{name}" for name, usual in named if name != usual)
 
 
 def run_folder(profile: Profile) -> Path:

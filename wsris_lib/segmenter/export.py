@@ -21,14 +21,15 @@ class _Answers(nn.Module):
 
 
 def export(model: Lavt, path: Path, compiled: bool = False) -> None:
-    """Write `path` in a format of torch's: graph and weights, no pickle and no Python of ours.
+    """Write `path` in a format of torch's: graph and weights, no pickle and no Python of ours; the tokenizer beside it.
 
-        program = torch.export.load(path).module()  # or, of a compiled one, torch._inductor.aoti_load_package(path)
+        program = torch.export.load("student.pt2").module()  # a compiled one: torch._inductor.aoti_load_package
+        words = tokenizers.Tokenizer.from_file("student.json")
+        tokens = torch.tensor([line.ids for line in words.encode_batch(["the mug on the left"])])
         logits = program(images, tokens)  # [B, P, P]; the mask is where they are above 0
 
-    Images uint8 [B, 3, P, P], squashed to the model's square; tokens long [B, L], padded to the model's words, as its
-    tokenizer gives them; any B. Both contiguous: a compiled program doesn't look, and answers nonsense where colours
-    lie last in memory.
+    Images uint8 [B, 3, P, P], squashed to the model's square; tokens long [B, L]; any B. Both contiguous: a compiled
+    program doesn't look, and answers nonsense where colours lie last in memory.
 
     Args:
         compiled: as machine code for this kind of processor (AOTInductor), which joins the many small operations of an
@@ -45,6 +46,7 @@ def export(model: Lavt, path: Path, compiled: bool = False) -> None:
     with torch.no_grad():
         program = torch.export.export(answers, (images, tokens), dynamic_shapes=(batch, batch))
     path.parent.mkdir(parents=True, exist_ok=True)
+    model.save_tokenizer(path.with_suffix(".json"))
     if not compiled:
         torch.export.save(program, path)
         return

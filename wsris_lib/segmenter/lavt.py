@@ -4,6 +4,9 @@ Swin and BERT are transformers' own, so that sizes come from the checkpoints' co
 miniature are one code path. What LAVT adds is here: pixel-word attention, language gates, a light decoder.
 """
 
+from copy import deepcopy
+from pathlib import Path
+
 import torch
 import torch.nn.functional as F
 from PIL import Image
@@ -166,6 +169,14 @@ class Lavt(nn.Module):
         """Tokens long [S, L], padded to L = context_length (None: `words`); called as open_clip's tokenizers are."""
         options = dict(padding="max_length", truncation=True, max_length=context_length or self.words)
         return self._tokenizer(sentences, **options, return_tensors="pt")["input_ids"]
+
+    def save_tokenizer(self, path: Path) -> None:
+        """Write the tokenizer as one file of the package `tokenizers`; it pads and cuts as ours does."""
+        ours = self._tokenizer
+        words = deepcopy(ours.backend_tokenizer)
+        words.enable_truncation(self.words)
+        words.enable_padding(length=self.words, pad_id=ours.pad_token_id, pad_token=ours.pad_token)
+        words.save(str(path))
 
     def forward(self, pixels: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """Normalised pixels [B, 3, H, W] and tokens long [B, L] -> logits and features.

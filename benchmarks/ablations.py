@@ -43,4 +43,4 @@ def main(paper: str, name: str = "tiny") -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    print(__doc__) if "--help" in sys.argv else main(*sys.argv[1:])

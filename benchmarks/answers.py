@@ -42,4 +42,4 @@ def main(name: str = "long", split: str = "testB", rows: str = "5", seed: str = 
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    print(__doc__) if "--help" in sys.argv else main(*sys.argv[1:])

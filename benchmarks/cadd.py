@@ -170,4 +170,4 @@ def cell(values: list[float]) -> str:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    print(__doc__) if "--help" in sys.argv else main(*sys.argv[1:])

@@ -152,4 +152,4 @@ def report(profile: profiles.Profile, rows: dict, chosen: tuple[str, ...]) -> No
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    print(__doc__) if "--help" in sys.argv else main(*sys.argv[1:])

@@ -68,4 +68,4 @@ def answer(backbone: Backbone, head: torch.nn.Module, view, row: int) -> float:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    print(__doc__) if "--help" in sys.argv else main(*sys.argv[1:])

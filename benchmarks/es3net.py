@@ -117,4 +117,4 @@ def main(refs: int = 42_404) -> None:
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    print(__doc__) if "--help" in sys.argv else main(*map(int, sys.argv[1:]))

@@ -54,4 +54,4 @@ def row(profile: profiles.Profile, seed: int) -> list[float]:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    print(__doc__) if "--help" in sys.argv else main(*sys.argv[1:])

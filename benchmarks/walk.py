@@ -4,6 +4,7 @@ Where both run, they are timed in turn on the same edges and compared; the full 
 would need 2.9 GB in float64. Edges are random and mostly open, which costs the same as any others.
 """
 
+import sys
 import time
 import tracemalloc
 
@@ -53,4 +54,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    print(__doc__) if "--help" in sys.argv else main()

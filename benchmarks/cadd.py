@@ -25,6 +25,7 @@ from wsris_lib.evaluate import Measures, subsets, summarise
 METRICS = ("mIoU", "oIoU", "PointM")
 SUBSETS = ("all", "decisive", "other", "part")
 SPLITS = ("val",), ("testA", "testB")  # looked at while settings were chosen, and not
+MISSED = ("Pr@0.5", "mIoU", "PointM")
 DRAWS = 4000
 GAINS = [
     "Student less choice, mean over seeds; in brackets 95 % by resampling the images of the split:",
@@ -76,6 +77,7 @@ def main(name: str = "tiny", epochs: str = "", seeds: str = "", *kinds: str) -> 
     lines += ["", *compared(rows), "", *GAINS]
     for kind in (kind for kind in wanted if kind != "truth"):
         lines += gains(replace(profile, seeds=wanted[kind]), kind)
+    lines += ["", *missed(profile, wanted)]
     out = Path(__file__).with_name("_".join(["cadd", name] + [epochs] * bool(epochs)) + ".md")
     out.write_text("\n".join(lines) + "\n")
     print("\n".join(lines))
@@ -138,6 +140,38 @@ def resampled(sums: np.ndarray) -> list[str]:
             low, high = np.nanquantile(less[1:], [0.025, 0.975])
             cells.append(f"{less[0]:+.1f} [{low:.1f}, {high:.1f}]")
     return cells
+
+
+def missed(profile: profiles.Profile, wanted: dict[str, tuple[int, ...]]) -> list[str]:
+    """Sentences of all judged splits whose target no proposal has half of: who finds it (the paper's Fig. 4 and 13)."""
+    found = defaultdict(lambda: defaultdict(dict))  # row -> seed -> (split, sentence) -> measures
+    targets = {"whole thing": {}, "part": {}}  # (split, sentence) -> the object's id
+    for split in SPLITS[0] + SPLITS[1]:
+        its = replace(profile, val_split=split)
+        val = stages.evaluation(its)
+        keys = [(split, sample.sent_id) for sample in val.samples]
+        best = dict(zip(keys, val.judge(stages.floor_choices(its)["oracle"])))
+        for key, sample in zip(keys, val.samples):
+            if best[key].iou < 0.5:
+                targets["part" if sample.part else "whole thing"][key] = split, sample.ann_id
+        found["best proposal"][profile.seeds[0]] |= best
+        for seed in profile.seeds:
+            chosen = val.judge(stages.trained_choice(its, seed)[0])
+            found["alignment's choice"][seed] |= zip(keys, chosen)
+        for kind, seed in ((kind, seed) for kind, seeds in wanted.items() for seed in seeds):
+            samples, measures = distilling.judged(its, seed, split, kind)
+            found[f"{kind}, student"][seed] |= {(split, s.sent_id): m for s, m in zip(samples, measures)}
+    columns = [f"{name}, {metric}" for name in targets for metric in MISSED]
+    lines = ["Targets of which no proposal has half (IoU below .5), in val, testA and testB:", ""]
+    lines += [
+        f"- {name}: {len(keys):,} sentences, {len(set(keys.values())):,} objects" for name, keys in targets.items()
+    ]
+    lines += ["", "| | " + " | ".join(columns) + " |", "|---" * (1 + len(columns)) + "|"]
+    for row, seeds in found.items():
+        told = [[summarise([own[k] for k in keys]) for own in seeds.values()] for keys in targets.values()]
+        cells = [cell([100 * one[metric] for one in each]) for each in told for metric in MISSED]
+        lines.append(f"| {row} | " + " | ".join(cells) + " |")
+    return lines
 
 
 def by_image(samples: list, measures: list[Measures]) -> np.ndarray:

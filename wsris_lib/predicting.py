@@ -65,7 +65,7 @@ class Answering:
     @torch.no_grad()
     def __call__(self, image: Image.Image, sentence: str) -> NDArray:
         """As `load` says."""
-        sentence = heard(spoken(sentence), getattr(self.network, "backbone", self.network))
+        sentence = uncut(spoken(sentence), getattr(self.network, "backbone", self.network))
         logit = self.network.answer(self.network.prepare(image)[None], [0], [sentence])[0]
         return soft_mask(logit.float().cpu(), image.height, image.width).numpy()
 
@@ -108,7 +108,7 @@ class Responding:
     @torch.no_grad()
     def __call__(self, image: Image.Image, sentence: str) -> NDArray:
         """As `load` says."""
-        R = respond(self.modules, self.backbone, image, heard(spoken(sentence), self.backbone))
+        R = respond(self.modules, self.backbone, image, uncut(spoken(sentence), self.backbone))
         return soft_masks(R[None], image.height, image.width)[0].numpy()
 
 
@@ -119,7 +119,7 @@ def spoken(sentence: str) -> str:
     return sentence
 
 
-def heard(sentence: str, network: Lavt | Backbone) -> str:
+def uncut(sentence: str, network: Lavt | Backbone) -> str:
     """The sentence itself, with a warning where the network cuts it."""
     last = network.tokenizer([sentence, ""], context_length=network.words + 1)[:, -1]
     if last[0] != last[1]:  # "": padding

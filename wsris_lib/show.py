@@ -1,6 +1,7 @@
 """Every figure of the notebooks, drawn one way. Each function returns a matplotlib figure and computes nothing."""
 
 from collections.abc import Mapping, Sequence
+from textwrap import fill
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import ArrayLike
 
 MASK = "#00b4d8"  # predictions and proposals
 TRUTH = "#f4a300"  # ground truth, always drawn as an outline
+LETTERS = 15  # of a title, to an inch
 
 
 def grid(n: int, columns: int = 4, side: float = 2.6) -> tuple[Figure, np.ndarray]:
@@ -36,7 +38,13 @@ def overlay(
         panel.contour(np.asarray(mask, float), [0.5], colors=MASK, linewidths=1)
     if truth is not None:
         panel.contour(np.asarray(truth, float), [0.5], colors=TRUTH, linewidths=1.6)
-    panel.set_title(title, fontsize=8, wrap=True)
+    panel.set_title("\n".join(fill(line, _letters(panel)) for line in title.split("\n")), fontsize=8)
+
+
+def _letters(panel: plt.Axes) -> int:
+    """How many of a title's letters fit above a panel; matplotlib's own wrapping knows the figure's edges alone."""
+    cell = panel.get_subplotspec()
+    return int(panel.figure.get_figwidth() / (cell.get_gridspec().ncols if cell else 1) * LETTERS)
 
 
 def scenes(images: Sequence, masks: Sequence, titles: Sequence[str], columns: int = 4) -> Figure:

@@ -31,8 +31,12 @@ PIECE = 1 << 24  # numbers at once
 
 
 def run_name(profile: Profile) -> str:
-    """Name of a run's folder: the profile, then data, corpus, its split and the judged one, where they aren't usual."""
-    data = "" if profile.data == "synref" else f"-{Path(profile.data).resolve().name}"
+    """Name of a run's folder: the profile, then data, corpus, its split and the judged one, where they aren't usual.
+
+    A data folder's name has four digits of its place behind it: two folders called refer are two runs.
+    """
+    root = Path(profile.data).resolve()
+    data = "" if profile.data == "synref" else f"-{root.name}-{artefacts.key(root.as_posix())[:4]}"
     named = (
         (profile.corpus, Profile.corpus),
         (profile.split_by, SPLIT_BY.get(profile.corpus, profile.split_by)),

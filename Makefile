@@ -11,10 +11,11 @@ INSTALLED := .venv/.installed
 CRF := pydensecrf2==1.1
 STRIP := $(BIN)/nbstripout --extra-keys "metadata.widgets metadata.papermill metadata.language_info.version cell.metadata.papermill"
 
-.PHONY: help setup reproduce test lint format strip lab zoo lock clean
+.PHONY: help setup reproduce test margins lint format strip lab zoo lock clean
 help:
 	@echo "make reproduce [PROFILE=tiny] [DATA=folder]   every notebook and the table of results"
 	@echo "make test       lint, tests, every notebook in its smallest size: what CI runs"
+	@echo "make margins    how far the tests that train something are from failing, on every setting of this machine"
 	@echo "make lab        JupyterLab in notebooks/"
 	@echo "make setup | lint | format | strip | zoo | lock | clean"
 
@@ -39,15 +40,22 @@ $(INSTALLED): pyproject.toml requirements-lock.txt
 reproduce: $(INSTALLED)
 	$(BIN)/python -m wsris_lib reproduce --profile $(PROFILE) $(if $(DATA),--data "$(DATA)")
 
-# Tests run on the CPU, one thread a worker (two 2-thread torch processes on two cores are ten times slower than one),
-# in a home of their own. The notebooks come last, one after the other: the first makes what all of them share.
+# Tests run on the CPU, in a home of their own. What fails doesn't stop what comes after it: lint, fast tests, slow tests
+# and notebooks all run, a summary ends them, and then make fails.
 test: export CUDA_VISIBLE_DEVICES ?=
 test: export WSRIS_HOME := $(CURDIR)/runs/test
-test: lint
+test: $(INSTALLED)
 	rm -rf runs/test
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile -m "not slow"
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile -m slow
-	WSRIS_PROFILE=smoke $(BIN)/python -m pytest -q --nbval-lax --nbval-current-env --nbval-cell-timeout 300 notebooks
+	@$(MAKE) --no-print-directory lint && linted=0 || linted=1; \
+	$(BIN)/python tests/run_all.py && tested=0 || tested=1; \
+	[ $$linted = 0 ] || echo "FAILED make lint: see the top"; \
+	exit $$((linted + tested))
+
+# The tests that train something, under every instruction set, number of threads and seed that this machine can have.
+margins: export CUDA_VISIBLE_DEVICES ?=
+margins: export WSRIS_HOME := $(CURDIR)/runs/test
+margins: $(INSTALLED)
+	$(BIN)/python tests/learning.py
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -3,7 +3,44 @@ import json
 
 import pytest
 
+from learning import Learning, processor, smallest
+
 WORDS = "a the red blue green mug ball tree car on left right of behind big small".split()
+
+
+def pytest_addoption(parser):
+    parser.addoption("--learning-seed", type=int, default=0, help="of the learning tests and of the random checkpoints")
+    parser.addoption("--no-onednn", action="store_true", help="leave oneDNN's kernels out")
+    parser.addoption("--margins", choices=["table", "json"], help="how far each learning test was from failing")
+
+
+def pytest_configure(config):
+    if config.getoption("--no-onednn"):
+        import torch
+
+        torch.backends.mkldnn.set_flags(False)
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if "learning" in getattr(item, "fixturenames", ()):
+            item.add_marker("learning")
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    terminalreporter.write_line(processor())
+    margins = smallest([report for kind in ("passed", "failed") for report in terminalreporter.getreports(kind)])
+    if config.getoption("--margins") == "json":
+        terminalreporter.write_line(json.dumps({"margins": margins}))
+    elif config.getoption("--margins"):
+        for test, (margin, what) in sorted(margins.items(), key=lambda item: item[1]):
+            terminalreporter.write_line(f"{margin:8.2f}  {test}: {what}")
+
+
+@pytest.fixture
+def learning(request, record_property):
+    """The seed of a test that trains, and comparisons that note their margin."""
+    return Learning(request.config.getoption("--learning-seed"), record_property)
 
 
 @pytest.fixture
@@ -43,7 +80,7 @@ def kill_and_go_on(monkeypatch):
 
 
 @pytest.fixture(scope="session")
-def tiny_zoo(tmp_path_factory):
+def tiny_zoo(tmp_path_factory, request):
     """A folder with clip, dino, depth, sam2, detector and text: random weights, fp16, in the public formats."""
     import open_clip
     import torch
@@ -51,7 +88,7 @@ def tiny_zoo(tmp_path_factory):
     from safetensors.torch import save_file
 
     zoo = tmp_path_factory.mktemp("zoo")
-    torch.manual_seed(0)
+    torch.manual_seed(request.config.getoption("--learning-seed"))
 
     (zoo / "clip").mkdir()
     with gzip.open(zoo / "clip" / "bpe.txt.gz", "wt") as merges:

@@ -1,5 +1,6 @@
 """Training and choosing on data whose answer is known."""
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -52,20 +53,26 @@ def accuracy(chosen: Tensor, answers: Tensor, which: Tensor) -> float:
     return (chosen == answers)[which].double().mean().item()
 
 
-def test_esem_learns_where_and_the_baseline_cannot():
-    """The paper's claim on the smallest data that hold it: sentence and image alone, no mask, no label."""
-    proposals, sentences, *_ = scenes(400, seed=0)
-    held_out, held_sentences, answers, decisive = scenes(200, seed=1)
-    result = {}
+def test_esem_learns_where_and_the_baseline_cannot(learning):
+    """The paper's claim on the smallest data that hold it: sentence and image alone, no mask, no label.
+
+    A coin between the twins is right half of the time, a method that knows nothing a quarter.
+    """
+    proposals, sentences, *_ = scenes(400, seed=2 * learning.seed)
+    held_out, held_sentences, answers, decisive = scenes(200, seed=2 * learning.seed + 1)
     for esem in (True, False):
-        model, history = train(proposals, sentences, SETTINGS, seed=0, esem=esem)
-        assert history[-1]["loss"] < history[0]["loss"] and len(history) == SETTINGS.epochs
+        model, history = train(proposals, sentences, SETTINGS, seed=learning.seed, esem=esem)
+        assert len(history) == SETTINGS.epochs
+        learning.below(history[-1]["loss"], history[0]["loss"], f"last loss, of the first (ESEM: {esem})")
         chosen, _ = choose(model, held_out, held_sentences, N)
-        result[esem] = accuracy(chosen, answers, decisive), accuracy(chosen, answers, ~decisive)
-    assert result[True][0] > 0.95 and result[True][1] > 0.95
-    assert result[False][0] < 0.6 and result[False][1] > 0.95  # a coin between the twins
-    floor = zero_shot_clip(held_out, held_sentences)
-    assert accuracy(floor, answers, decisive) < 0.6 and accuracy(floor, answers, ~decisive) > 0.9
+        learning.above(accuracy(chosen, answers, ~decisive), 0.7, f"accuracy on other kinds (ESEM: {esem})")
+        if esem:
+            learning.above(accuracy(chosen, answers, decisive), 0.75, "accuracy between twins, ESEM")
+        else:
+            learning.below(accuracy(chosen, answers, decisive), 0.65, "accuracy between twins, baseline")
+    blind = zero_shot_clip(held_out, held_sentences)
+    learning.below(accuracy(blind, answers, decisive), 0.65, "accuracy between twins, zero-shot")
+    learning.above(accuracy(blind, answers, ~decisive), 0.7, "accuracy on other kinds, zero-shot")
 
 
 def test_the_same_seed_gives_the_same_weights_bit_for_bit():
@@ -82,11 +89,13 @@ def test_the_same_seed_gives_the_same_weights_bit_for_bit():
     assert not torch.equal(first.class_weight, other.class_weight)
 
 
-def test_entropy_starts_near_log_n_and_falls():
-    proposals, sentences, *_ = scenes(100, seed=0)
-    _, history = train(proposals, sentences, replace(SETTINGS, epochs=4, learning_rate=5e-4), seed=0)
+def test_entropy_starts_near_log_n_and_falls(learning):
+    proposals, sentences, *_ = scenes(100, seed=learning.seed)
+    _, history = train(proposals, sentences, replace(SETTINGS, epochs=8), seed=learning.seed)
     entropy = [row["entropy"] for row in history]
-    assert torch.tensor(float(N)).log() > entropy[0] > entropy[-1] > 0
+    assert math.log(N) > entropy[0] and entropy[-1] > 0  # whatever was learnt
+    learning.above(entropy[0], 0.5 * math.log(N), "entropy of the first epoch, of half of log N")
+    learning.below(entropy[-1], 0.7 * entropy[0], "entropy of the last epoch, of the first")
 
 
 def test_train_and_test_may_look_at_different_numbers_of_candidates():

@@ -117,11 +117,11 @@ def test_the_same_seed_gives_the_same_weights_and_a_killed_run_ends_in_them(back
 
 
 @pytest.mark.slow
-def test_edges_are_learnt_and_the_walk_fills_the_object(backbone, tmp_path):
+def test_edges_are_learnt_and_the_walk_fills_the_object(backbone, tmp_path, learning):
     settings = replace(SETTINGS, epochs=60, learning_rate=1e-2)
-    model, curve = fitted(backbone, tmp_path / "edges", settings)
-    assert curve[-1][1] < 0.8 * curve[0][1]
-    pixels, labels = scenes(6, seed=5)
+    model, curve = fitted(backbone, tmp_path / "edges", settings, learning.seed)
+    learning.below(curve[-1][1], 0.9 * curve[0][1], "last loss, of the first")
+    pixels, labels = scenes(6, seed=5 + learning.seed)
     before, after = [], []
     for picture, label in zip(pixels, labels.numpy() == 1):
         image = Image.fromarray(picture.permute(1, 2, 0).numpy())
@@ -133,7 +133,7 @@ def test_edges_are_learnt_and_the_walk_fills_the_object(backbone, tmp_path):
             masks.append((mask & label).sum() / (mask | label).sum())
         edge, _ = fields(model, backbone, image)
         assert edge.shape == (16, 16)
-    assert np.mean(after) > np.mean(before) + 0.1
+    learning.above(np.mean(after), 1.2 * np.mean(before), "IoU after the walk, of that before")
 
 
 def test_refinements_keep_their_form_and_lose_nothing(backbone, tmp_path):

@@ -260,8 +260,8 @@ def test_a_wrong_checkpoint_is_named_with_what_was_expected(tiny_zoo, tmp_path, 
         Lavt(str(tmp_path / "mistyped"), text, 64)
 
 
-def test_a_small_one_learns_which_of_two_squares_is_meant(tiny_zoo):
-    torch.manual_seed(0)
+def test_a_small_one_learns_which_of_two_squares_is_meant(tiny_zoo, learning):
+    torch.manual_seed(learning.seed)
     sizes = SIZES | {"embed_dim": 16, "depths": (1, 1, 2, 1), "num_heads": (1, 2, 4, 8)}
     swin = SwinConfig(image_size=64, **sizes, drop_path_rate=0.0, initializer_range=0.08)
     model = Lavt(swin, str(tiny_zoo / "text"), pixels=64, width=16).train()
@@ -270,13 +270,14 @@ def test_a_small_one_learns_which_of_two_squares_is_meant(tiny_zoo):
     masks[0, 24:44, 4:24], masks[1, 24:44, 40:60] = 1, 1
     tokens = model.tokenizer(["the red ball", "the blue ball"])
     optimiser = torch.optim.AdamW(model.parameters(), lr=3e-3)
-    for _ in range(40):
+    for _ in range(80):
         loss = F.cross_entropy(model(pixels, tokens)[0], masks)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
     found = model(pixels, tokens)[0].argmax(1)
-    assert ((found & masks).sum((1, 2)) / (found | masks).sum((1, 2)) > 0.7).all()
+    for iou in (found & masks).sum((1, 2)) / (found | masks).sum((1, 2)):
+        learning.above(iou, 0.6, "IoU with the square that is meant")
 
 
 # -- the warp ---------------------------------------------------------------------------------------------------------

@@ -96,7 +96,7 @@ BEST = {
 
 
 def run(profile: Profile, name: str) -> dict:
-    """Make a table: {"table", "rows": [{row, seed, subset, sentences, mIoU, ...}]}, also written into the run's folder.
+    """Make a table, written into the run's folder, too: {"table", "corpus", "split", "rows": [{row, seed, mIoU, ...}]}.
 
     Raises KeyError that lists the tables for an unknown one.
     """
@@ -115,7 +115,8 @@ def run(profile: Profile, name: str) -> dict:
             rows += _choices(profile, seed, row, changes)
         for row, changes in RESPONSE.get(name, {}).items():
             rows += _responses(profile, seed, row, changes)
-    board = {"table": name, "corpus": profile.corpus, "rows": rows}
+    split = profile.train_split if name == "table6" else profile.val_split
+    board = {"table": name, "corpus": profile.corpus, "split": split, "rows": rows}
     board |= {"aligning": asdict(profile.aligning), "grounding": asdict(profile.grounding)}
     if ranks.leads():
         artefacts.write_json(stages.run_folder(profile) / "ablations" / f"{name}.json", board)
@@ -237,32 +238,50 @@ def _rows(row: str, seed: int, samples: list[JudgedSample], measures: list[Measu
 
 
 def metrics(name: str) -> tuple[str, ...]:
-    """What a table is shown in; the first is the metric that the paper prints."""
-    return papers.METRICS["ehin" if name in RESPONSE else "es3net"]
+    """What a table is shown in: the metrics that the paper prints, EHIN's first headed IoU and believed to be oIoU."""
+    return ("oIoU", "mIoU", "PointIt", "PointM", "BoxAcc") if name in RESPONSE else ("mIoU",)
+
+
+def printed(board: dict, metric: str = "mIoU") -> dict[str, papers.Printed]:
+    """The paper's number of each row that has one, of the same metric, corpus and split: {row: number}."""
+    at = (board["corpus"], board["split"], metric)
+    numbers = {row["row"]: papers.beside(board["table"], row["row"], *at) for row in board["rows"]}
+    return {row: number for row, number in numbers.items() if number}
 
 
 def table(board: dict, metric: str = "mIoU") -> str:
     """The rows by subset, and the orders tested, as text; percent, mean ± standard deviation over seeds.
 
-    The paper's numbers stand beside ours only where both are of one metric.
+    The paper's numbers stand beside ours only where both are of one metric; the first line says which they are, and
+    each has its supervision after it.
     """
     cells, subset_names = defaultdict(list), list(dict.fromkeys(row["subset"] for row in board["rows"]))
     for row in board["rows"]:
         cells[row["row"], row["subset"]].append(100 * row[metric])
     names = list(dict.fromkeys(row["row"] for row in board["rows"]))
-    printed = papers.ABLATIONS.get(board["corpus"], {}).get(board["table"], {})
-    printed = printed if metric == metrics(board["table"])[0] else {}
-    lines = [f"{board['table']}, {board['corpus']}, {metric} in percent, ± over seeds"]
-    lines += [f"{'':30s}" + "".join(f"{name:>13s}" for name in subset_names) + ("   paper" if printed else "")]
+    paper = printed(board, metric)
+    lines = [f"{board['table']}, {board['corpus']}, {metric} in percent, ± over seeds" + headed(paper)]
+    lines += [f"{'':30s}" + "".join(f"{name:>13s}" for name in subset_names) + ("     paper" if paper else "")]
     for name in names:
         values = [cells[name, subset] for subset in subset_names]
         texts = [
             f"{np.mean(v):.1f}" + (f" ± {np.std(v, ddof=1):.1f}" if len(v) > 1 else "") if v else "" for v in values
         ]
-        paper = printed.get(name)
-        lines.append(f"{name:30s}" + "".join(f"{t:>13s}" for t in texts) + (f"{paper:8.1f}" if paper else ""))
+        beside = f"{paper[name]!s:>10s}" if name in paper else ""
+        lines.append(f"{name:30s}" + "".join(f"{t:>13s}" for t in texts) + beside)
     lines += ["", "a row against another, all sentences, paired over seeds"]
     for c in compare(board, metric):
         how = f"{c['gain']:+.2f} ± {c['spread']:.2f}, p = {c['p']:.3f}: {c['verdict']}"
         lines.append(f"{c['higher']} over {c['lower']}: {how}")
     return "\n".join(lines)
+
+
+def headed(paper: dict[str, papers.Printed]) -> str:
+    """Where the paper's numbers of a table come from: "; paper: ES3Net Table 2, refcoco val, ST, headed mIoU"."""
+    if not paper:
+        return ""
+    sources = dict.fromkeys(number.source.split(",")[0] for number in paper.values())
+    places = dict.fromkeys(f"{number.dataset} {number.split}".strip() for number in paper.values())
+    supervisions = dict.fromkeys(number.supervision for number in paper.values())
+    heads = dict.fromkeys(number.metric_printed for number in paper.values())
+    return "; paper: " + ", ".join([*sources, *places, " and ".join(supervisions), f"headed {' and '.join(heads)}"])

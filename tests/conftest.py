@@ -2,7 +2,6 @@ import gzip
 import json
 
 import pytest
-
 from learning import Learning, processor, smallest
 
 WORDS = "a the red blue green mug ball tree car on left right of behind big small".split()

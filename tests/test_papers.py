@@ -480,3 +480,36 @@ def test_ehins_table_2_against_its_text():
         for (r, m, d, s), v in cells.items()
         if (r, m) == ("TRIS (stage 2)", "IoU") and (d in ("refcoco", "refcoco+") or s == "val(G)")
     }
+
+
+def second() -> dict[tuple[str, str], list[dict]]:
+    """(paper, table) -> its rows, (dataset, split, metric) -> value, of papers_second.txt."""
+    rows, place, columns = defaultdict(list), None, []
+    for line in (REPO / "tests" / "papers_second.txt").read_text().splitlines():
+        if match := re.fullmatch(r"\[(\w+) (.*)\] (.*)", line):
+            place = match[1], match[2]
+            columns = [tuple("" if part == "-" else part for part in name.split("/")) for name in match[3].split()]
+        elif not line.startswith("#"):
+            values = [float(value) for value in line.rpartition(": ")[2].split()]
+            rows[place].append(dict(zip(columns, values, strict=True)))
+    return rows
+
+
+def test_a_second_transcription_says_the_same():
+    """Whatever the rows are called. The split is left out where the papers name none: ReferIt, and EHIN's Table 9."""
+    for (paper, table), rows in second().items():
+        silent = {"referit", ""} | ({"refcocog"} if table == "Table 9" else set())
+
+        def row_of(cells, silent=silent):
+            alone = len(cells) == 1
+            return sorted(
+                (d.replace("_", " "), "" if d in silent else s, "" if alone else m, v) for (d, s, m), v in cells
+            )
+
+        ours = defaultdict(list)
+        for n in papers.table(paper, table):
+            ours[n.row].append(((n.dataset, n.split, n.metric_printed), float(n.value)))
+        assert sorted(map(row_of, ours.values())) == sorted(row_of(row.items()) for row in rows), (paper, table)
+    assert {(paper, n.table) for paper in TEXTS for n in papers.numbers(paper)} - second().keys() == {
+        ("es3net", "Fig. 5")
+    }

@@ -52,7 +52,7 @@ def test_dino_tells_a_masked_crop_as_pil_and_transformers_would(tiny_zoo):
     inputs = processor(square, size={"height": 48, "width": 48}, do_center_crop=False, return_tensors="pt")
     with torch.inference_mode():
         theirs = AutoModel.from_pretrained(folder, dtype=torch.float32)(**inputs).last_hidden_state[:, 0]
-    torch.testing.assert_close(ours, theirs, atol=0.05, rtol=0.05)  # PIL rounds to 8 bits
+    torch.testing.assert_close(ours, theirs, atol=0.15, rtol=0.05)  # PIL rounds to 8 bits: .04 off here, .8 uncropped
     assert DinoEncoder(folder, 48).crops(image, torch.zeros(0, 60, 90, dtype=torch.bool), 48).shape == (0, 32)
 
 

@@ -258,4 +258,4 @@ def test_depth_outlives_saving(trained, tmp_path):
         before = model(pixels).predicted_depth
         depth.save(model, tmp_path)
         after = DepthEstimator(str(tmp_path), 128).model(pixels).predicted_depth
-    torch.testing.assert_close(after, before, atol=5e-3, rtol=5e-3)
+    torch.testing.assert_close(after, before, atol=2e-2, rtol=2e-2)  # half precision

@@ -205,8 +205,8 @@ def test_padding_tokens_change_nothing_and_words_do(model):
         short, long = (model(pixels, model.tokenizer(["the red mug"], length)) for length in (6, 16))
         other = model(pixels, model.tokenizer(["the blue mug"], 6))
     for a, b, c in zip(short, long, other):
-        torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-5)
-        assert (a - c).abs().max() > 1e-3
+        torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-4)
+        assert (a - c).abs().max() > 2e-3
 
 
 def test_a_sentence_that_is_too_long_keeps_its_end(model):

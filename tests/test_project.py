@@ -35,8 +35,8 @@ COLUMNS = (
     {"refine", "segmenter"},
     {"evaluate", "floors"},
     {
-        *("ablations", "distilling", "grounding", "labelling", "papers", "predicting", "refining"),
-        *("scoreboard", "segmenting", "show", "sources", "stages", "supervised"),
+        *("ablations", "arms", "claim_table", "claims", "comparing", "distilling", "grounding", "labelling", "papers"),
+        *("predicting", "refining", "scoreboard", "segmenting", "show", "sources", "stages", "supervised"),
     },
     {"__main__", "doctor", "notebooks", "reproduce"},
 )

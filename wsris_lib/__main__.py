@@ -3,9 +3,21 @@
 import argparse
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
-from wsris_lib import ablations, artefacts, distilling, notebooks, predicting, profiles, ranks, scoreboard, stages
+from wsris_lib import (
+    ablations,
+    artefacts,
+    claim_table,
+    distilling,
+    notebooks,
+    predicting,
+    profiles,
+    ranks,
+    scoreboard,
+    stages,
+)
 from wsris_lib.doctor import doctor
 from wsris_lib.downloads import NotFetched
 from wsris_lib.foundation.miniature import command
@@ -35,6 +47,13 @@ def main(arguments: list[str] | None = None) -> int:
     sub.add_argument("table", choices=ablations.TABLES)
     _of_run(sub)
     sub.set_defaults(run=ablate)
+    purpose = "every claim of both papers: what they print, what comes out here, whether it holds"
+    sub = commands.add_parser("claims", help=purpose, description=f"{purpose}; trains what isn't trained yet")
+    sub.add_argument("--seeds", type=_count, default=5, help="of each training but the segmenters' (default: 5)")
+    sub.add_argument("--students", help="the profile whose students are asked (default: the run's; long takes hours)")
+    sub.add_argument("--groups", nargs="*", default=(), choices=claim_table.GROUPS, help="of claims (default: all)")
+    _of_run(sub)
+    sub.set_defaults(run=judge_claims)
     told = "what a run needs, what of it is there, how to get the rest, and what it will cost"
     sub = commands.add_parser("doctor", help=told, description=told)
     sub.add_argument("--measure", action="store_true", help="time the frozen models on two images for an estimate")
@@ -149,6 +168,14 @@ def ablate(profile: profiles.Profile, table: str) -> None:
     board = ablations.run(profile, table)
     for metric in ablations.metrics(table) if ranks.leads() else ():
         print(f"\n{ablations.table(board, metric)}")
+
+
+def judge_claims(profile: profiles.Profile, seeds: int, students: str | None, groups: tuple[str, ...]) -> None:
+    """Make and print the table of claims."""
+    asked = profiles.load(students, data=profile.data) if students else None
+    results = claim_table.run(replace(profile, seeds=tuple(range(seeds))), asked, tuple(groups))
+    if ranks.leads():
+        print(claim_table.table(results))
 
 
 def predict(profile: profiles.Profile, image: Path, sentence: str, out: Path, model: str, seed: int) -> None:

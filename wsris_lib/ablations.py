@@ -126,7 +126,7 @@ def run(profile: Profile, name: str) -> dict:
 def trainings(profile: Profile, name: str) -> list[tuple[int, together.Job]]:
     """(pieces, job) of all that a table's rows are answered by, each once; what they read is made here."""
     changed = {"table6": stages.with_aligning(profile, **LCM)} if name == "table6" else {}
-    changed |= {row: _aligned(profile, changes) for row, changes in CHOICE.get(name, {}).items()}
+    changed |= {row: aligned(profile, changes) for row, changes in CHOICE.get(name, {}).items()}
     found = []
     for row, its in changed.items():
         stages.training_tables(its)
@@ -194,12 +194,12 @@ def compare(board: dict, metric: str = "mIoU", subset: str = "all") -> list[dict
 
 def _choices(profile: Profile, seed: int, row: str, changes: dict) -> list[dict]:
     """What a changed alignment chooses on val, judged by subset."""
-    changed = _aligned(profile, changes)
+    changed = aligned(profile, changes)
     chosen, _ = stages.trained_choice(changed, seed, changes.get("esem", True))
     return _judged(row, seed, stages.evaluation(changed), chosen)
 
 
-def _aligned(profile: Profile, changes: dict) -> Profile:
+def aligned(profile: Profile, changes: dict) -> Profile:
     """A row's profile: settings of the alignment, or of the whole profile."""
     its = {f.name for f in fields(Aligning)}
     changed = stages.with_aligning(profile, **{name: value for name, value in changes.items() if name in its})

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from wsris_lib.segmenter.cadd_losses import cadd
 from wsris_lib.segmenter.labelled import Labelled
 from wsris_lib.segmenter.lavt import Lavt
+from wsris_lib.segmenter.muon import Muon
 from wsris_lib.segmenter.teacher import MeanTeacher, decay
 from wsris_lib.segmenter.warp import draw
 from wsris_lib.settings import Distilling
@@ -118,10 +119,10 @@ def optimisers_of(student: Lavt, settings: Distilling) -> list[torch.optim.Optim
         {"params": list(student.bert.parameters()), "share": settings.text_share},
     ]
     rate = dict(lr=settings.learning_rate, weight_decay=settings.weight_decay)
-    found = [torch.optim.AdamW(parts, **rate)]
+    found = [torch.optim.AdamW(parts, **rate, fused=True)]
     if matrices:
         part = {"params": matrices, "share": settings.matrix_share}
-        found.append(torch.optim.Muon([part], **rate, adjust_lr_fn="match_rms_adamw"))
+        found.append(Muon([part], **rate, adjust_lr_fn="match_rms_adamw"))
     return found
 
 

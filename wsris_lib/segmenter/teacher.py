@@ -44,7 +44,7 @@ class MeanTeacher(nn.Module):
     @torch.no_grad()
     def update(self, student: nn.Module, alpha: float) -> None:
         """theirs <- alpha * theirs + (1 - alpha) * ours of each parameter; buffers, whole numbers too, are copied."""
-        for theirs, ours in zip(self.module.parameters(), student.parameters(), strict=True):
-            theirs.lerp_(ours, 1 - alpha)
+        theirs, ours = ([*module.parameters()] for module in (self.module, student))
+        torch._foreach_lerp_(theirs, ours, 1 - alpha)
         for theirs, ours in zip(self.module.buffers(), student.buffers(), strict=True):
             theirs.copy_(ours)

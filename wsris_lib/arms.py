@@ -1,0 +1,169 @@
+"""What claims compare: an arm answers every sentence of a split with a mask of its own, for a seed, and is measured.
+
+Trainings are those of `ablations` and of the scoreboard and found again under the same names.
+"""
+
+from dataclasses import dataclass, replace
+
+import torch
+
+from wsris_lib import distilling, grounding, labelling, refining, segmenting, stages
+from wsris_lib.ablations import aligned
+from wsris_lib.evaluate import Measures
+from wsris_lib.profiles import Profile
+from wsris_lib.refer.views import JudgedSample
+
+Answers = dict[int, tuple[JudgedSample, Measures]]  # sent_id -> the sentence, and how well it was answered
+Changes = tuple[tuple[str, object], ...]  # settings that differ from the profile's
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One method. `seeded`: whether another seed gives other answers."""
+
+    seeded = True
+
+    def jobs(self, profile: Profile, seed: int) -> list[tuple]:
+        """The trainings that `answers` needs, as jobs for `together.run`."""
+        return []
+
+    def answers(self, profile: Profile, seed: int) -> Answers:
+        """Of the profile's judged split."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Choice(Arm):
+    """ES3Net's alignment with some settings changed; `esem` False is the baseline."""
+
+    changes: Changes = ()
+    esem: bool = True
+
+    def changed(self, profile: Profile) -> Profile:
+        return aligned(profile, dict(self.changes))
+
+    def jobs(self, profile, seed):
+        return [(stages.alignment, self.changed(profile), seed, self.esem)]
+
+    def answers(self, profile, seed):
+        changed = self.changed(profile)
+        chosen, _ = stages.trained_choice(changed, seed, self.esem)
+        return _of_proposals(stages.evaluation(changed), chosen)
+
+
+@dataclass(frozen=True)
+class Untrained(Arm):
+    """A floor or the oracle of `stages.floor_choices`."""
+
+    name: str
+    seeded = False
+
+    def answers(self, profile, seed):
+        return _of_proposals(stages.evaluation(profile), stages.floor_choices(profile, seed)[self.name])
+
+
+@dataclass(frozen=True)
+class Label(Arm):
+    """A pseudo label of train, one of `labelling.KINDS`; judged on train."""
+
+    kind: str
+
+    def jobs(self, profile, seed):
+        return [(stages.alignment, profile, seed, True)]
+
+    def answers(self, profile, seed):
+        chosen, _ = labelling.chosen(profile, seed)[self.kind]
+        train = stages.evaluation(profile, profile.train_split)
+        at = {sample.sent_id: n for n, sample in enumerate(stages.training_samples(profile))}
+        kept = torch.tensor([at.get(sample.sent_id, -1) for sample in train.samples])  # -1: an unreadable image
+        return _of_proposals(train, torch.where(kept < 0, -1, chosen[kept]))
+
+
+@dataclass(frozen=True)
+class Response(Arm):
+    """EHIN's stage 1 with some settings changed."""
+
+    changes: Changes = ()
+
+    def changed(self, profile: Profile) -> Profile:
+        return grounding.with_grounding(profile, **dict(self.changes))
+
+    def jobs(self, profile, seed):
+        return [(grounding.trained, self.changed(profile), seed)]
+
+    def answers(self, profile, seed):
+        changed = self.changed(profile)
+        samples = grounding.samples(changed, changed.val_split)
+        return _by_sentence(samples, grounding.judge(changed, grounding.maps(changed, seed)))
+
+
+@dataclass(frozen=True)
+class ClipMap(Arm):
+    """CLIP's own response map."""
+
+    seeded = False
+
+    def answers(self, profile, seed):
+        samples = grounding.samples(profile, profile.val_split)
+        return _by_sentence(samples, grounding.judge(profile, grounding.zero_shot(profile)))
+
+
+@dataclass(frozen=True)
+class Refined(Arm):
+    """EHIN's response after one of `refining.HOW`."""
+
+    how: str
+
+    def jobs(self, profile, seed):
+        return [(refining.irnet, profile, seed)] if "irnet" in self.how else [(grounding.trained, profile, seed)]
+
+    def answers(self, profile, seed):
+        labels = refining.masks(profile, seed, profile.val_split, self.how)
+        return _by_sentence(
+            grounding.samples(profile, profile.val_split), refining.judge(profile, profile.val_split, labels)
+        )
+
+
+@dataclass(frozen=True)
+class Stage2(Arm):
+    """EHIN's segmenter."""
+
+    def jobs(self, profile, seed):
+        return [(segmenting.stage_2, profile, seed)]
+
+    def answers(self, profile, seed):
+        return _by_sentence(*segmenting.judged(profile, seed, profile.val_split))
+
+
+@dataclass(frozen=True)
+class Student(Arm):
+    """CADD's student of one of `distilling.LABELS`, trained as another profile's are: `settings` is its name."""
+
+    kind: str
+
+    def jobs(self, profile, seed):
+        return [(distilling.student, profile, seed, self.kind)]
+
+    def answers(self, profile, seed):
+        return _by_sentence(*distilling.judged(profile, seed, profile.val_split, self.kind))
+
+
+def missed(profile: Profile) -> set[int]:
+    """Sentences of the judged split whose target no proposal has half of."""
+    best = Untrained("oracle").answers(profile, 0)
+    return {sent_id for sent_id, (_, measures) in best.items() if measures.iou < 0.5}
+
+
+def on(profile: Profile, corpus: str, split: str) -> Profile:
+    """The profile on another corpus of its data, judged on another split."""
+    from wsris_lib.profiles import SPLIT_BY
+
+    return replace(profile, corpus=corpus, split_by=SPLIT_BY.get(corpus, profile.split_by), val_split=split)
+
+
+def _of_proposals(view: stages.Evaluation, chosen: torch.Tensor) -> Answers:
+    return _by_sentence(view.samples, view.judge(chosen))
+
+
+def _by_sentence(samples: list[JudgedSample], measures: list[Measures]) -> Answers:
+    return {sample.sent_id: (sample, m) for sample, m in zip(samples, measures, strict=True)}

@@ -198,6 +198,8 @@ def test_text_probe_gives_cosines_and_rates(trained_text, web, learning):
     assert all(-1 <= value <= 1 for value in found.values())
     # One word differs, and a random BERT keeps words apart.
     learning.above(found["side accuracy"], found["side chance"], "sides told apart, of chance")
+    gap = found["cosine reworded"] - found["cosine random"]  # .00 without the contrast
+    learning.above(gap, 0.2, "cosine of rewordings, less that of others")
 
 
 def test_word_pieces_spell_what_they_do_not_know():

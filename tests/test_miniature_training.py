@@ -168,21 +168,22 @@ def test_the_swin_learns_to_name_things_and_is_probed(web, tmp_path, learning):
     start = dict(seed=learning.seed, start=tmp_path / "first")
     swin.train(tmp_path / "swin", web, steps=60, sheets=4, lr=2e-3, **start)
     curve = artefacts.read_json(tmp_path / "swin" / "card.json")["loss_curve"]
-    learning.below(np.mean([loss for _, loss in curve[-5:]]), 0.95 * curve[0][1], "last losses, of the first")
+    learning.below(np.mean([loss for _, loss in curve[-5:]]), curve[0][1], "last losses, of the first")
     probed = swin.probe(tmp_path / "swin", web)
     assert all(0 <= value <= 1 for value in probed.values())
-    learning.above(probed["colour accuracy"], probed["colour chance"], "colours named, of chance")
+    learning.above(probed["colour accuracy"], 2 * probed["colour chance"], "colours named, of twice chance")
 
 
 def test_the_detector_learns_four_scenes_by_heart_and_reads_back(web, tmp_path, learning):
     from dataclasses import replace
 
     few = replace(web, images=web.images[:4], ids=web.ids[:4], depth=web.depth[:4], objects=web.objects[:4])
-    detector.train(tmp_path / "detector", few, steps=60, batch=4, lr=2e-3, seed=learning.seed)
+    detector.train(tmp_path / "detector", few, steps=150, batch=4, lr=2e-3, seed=learning.seed)
     curve = artefacts.read_json(tmp_path / "detector" / "card.json")["loss_curve"]
     first, last = (np.mean([loss for _, loss in part]) for part in (curve[:3], curve[-5:]))
-    learning.below(last, 0.85 * first, "last losses, of the first")
+    learning.below(last, first, "last losses, of the first")
     probed = detector.probe(tmp_path / "detector", few)
     assert 0 <= probed["recall@5"] <= probed["recall@10"] <= probed["recall@30"] <= 1
+    learning.above(probed["recall@10"], 0.4, "things among the first ten boxes")  # .29 on boxes of other scenes
     one, two = (Detector(str(tmp_path / "detector"))([clip.Image.fromarray(web.images[0])])[0] for _ in range(2))
     assert torch.equal(one.boxes, two.boxes) and (one.scores.diff() <= 0).all()

@@ -35,7 +35,7 @@ COLUMNS = (
     {"refine", "segmenter"},
     {"evaluate", "floors"},
     {
-        *("ablations", "distilling", "grounding", "labelling", "papers", "predicting", "refining"),
+        *("ablations", "distilling", "ehin_tables", "grounding", "labelling", "papers", "predicting", "refining"),
         *("scoreboard", "segmenting", "show", "sources", "stages", "supervised"),
     },
     {"__main__", "doctor", "notebooks", "reproduce"},

@@ -11,7 +11,7 @@ from PIL import Image
 from wsris_lib import artefacts, grounding, profiles, refining, segmenting, stages
 from wsris_lib.ehin.backbone import Backbone
 from wsris_lib.ehin.network import soft_masks
-from wsris_lib.evaluate import summarise
+from wsris_lib.evaluate import measure, summarise
 from wsris_lib.refer.labels import read_labels
 from wsris_lib.refer.masks import encode_rle
 from wsris_lib.refer.reader import Refer
@@ -313,6 +313,14 @@ def test_stage_2_learns_from_labels_and_its_answers_are_kept(profile, monkeypatc
     assert segmenting.judged(profile, 0, "val", hard=True)[1] == hard
     again, kept = segmenting.judged(profile, 0, "val")
     assert kept == found and [s.sent_id for s in again] == [s.sent_id for s in samples]
+
+
+def test_a_mask_and_the_map_it_is_of_are_judged_and_kept_apart(profile, monkeypatch):
+    model, kinds = segmenting.stage_2(profile, 0)[0]["student"], []
+    monkeypatch.setattr(segmenting, "measure", lambda soft, truth: kinds.append(soft.dtype) or measure(soft, truth))
+    for hard in (False, True, False, True):
+        segmenting.answered(profile, "val", model, "anybody", "a stage", hard)
+    assert kinds == [np.float32] * (len(kinds) // 2) + [np.bool_] * (len(kinds) // 2)
 
 
 def test_no_annotation_takes_part_in_a_label(profile, monkeypatch):

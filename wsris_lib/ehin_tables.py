@@ -64,6 +64,9 @@ NOTES = {  # what a reader has to know of a table; docs/deviations_ehin.md has t
         "N is the batch size, as in the paper's section 5; epochs and rate stay, so 48 makes half the steps of 24.",
         "Each image is shown all sentences of its batch. The last two rows show it fewer, at 24.",
     ),
-    "ehin-table9": ("K on RefCOCO+ stands in the paper's Table 8; its Table 9 has RefCOCOg and ReferIt (refclef).",),
+    "ehin-table9": (
+        "K on RefCOCO+ stands in the paper's Table 8. Its Table 9 has ReferIt (refclef) and RefCOCOg, by two numbers",
+        "Google's val.",
+    ),
     "ehin-fig7": ("Of val, as the figure's caption says; the paper's text says train.",),
 }

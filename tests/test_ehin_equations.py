@@ -1,6 +1,7 @@
 """EHIN's formulas against plain loops in float64, and what must hold of them."""
 
 import math
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -10,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wsris_lib.ehin import losses
-from wsris_lib.ehin.negatives import Negatives
+from wsris_lib.ehin.negatives import RULES, Negatives
 from wsris_lib.ehin.network import SCALE, new_head, response, shown, soft_masks
-from wsris_lib.ehin.prompt import HIPM, BilateralPrompt
+from wsris_lib.ehin.predict import cut_at
+from wsris_lib.ehin.prompt import FORMS, HIPM, BilateralPrompt
 from wsris_lib.evaluate import measure
 from wsris_lib.refer.views import Sample
 from wsris_lib.settings import Grounding
@@ -116,22 +118,31 @@ def test_a_prompt_is_longer_than_what_it_prompts():
 # -- HIPM -------------------------------------------------------------------------------------------------------------
 
 
-def test_two_layers_in_both_forms():
+def test_two_layers_in_all_forms():
+    """Eq. 1 and 2 letter by letter, eq. 8 to 13 letter by letter, and eq. 1 and 2 with one prompt on top of another."""
     V, L, a, b = rand(2, 6, 3, 4), rand(2, 5, 6, seed=1), 0.3, 0.2
-    for form in ("residual", "literal"):
+    results = []
+    for form in FORMS:
         hipm = varied(HIPM(6, 2, a, b, form))
-        P1v, P1t = hipm.prompts[0](V, L)
-        if form == "residual":
-            P2v, P2t = hipm.prompts[1](V + a * P1v, L + a * P1t)
-            expected = V + a * P1v + b * P2v, L + a * P1t + b * P2t
+        BP1, BP2 = hipm.prompts
+        Pv, Pl = BP1(V, L)
+        if form == "eq. 8-13":
+            V1, L1 = Pv + a * V, Pl + a * L  # eq. 8, 9
+            V2, L2 = BP2(V1, L1)  # eq. 10, 11
+            expected = V2 + a * V + b * V1, L2 + a * L + b * L1  # eq. 12, 13
         else:
-            P2v, P2t = hipm.prompts[1](P1v + a * V, P1t + a * L)
-            expected = P2v + a * V + b * P1v, P2t + a * L + b * P1t
-        for found, side in zip(hipm(V, L), expected):
-            torch.testing.assert_close(found, side)
+            Qv, Ql = BP2(V, L) if form == "eq. 1-2" else BP2(V + a * Pv, L + a * Pl)
+            expected = V + a * Pv + b * Qv, L + a * Pl + b * Ql
+        results.append(hipm(V, L)[0])
+        for answer, side in zip(hipm(V, L), expected):
+            torch.testing.assert_close(answer, side)
+    apart = [(a - b).abs().max().item() for a, b in combinations(results, 2)]
+    assert min(apart) > 1e-2  # the same weights, three networks
+    with pytest.raises(ValueError, match="form is 'dense'; choose one of residual"):
+        HIPM(6, form="dense")
 
 
-def test_layers_and_reuse():
+def test_more_layers():
     V, L = rand(2, 6, 3, 4), rand(2, 5, 6, seed=1)
     same = HIPM(6, 0)(V, L)
     assert torch.equal(same[0], V) and torch.equal(same[1], L)
@@ -143,10 +154,29 @@ def test_layers_and_reuse():
         told = [t + (0.05 if layer else 0.1) * p for t, p in zip(told, prompt(*now))]
         now = V + told[0], L + told[1]
     torch.testing.assert_close(four(V, L)[0], now[0])
-    once, all_ = varied(HIPM(6, 2, reuse=1)), varied(HIPM(6, 2))
-    torch.testing.assert_close(all_(V, L)[0] - once(V, L)[0], V)  # the second layer alone goes without
-    with pytest.raises(ValueError, match="form is 'dense'"):
-        HIPM(6, form="dense")
+
+
+def test_where_the_features_are_added_again():
+    """Table 4: twice; once, at the end or after the first layer; never."""
+    V, L, a, b = rand(2, 6, 3, 4), rand(2, 5, 6, seed=1), 0.3, 0.2
+    networks = {reuse: varied(HIPM(6, 2, a, b, reuse=reuse)) for reuse in (None, (0, 1), (1,), (0,), ())}
+    BP1, BP2 = networks[None].prompts  # all have the same weights
+    Pv, Pl = BP1(V, L)
+    for reuse, hipm in networks.items():
+        start, end = (float(reuse is None or layer in reuse) for layer in (0, 1))
+        Qv, Ql = BP2(start * V + a * Pv, start * L + a * Pl)
+        torch.testing.assert_close(hipm(V, L)[0], end * V + a * Pv + b * Qv)
+        torch.testing.assert_close(hipm(V, L)[1], end * L + a * Pl + b * Ql)
+    with pytest.raises(ValueError, match="reuse names layer 2 of 2"):
+        HIPM(6, 2, reuse=(0, 2))
+
+
+@pytest.mark.parametrize(("reuse", "constant"), [(None, False), ((1,), False), ((0,), True), ((), True)])
+def test_without_the_features_at_the_end_the_map_of_one_sentence_is_constant(reuse, constant):
+    """Why "repeat once" is read as at the end: the other reading has nothing to measure."""
+    V, L = rand(1, 6, 3, 4), rand(1, 1, 6, seed=1)
+    spread = response(*varied(HIPM(6, 2, reuse=reuse))(V, L)).std().item()
+    assert (spread < 1e-6) == constant
 
 
 # -- scores -----------------------------------------------------------------------------------------------------------
@@ -195,6 +225,15 @@ def test_masks_are_where_the_response_is_positive():
     gt = np.zeros((9, 13), bool)
     gt[0, 0] = True
     assert measure(soft[2].numpy(), gt).point_m is False
+
+
+def test_a_cut_is_a_share_of_the_maximum():
+    R = rand(5, 3, 4)
+    for share in (0.0, 0.5, 0.8):
+        lower = cut_at(R, share)
+        for n, i, j in np.ndindex(5, 3, 4):
+            assert (lower[n, i, j] > 0) == (float(R[n, i, j]) > share * max(map(float, R[n].flatten())))
+        assert [int(m.argmax()) for m in lower] == [int(m.argmax()) for m in R]  # the point stays
 
 
 # -- losses -----------------------------------------------------------------------------------------------------------
@@ -260,18 +299,31 @@ def corpus(seed: int) -> list[Sample]:
 
 
 @settings(max_examples=25, deadline=None)
-@given(seed=st.integers(0, 200), rule=st.sampled_from(["same_image", "dataset"]), k=st.integers(1, 8))
+@given(seed=st.integers(0, 200), rule=st.sampled_from(RULES), k=st.integers(1, 8))
 def test_negatives_never_mean_the_ref(seed, rule, k):
     samples = corpus(seed)
     negatives, rng = Negatives(samples, rule), np.random.default_rng(seed)
     for row, mine in enumerate(samples):
-        drawn = [samples[r] for r in negatives.draw(row, k, rng)]
+        rows = negatives.draw(row, k, rng)
+        drawn = [samples[r] for r in rows]
         assert len(drawn) == k and all(other.ref_id != mine.ref_id for other in drawn)
         rivals = [s for s in samples if s.image_id == mine.image_id and s.ref_id != mine.ref_id]
-        if rule == "same_image" and rivals:
-            assert all(other.image_id == mine.image_id for other in drawn)
+        near, far = ([o for o in drawn if (o.image_id == mine.image_id) == same] for same in (True, False))
+        assert all(other.sentence != mine.sentence for other in far)
+        if rule == "topped_up":  # each at most once, and all of them before any other
+            rivals = [s for s in rivals if s.sentence != mine.sentence]
+            assert len({other.sent_id for other in near}) == len(near) == min(k, len(rivals))
+            assert all(other in rivals for other in near)
         else:
-            assert all(other.image_id != mine.image_id and other.sentence != mine.sentence for other in drawn)
+            assert len(near) == (k if rule == "same_image" and rivals else 0)
+
+
+def test_which_rivals_are_drawn_is_left_to_chance():
+    samples = [Sample(0, ref, ref, f"thing {ref}") for ref in range(9)] + [Sample(1, 9, 9, "another")]
+    negatives, rng = Negatives(samples, "topped_up"), np.random.default_rng(0)
+    seen = {row for _ in range(60) for row in negatives.draw(0, 2, rng)}
+    assert seen == set(range(1, 9))
+    assert sorted(negatives.draw(0, 9, rng)) == list(range(1, 10))  # eight of the image, one from elsewhere
 
 
 def test_negatives_that_cannot_be_are_refused():

@@ -15,7 +15,7 @@ from PIL import Image
 from wsris_lib.ehin import train as training
 from wsris_lib.ehin.backbone import Backbone, Critic
 from wsris_lib.ehin.inputs import Images, sentence_vectors
-from wsris_lib.ehin.predict import clip_maps, response_maps
+from wsris_lib.ehin.predict import clip_maps, response_maps, seen_under
 from wsris_lib.refer.reader import Refer
 from wsris_lib.refer.synref.make import make_synref
 from wsris_lib.settings import Grounding, SynRefSize
@@ -170,8 +170,11 @@ def test_nothing_is_learnt_from_a_mask(data, settings, tmp_path):
         {"layers": 1, "contrast": 0.0},  # TRIS
         {"contrast_on": "late"},
         {"classify": 0.0, "foreground": 5.0, "contrast": 2.0, "background": 1.0, "reduction": "K_sum"},
-        {"form": "literal", "visual_softmax": "cells", "texts": 2},
+        {"form": "eq. 8-13", "visual_softmax": "cells", "texts": 2},
+        {"form": "eq. 1-2"},
+        {"reuse": (1,)},
         {"negatives_from": "same_image", "accumulate": 2},
+        {"negatives_from": "topped_up"},
         {"layers": 0, "foreground": 0.0, "background": 0.0},
     ],
 )
@@ -200,9 +203,38 @@ def test_a_sentence_is_answered_alone(data, settings, tmp_path):
     assert together.shape == (len(samples), 2, 2)
     for row in (0, 3, 7):
         torch.testing.assert_close(response_maps(modules, images, samples[row : row + 1])[0], together[row])
-    zero_shot = clip_maps(images, samples)
-    assert zero_shot.shape == together.shape
-    torch.testing.assert_close(zero_shot.mean((1, 2)), torch.zeros(len(samples)), atol=1e-6, rtol=0)
+
+
+def test_clips_own_map_is_cut_half_way_from_its_mean_to_its_maximum(data, settings, tmp_path):
+    view = Refer(data, "refcoco", "unc").training_view("train")
+    backbone = Backbone(settings.backbone, settings.pixels, settings.words).eval()
+    images, samples = Images(view, backbone, settings, tmp_path), list(view)
+    maps = {cut: clip_maps(images, samples, 5, cut) for cut in (0.0, 0.5)}
+    assert torch.equal(clip_maps(images, samples), maps[0.5])
+    for row, sample in enumerate(samples):
+        with torch.no_grad():
+            cells = backbone.dense_vectors(images.maps([sample.image_id]))[0].flatten(1).double().numpy()  # [E, hw]
+            vector = backbone.sentences([sample.sentence])[0].double().numpy()
+        cosines = [float(vector @ cells[:, i]) for i in range(cells.shape[1])]
+        mean, top = sum(cosines) / len(cosines), max(cosines)
+        for cut, R in maps.items():
+            expected = [cosine - mean - cut * (top - mean) for cosine in cosines]
+            np.testing.assert_allclose(R[row].flatten(), expected, atol=1e-5)
+
+
+def test_what_the_critic_sees_under_a_mask(data, settings, tmp_path):
+    view = Refer(data, "refcoco", "unc").training_view("train")
+    images = Images(view, Backbone(settings.backbone, settings.pixels), settings, tmp_path)
+    critic, samples = Critic(settings.critic, settings.critic_pixels, settings.words), list(view)
+    masks = torch.rand(len(samples), 2, 2, generator=torch.Generator().manual_seed(0))
+    S = seen_under(critic, images, samples, masks, batch=5)
+    assert S.shape == (len(samples),) and S.abs().max() <= 1 + 1e-5
+    for row in (0, 4, 9):
+        wide = F.interpolate(masks[row][None, None], (32, 32), mode="bilinear")
+        with torch.no_grad():
+            picture = critic.clip.image_vectors(images.small([samples[row].image_id]) * wide)[0]
+            words = critic.clip.sentences([samples[row].sentence])[0]
+        assert S[row].item() == pytest.approx(sum(float(a) * float(b) for a, b in zip(picture, words)), abs=1e-5)
 
 
 def test_frozen_maps_are_made_once_and_are_the_backbones(data, settings, tmp_path, monkeypatch):

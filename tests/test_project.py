@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 import tomllib
+from dataclasses import is_dataclass
 from graphlib import TopologicalSorter
 from importlib.util import resolve_name
 from pathlib import Path
@@ -13,6 +14,7 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from wsris_lib import settings
 from wsris_lib.artefacts import REPO
 
 LIBRARY = REPO / "wsris_lib"
@@ -35,8 +37,9 @@ COLUMNS = (
     {"refine", "segmenter"},
     {"evaluate", "floors"},
     {
-        *("ablations", "arms", "claim_table", "claims", "comparing", "distilling", "grounding", "labelling", "papers"),
-        *("predicting", "refining", "scoreboard", "segmenting", "show", "sources", "stages", "supervised"),
+        *("ablations", "arms", "claim_table", "claims", "comparing", "distilling", "ehin_tables", "grounding"),
+        *("labelling", "papers", "predicting", "refining", "scoreboard", "segmenting", "show", "sources", "stages"),
+        "supervised",
     },
     {"__main__", "doctor", "notebooks", "reproduce"},
 )
@@ -217,3 +220,21 @@ def test_the_readme_names_what_exists():
     assert {"reproduce", "test"} <= targets <= set(re.findall(r"^([a-z]+):", makefile, flags=re.MULTILINE))
     listed = re.findall(r"^\|[^|]*\| \[[^]]*\]\(notebooks/([^)]+)\)", readme, flags=re.MULTILINE)
     assert listed == sorted(path.name for path in (REPO / "notebooks").glob("*.ipynb"))
+
+
+# -- the documents ----------------------------------------------------------------------------------------------------
+
+
+DOCUMENTS = sorted((REPO / "docs").glob("*.md"))
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.stem)
+def test_a_list_of_deviations_is_one_table_whose_links_and_settings_exist(path):
+    text = path.read_text(encoding="utf-8")
+    rows = [line for line in text.splitlines() if line.startswith("|")]
+    assert len({len(re.split(r"(?<!\\)\|", row)) for row in rows}) == 1 and rows[0].split("|")[1].startswith(" what")
+    assert sum(set(row) <= set("|- ") and "---" in row for row in rows) == 1
+    for link in re.findall(r"\]\(([^)#:]+)\)", text):
+        assert (path.parent / link).exists(), link
+    fields = {name for cls in vars(settings).values() if is_dataclass(cls) for name in cls.__dataclass_fields__}
+    assert {name for name in re.findall(r"`(\w+)=", text)} <= fields

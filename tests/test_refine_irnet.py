@@ -8,10 +8,10 @@ import pytest
 import torch
 from PIL import Image
 
-from wsris_lib import artefacts, profiles, refining, segmenting, stages
+from wsris_lib import artefacts, grounding, profiles, refining, segmenting, stages
 from wsris_lib.ehin.backbone import Backbone
 from wsris_lib.ehin.network import soft_masks
-from wsris_lib.evaluate import summarise
+from wsris_lib.evaluate import measure, summarise
 from wsris_lib.refer.labels import read_labels
 from wsris_lib.refer.masks import encode_rle
 from wsris_lib.refer.reader import Refer
@@ -245,6 +245,36 @@ def test_labels_are_of_train_in_the_common_form(profile):
         refining.responses(profile, 0, "val", "worst")
 
 
+def test_a_profile_may_ask_for_the_groups_best_on_train_and_nowhere_else(profile, monkeypatch):
+    """As the profile paper does: of val each sentence answers for itself, by the IRNet that the shared maps taught."""
+    shared = replace(profile, refining=replace(profile.refining, select="best of group", sentences=0))
+    _, about = read_labels(refining.pseudo_labels(shared, 0, "raw"))
+    assert about["supervision"] == refining.supervision(shared) == "MT" != refining.supervision(profile)
+    of_ref = {}
+    for label in refining.masks(shared, 0, "train", "raw"):
+        of_ref.setdefault(label.ref_id, set()).add(label.mask["counts"])
+    assert all(len(masks) == 1 for masks in of_ref.values())
+    assert refining.masks(shared, 0, "val", "raw") == refining.masks(profile, 0, "val", "raw")
+    sizes = []
+    monkeypatch.setattr(refining, "Affinities", lambda *given: sizes.append(len(given[1])) or Affinities(*given))
+    asked, irnet = [], refining.irnet
+    monkeypatch.setattr(refining, "irnet", lambda *given: asked.append(given[2]) or irnet(*given))
+    every = replace(shared, refining=replace(shared.refining, labels=0))
+    refining.masks(every, 0, "val", "irnet")
+    refining.masks(every, 0, "train", "irnet + crf")
+    assert set(asked) == {"best of group"}
+    assert sizes == [len(of_ref)]  # a shared map is learnt from once
+    own = replace(every, refining=replace(every.refining, select="own"))
+    refining.masks(own, 0, "train", "irnet")
+    assert sizes[1:] == [len(refining.responses(own, 0, "train")[0])]
+
+
+def test_negatives_of_the_same_image_make_labels_mt(profile):
+    told = grounding.with_grounding(profile, negatives_from="topped_up")
+    assert grounding.supervision(told) == refining.supervision(told) == "MT" != grounding.supervision(profile)
+    assert read_labels(refining.pseudo_labels(told, 0, "raw"))[1]["supervision"] == "MT"
+
+
 @pytest.mark.parametrize("how", ["crf", "irnet + crf"])
 def test_anybodys_labels_can_be_refined_too(profile, how, monkeypatch):
     given, _ = read_labels(refining.pseudo_labels(profile, 0, "raw"))
@@ -276,10 +306,21 @@ def test_another_round_trains_another_network(profile, monkeypatch, tmp_path):
 def test_stage_2_learns_from_labels_and_its_answers_are_kept(profile, monkeypatch):
     samples, found = segmenting.judged(profile, 0, "val")
     assert len(samples) == len(found) > 0
+    hard = segmenting.judged(profile, 0, "val", hard=True)[1]
+    assert [m.iou for m in hard] == [m.iou for m in found]  # another point and the same mask
     monkeypatch.setattr(segmenting, "predict", lambda *_: pytest.fail("asked again"))
     monkeypatch.setattr(segmenting, "train", lambda *_: pytest.fail("trained again"))
+    assert segmenting.judged(profile, 0, "val", hard=True)[1] == hard
     again, kept = segmenting.judged(profile, 0, "val")
     assert kept == found and [s.sent_id for s in again] == [s.sent_id for s in samples]
+
+
+def test_a_mask_and_the_map_it_is_of_are_judged_and_kept_apart(profile, monkeypatch):
+    model, kinds = segmenting.stage_2(profile, 0)[0]["student"], []
+    monkeypatch.setattr(segmenting, "measure", lambda soft, truth: kinds.append(soft.dtype) or measure(soft, truth))
+    for hard in (False, True, False, True):
+        segmenting.answered(profile, "val", model, "anybody", "a stage", hard)
+    assert kinds == [np.float32] * (len(kinds) // 2) + [np.bool_] * (len(kinds) // 2)
 
 
 def test_no_annotation_takes_part_in_a_label(profile, monkeypatch):

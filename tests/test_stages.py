@@ -1,10 +1,12 @@
 """The steps joined together, on a small SynRef and random checkpoints in the public formats: seconds, no shortcut."""
 
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -163,6 +165,37 @@ def test_scoreboard_holds_every_method_between_floors_and_ceiling(small):
     assert all(method in text for method in scoreboard.METHODS) and "ST" in text
 
 
+def test_the_profile_paper_is_multi_text_and_the_board_says_so(small):
+    """EHIN 3.3 and 4.2: negatives of the same image first; stage 2's labels as TRIS's stage 2 reads them."""
+    paper, tiny = profiles.PROFILES["paper"], profiles.PROFILES["tiny"]
+    assert (paper.grounding.negatives_from, paper.grounding.negatives) == ("topped_up", 6)
+    assert paper.refining.select == "best of group"
+    assert (tiny.grounding.negatives_from, tiny.refining.select) == ("dataset", "own")
+
+    def several(profile) -> list[str]:
+        return re.search("mean one object: (.*?)\\.", scoreboard.supervision(profile))[1].split(", ")
+
+    students = ["cadd_greedy", "cadd_both"]
+    assert several(small) == students
+    shared = replace(small, refining=replace(small.refining, select="best of group"))
+    assert several(shared) == ["ehin_irnet", "ehin_irnet_crf", "ehin_stage_2", "cadd_greedy", "cadd_ehin", "cadd_both"]
+    route = ["tris", "ehin", "ehin_crf", "ehin_irnet", "ehin_irnet_crf", "ehin_stage_2"]
+    assert several(paper) == [*route, "cadd_greedy", "cadd_ehin", "cadd_both"]
+
+
+def test_the_ideal_map_has_each_cells_share_of_what_is_meant(small):
+    samples, cells = grounding.samples(small, "val"), grounding.true_cells(small, 4, 8)
+    view = stages.corpus(small).evaluation_view("val")
+    assert cells.shape == (len(samples), 4, 8)
+    for sample, soft in zip(samples, cells):
+        mask = view.mask(sample.ann_id)
+        for i, j in np.ndindex(4, 8):
+            assert soft[i, j].item() == pytest.approx(mask[16 * i : 16 * i + 16, 8 * j : 8 * j + 8].mean())
+    ideal = scoreboard.summarise(grounding.judge(small, cells - 0.3))
+    assert ideal["mIoU"] > 0.3 > scoreboard.summarise(grounding.floor(small))["mIoU"]
+    assert grounding.seen_by_critic(small, cells).shape == (len(samples),)
+
+
 @pytest.mark.parametrize("name", ablations.TABLES)
 def test_every_ablation_has_its_rows_and_trains_nothing_twice(small, name, monkeypatch, capsys):
     board = ablations.run(small, name)
@@ -172,9 +205,12 @@ def test_every_ablation_has_its_rows_and_trains_nothing_twice(small, name, monke
     assert all(0 <= value <= 1 for value in whole.values())
     first, *others = (ablations.table(board, metric) for metric in ablations.metrics(name))
     text = first
-    assert all(row in text for row in rows) and not any("paper" in other for other in others)
+    assert all(row in text for row in rows) and not any("; paper" in other for other in others)
     capsys.readouterr()
-    assert len(text.splitlines()) == 4 + len(rows) + len(ablations.orders(name))
+    more, notes = ablations.extras(name), ablations.NOTES.get(name, ())
+    extra = (2 + len(more) if more else 0) + (1 + len(notes) if notes else 0)
+    assert len(text.splitlines()) == 4 + len(rows) + len(ablations.orders(name)) + extra
+    assert text.endswith("\n".join(notes)) and ("beside rows that the paper doesn't have" in text) == bool(more)
     for where in (stages, grounding):
         monkeypatch.setattr(where, "train", lambda *_, **__: pytest.fail("trained again"))
     for kind in ("EHIN", "esem"):  # what a training took here rounds to nothing

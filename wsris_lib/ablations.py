@@ -15,8 +15,8 @@ from scipy import stats
 from tqdm import tqdm
 
 from wsris_lib import artefacts, grounding, labelling, papers, ranks, stages, together
+from wsris_lib.ehin_tables import NOTES, OURS, RESPONSE
 from wsris_lib.evaluate import Measures, subsets, summarise
-from wsris_lib.grounding import TRIS
 from wsris_lib.profiles import Profile
 from wsris_lib.refer.views import JudgedSample
 from wsris_lib.settings import Aligning
@@ -49,48 +49,16 @@ CHOICE = {  # table -> row -> what differs from the profile's settings; judged o
         "25 epochs": {"epochs": 25},
     },
 }
-RESPONSE = {  # EHIN: table -> row -> what differs from the profile's settings; judged on val
-    "ehin-table3": {f"{n} layer{'s' * (n > 1)}": {"layers": n} for n in (1, 2, 3, 4)},
-    "ehin-table4": {
-        "features not added again": {"reuse": 0},
-        "repeat once": {"reuse": 1},
-        "repeat twice": {"reuse": 2},
-    },
-    "ehin-table5": {
-        "FG alone": {"background": 0.0, "contrast": 0.0},
-        "BG alone": {"foreground": 0.0, "contrast": 0.0},
-        "CL alone": {"foreground": 0.0, "background": 0.0},
-        "without FG": {"foreground": 0.0},
-        "without BG": {"background": 0.0},
-        "without CL": {"contrast": 0.0},
-        "none of the three": {"foreground": 0.0, "background": 0.0, "contrast": 0.0},
-        "eq. 17 as printed": {"classify": 0.0, "foreground": 5.0, "contrast": 2.0, "background": 1.0},
-        "all": {},
-    },
-    "ehin-table6": {"TRIS": TRIS, "+ HIPM": {"contrast": 0.0}, "+ ECLM": {"layers": 1}, "both": {}},
-    "ehin-table7": {
-        f"alpha = {alpha}, beta = {beta}": {"alpha": alpha, "beta": beta}
-        for alpha, beta in ((0.05, 0.05), (0.1, 0.01), (0.1, 0.05), (0.1, 0.1), (0.2, 0.05))
-    },
-    "ehin-table8": {f"N = {n or 'batch'}": {"texts": n} for n in (6, 12, 0)},
-    "ehin-table9": {f"K = {k}": {"negatives": k} for k in (1, 3, 6, 12)},
-    "ehin-fig7": {"late": {"contrast_on": "late"}, "early": {}},
-    "ehin-choices": {  # what the paper leaves open
-        "as in the profile": {},
-        "eq. 8-13 as printed": {"form": "literal"},
-        "A_v over the cells": {"visual_softmax": "cells"},
-        "K-sum of eq. 15": {"reduction": "K_sum"},
-        "negatives of the same image": {"negatives_from": "same_image"},
-    },
-}
 TABLES = (*CHOICE, "table6", *RESPONSE)  # table6: whose labels on train are better
 BEST = {
     "table3": "patches DINO, class token CLIP",
     "fig9": "d / D = 0.5",
     "fig10": "N = 25 at test",
     "ehin-table3": "2 layers",
+    "ehin-table4": "repeat twice",
     "ehin-table5": "all",
     "ehin-table7": "alpha = 0.1, beta = 0.05",
+    "ehin-table8": "N = 24",
     "ehin-table9": "K = 6",
 }
 
@@ -154,7 +122,9 @@ def _announce(profile: Profile, name: str) -> None:
 def orders(name: str) -> list[tuple[str, str]]:
     """Which row the paper finds below which, as (lower, higher); for the choices it leaves open, each beside ours."""
     if name in BEST:
-        return [(row, BEST[name]) for row in (CHOICE | RESPONSE)[name] if row != BEST[name]]
+        rows = [row for row in (CHOICE | RESPONSE)[name] if row not in OURS.get(name, ())]
+        alone = [("FG alone", "BG alone")] if name == "ehin-table5" else []
+        return [(row, BEST[name]) for row in rows if row != BEST[name]] + alone
     if name == "table4":
         none, flat, deep = ("no place", "x, y", "x, y, depth")
         pooled = [(f"mean pooling, {told}", f"max pooling, {told}") for told in (none, flat, deep)]
@@ -168,8 +138,15 @@ def orders(name: str) -> list[tuple[str, str]]:
     return [(rows[0], row) for row in rows[1:]] if name.endswith("choices") else list(pairwise(rows))
 
 
-def compare(board: dict, metric: str = "mIoU", subset: str = "all") -> list[dict]:
-    """The paper's orders put to the test: {"lower", "higher", "gain", "spread", "p", "verdict"}, in points of percent.
+def extras(name: str) -> list[tuple[str, str]]:
+    """Rows that the paper doesn't have, each beside the one that it finds best: nobody's claim."""
+    return [(row, BEST[name]) for row in OURS.get(name, ())]
+
+
+def compare(
+    board: dict, metric: str = "mIoU", subset: str = "all", pairs: list[tuple[str, str]] | None = None
+) -> list[dict]:
+    """Orders (default: the paper's) put to the test: {"lower", "higher", "gain", "spread", "p", "verdict"}, in points.
 
     The same seeds made both rows, so the differences are paired: a two-sided t test over seeds. It says whether
     another start of the training could turn the order round, not whether other images could.
@@ -179,7 +156,7 @@ def compare(board: dict, metric: str = "mIoU", subset: str = "all") -> list[dict
         if row["subset"] == subset:
             found[row["row"]][row["seed"]] = 100 * row[metric]
     result = []
-    for lower, higher in orders(board["table"]):
+    for lower, higher in orders(board["table"]) if pairs is None else pairs:
         gains = np.array([found[higher][seed] - found[lower][seed] for seed in sorted(found[lower])])
         spread = float(gains.std(ddof=1)) if len(gains) > 1 else float("nan")
         if not spread > 0:  # one seed, or a difference that no seed changes
@@ -269,11 +246,19 @@ def table(board: dict, metric: str = "mIoU") -> str:
         ]
         beside = f"{paper[name]!s:>10s}" if name in paper else ""
         lines.append(f"{name:30s}" + "".join(f"{t:>13s}" for t in texts) + beside)
-    lines += ["", "a row against another, all sentences, paired over seeds"]
-    for c in compare(board, metric):
+    lines += tested("a row against another, all sentences, paired over seeds", compare(board, metric))
+    if more := extras(board["table"]):
+        lines += tested("beside rows that the paper doesn't have", compare(board, metric, pairs=more))
+    return "\n".join([*lines, *(["", *NOTES[board["table"]]] if board["table"] in NOTES else [])])
+
+
+def tested(title: str, comparisons: list[dict]) -> list[str]:
+    """What `compare` found, as lines of text under a title."""
+    lines = ["", title]
+    for c in comparisons:
         how = f"{c['gain']:+.2f} ± {c['spread']:.2f}, p = {c['p']:.3f}: {c['verdict']}"
         lines.append(f"{c['higher']} over {c['lower']}: {how}")
-    return "\n".join(lines)
+    return lines
 
 
 def headed(paper: dict[str, papers.Printed]) -> str:

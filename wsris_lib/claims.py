@@ -97,7 +97,7 @@ ABLATION = dict(group="ehin", paper="ehin", place=PLUS, corpora=("refcoco+",))
 RESPONSES = [
     Claim("HIPM's two layers above one prompt", "07", response(layers=1), EHIN,
           printed=(T3, "1 layer", "2 layers"), **ABLATION),
-    Claim("features added twice above once", "07", response(reuse=1), EHIN,
+    Claim("features added twice above once", "07", response(reuse=(1,)), EHIN,
           printed=(T4, "repeat once", "repeat twice"), **ABLATION),
     Claim("early contrast above late", "07", response(contrast_on="late"), EHIN, **ABLATION),
     Claim("early contrast above none", "07", response(contrast=0.0), EHIN,

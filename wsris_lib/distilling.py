@@ -20,7 +20,7 @@ EDITION = 1  # part of the key of trained weights: raise it when training itself
 LABELS = {
     "single text": "ST",  # ES3Net's alignment, each sentence alone
     "greedy": "MT",  # ... and all that is said of an object
-    "ehin": "ST",  # EHIN's refined response maps
+    "ehin": "ST",  # EHIN's refined response maps; MT where `refining.supervision` says so, as in the profile paper
     "both": "MT",  # greedy, trusted as far as EHIN's response agrees
     "truth": "full",  # the oracle: ground-truth masks
 }

@@ -10,7 +10,7 @@ from wsris_lib import artefacts, stages
 from wsris_lib.ehin.backbone import Backbone, Critic
 from wsris_lib.ehin.inputs import Images
 from wsris_lib.ehin.network import soft_masks
-from wsris_lib.ehin.predict import clip_maps, response_maps
+from wsris_lib.ehin.predict import HALF, clip_maps, response_maps, seen_under
 from wsris_lib.ehin.train import stored_modules, train
 from wsris_lib.evaluate import Measures, measure
 from wsris_lib.foundation.zoo import fingerprint
@@ -24,6 +24,11 @@ TRIS = {"layers": 1, "contrast": 0.0}  # what is left of EHIN without HIPM's sec
 def with_grounding(profile: Profile, **changes: object) -> Profile:
     """The profile with some settings of EHIN changed."""
     return replace(profile, grounding=replace(profile.grounding, **changes))
+
+
+def supervision(profile: Profile) -> str:
+    """What training sees: "ST", or "MT" where negatives are known to be about other objects of the image."""
+    return "ST" if profile.grounding.negatives_from == "dataset" else "MT"
 
 
 def images(profile: Profile, split: str) -> Images:
@@ -86,10 +91,10 @@ def maps(profile: Profile, seed: int, split: str | None = None, asked: list[Samp
     return response_maps(modules.to(profile.device), its, samples(profile, split) if asked is None else asked)
 
 
-def zero_shot(profile: Profile, split: str | None = None) -> Tensor:
-    """CLIP's own response to the same sentences, [S, h, w]."""
+def zero_shot(profile: Profile, split: str | None = None, cut: float = HALF) -> Tensor:
+    """CLIP's own response to the same sentences, [S, h, w], positive above a `cut` of its maximum."""
     split = split or profile.val_split
-    return clip_maps(images(profile, split), samples(profile, split))
+    return clip_maps(images(profile, split), samples(profile, split), cut=cut)
 
 
 def samples(profile: Profile, split: str) -> list[JudgedSample]:
@@ -103,6 +108,24 @@ def judge(profile: Profile, R: Tensor, split: str | None = None) -> list[Measure
     split = split or profile.val_split
     truths = stages.corpus(profile).evaluation_view(split).truths(samples(profile, split))
     return [measure(soft_masks(r[None], *truth.shape)[0].numpy(), truth) for r, truth in zip(R, truths)]
+
+
+def seen_by_critic(profile: Profile, soft: Tensor, split: str | None = None) -> Tensor:
+    """S of eq. 16, cosines [S]: what FG (eq. 18) raises, for soft masks [S, h, w] in the order of `samples`."""
+    split, wanted = split or profile.val_split, profile.grounding
+    critic = Critic(wanted.critic, wanted.critic_pixels, wanted.words).to(profile.device)
+    return seen_under(critic, images(profile, split), samples(profile, split), soft)
+
+
+def true_cells(profile: Profile, height: int, width: int, split: str | None = None) -> Tensor:
+    """What a map of so many cells would have to be: the share of each cell that is truly meant, [S, height, width].
+
+    To judge by and to look at, never to learn from.
+    """
+    split = split or profile.val_split
+    truths = stages.corpus(profile).evaluation_view(split).truths(samples(profile, split))
+    pool = nn.AdaptiveAvgPool2d((height, width))
+    return torch.stack([pool(torch.from_numpy(truth)[None].float())[0] for truth in truths])
 
 
 def floor(profile: Profile) -> list[Measures]:

@@ -39,7 +39,6 @@ ROWS = {  # a row of `ablations` -> the paper's, where the names differ
     "+ HIPM": "EHIN without ECLM",
     "+ ECLM": "EHIN without HIPM",
     "both": "EHIN",
-    "N = batch": "N = 24",  # the paper's N is the batch, ours the number of sentences shown
 }
 
 

@@ -92,10 +92,13 @@ PROFILES = {
             critic="ViT-B-32-quickgelu:openai",
             critic_pixels=224,
             width=1024,
+            negatives_from="topped_up",  # EHIN 4.2, which makes EHIN and TRIS MT here
             epochs=15,
             learning_rate=5e-5,
         ),
         refining=Refining(
+            # TRIS's code for IRNet and stage 2, which EHIN 3.5 follows, reads no other labels than these.
+            select="best of group",
             side=0,
             near_px=3.0,
             far_px=50.0,

@@ -63,9 +63,19 @@ def _drawn(samples: list[Sample], each: int, seed: int) -> list[int]:
     return sorted(int(row) for rows in refs.values() for row in (rng.permutation(rows)[:each] if each else rows))
 
 
-def irnet(profile: Profile, seed: int, select: str = "own") -> tuple[IRNet, Backbone, list[list[float]]]:
-    """The trained IRNet, its frozen backbone and the loss curve of its last round; loaded if trained before."""
-    settings = profile.refining
+def _one_of_each_ref(samples: list[Sample]) -> list[int]:
+    first: dict[int, int] = {}
+    for row, sample in enumerate(samples):
+        first.setdefault(sample.ref_id, row)
+    return list(first.values())
+
+
+def irnet(profile: Profile, seed: int, select: str = "") -> tuple[IRNet, Backbone, list[list[float]]]:
+    """The trained IRNet, its frozen backbone and the loss curve of its last round; loaded if trained before.
+
+    `select` says whose maps it learns from (default: refining.select); of a map that a ref's sentences share, once.
+    """
+    settings, select = profile.refining, select or profile.refining.select
     backbone = Backbone(settings.backbone, settings.pixels).requires_grad_(False).to(profile.device)
     name = artefacts.key(_made_from(profile, seed, profile.train_split, "irnet", select))
     path = artefacts.home() / "cache" / "irnets" / f"{name}.safetensors"
@@ -78,7 +88,8 @@ def irnet(profile: Profile, seed: int, select: str = "own") -> tuple[IRNet, Back
     with stages.timed(profile, "training of IRNet, one seed"):
         view, its = stages.corpus(profile).training_view(profile.train_split), None
         samples, R = responses(profile, seed, profile.train_split, select)
-        rows = np.random.default_rng(seed).permutation(len(samples))[: settings.labels or None]
+        apart = _one_of_each_ref(samples) if select == "best of group" else range(len(samples))
+        rows = np.random.default_rng(seed).permutation(apart)[: settings.labels or None]
         owners = [samples[row].image_id for row in rows]
         images = prepared(view, sorted(set(owners)), backbone)
         for round_ in range(settings.rounds):  # label -> retrain -> label
@@ -107,26 +118,30 @@ def strength(R: Tensor, height: int, width: int) -> np.ndarray:
     return (R / (R.max() + 1e-5)).numpy()
 
 
-def masks(profile: Profile, seed: int, split: str, how: str, select: str = "own") -> list[PseudoLabel]:
+def masks(profile: Profile, seed: int, split: str, how: str, select: str = "") -> list[PseudoLabel]:
     """Each sentence's mask and confidence, in the order of `responses`; made image by image and kept.
 
-    Raises KeyError for an unknown refinement.
+    `select` says whose maps (default: of train as refining.select says, elsewhere each sentence's own, as a sentence
+    comes alone there). Raises KeyError for an unknown refinement.
     """
     if how not in HOW:
         raise KeyError(f"no refinement {how!r}; choose one of {', '.join(HOW)}")
-    samples, R = responses(profile, seed, split, select)
+    usual = profile.refining.select
+    taught_by = select or usual  # IRNet
+    whose = select or (usual if split == profile.train_split else "own")
+    samples, R = responses(profile, seed, split, whose)
     row_of = {sample.sent_id: row for row, sample in enumerate(samples)}
 
     def before(image: Image.Image, sent_ids: list[int]) -> np.ndarray:
         return soft_masks(R[[row_of[i] for i in sent_ids]], image.height, image.width).numpy()
 
-    key, start, rest = _made_from(profile, seed, split, how, select), None, how
+    key, start, rest = _made_from(profile, seed, split, how, whose, taught_by), None, how
     if how == "irnet + crf":  # the walk's masks are kept too: nothing walks twice
         rest = "crf"
         walked = {label.sent_id: label.mask for label in masks(profile, seed, split, "irnet", select)}
         start = partial(_stacked, walked)
     with stages.timed(profile, f"{how} masks of {split}, one seed"):
-        found = _each(profile, split, how, key, samples, before, lambda: _refine(profile, seed, rest, select), start)
+        found = _each(profile, split, how, key, samples, before, lambda: _refine(profile, seed, rest, taught_by), start)
     return [PseudoLabel(s.image_id, s.ref_id, s.sent_id, *found[s.sent_id]) for s in samples]
 
 
@@ -140,10 +155,10 @@ def refined_labels(profile: Profile, seed: int, labels: list[PseudoLabel], how: 
         raise KeyError(f"no refinement {how!r}; choose one of {', '.join(HOW)}")
     before = partial(_stacked, {label.sent_id: label.mask for label in labels})
     split, masks_given = profile.train_split, [(label.sent_id, label.mask["counts"]) for label in labels]
-    key = [EDITION, masks_given, asdict(profile.refining), how, seed if how.startswith("irnet") else 0]
+    key = [EDITION, masks_given, _settings(profile), how, seed if how.startswith("irnet") else 0]
     if how.startswith("irnet"):
-        key.append(_made_from(profile, seed, split, how, "own"))
-    found = _each(profile, split, how, key, labels, before, lambda: _refine(profile, seed, how, "own"))
+        key.append(_made_from(profile, seed, split, how, profile.refining.select))
+    found = _each(profile, split, how, key, labels, before, lambda: _refine(profile, seed, how, ""))
     return [
         replace(label, mask=found[label.sent_id][0], confidence=label.confidence * found[label.sent_id][1])
         for label in labels
@@ -201,24 +216,39 @@ def _refine(profile: Profile, seed: int, how: str, select: str) -> Refine:
     return in_turn(*steps)
 
 
-def _made_from(profile: Profile, seed: int, split: str, how: str, select: str) -> list:
-    """All that a refinement depends on: the maps (by their digest), the sentences, the settings."""
+def _made_from(profile: Profile, seed: int, split: str, how: str, select: str, taught_by: str = "") -> list:
+    """All that a refinement depends on: the maps (by their digest), the sentences, the settings, IRNet's teacher."""
     samples, R = responses(profile, seed, split, select)
     digest = [float(R.double().sum()), float(R.double().square().sum()), [s.sent_id for s in samples]]
-    settings = asdict(profile.refining) | {"stage_2": ""}  # what is made of a mask later changes none
-    return [EDITION, digest, settings, fingerprint(profile.refining.backbone), seed, how, select]
+    settings = _settings(profile) | {"stage_2": ""}  # what is made of a mask later changes none
+    other = [taught_by] if taught_by not in ("", select) and "irnet" in how else []
+    return [EDITION, digest, settings, fingerprint(profile.refining.backbone), seed, how, select, *other]
 
 
-def pseudo_labels(profile: Profile, seed: int, how: str = "", select: str = "own") -> Path:
-    """The file of labels for the train split, in the one form of all pseudo labels here; made if it isn't there."""
-    how = how or profile.refining.stage_2
+def _settings(profile: Profile) -> dict:
+    """All but `select`, which comes as an argument."""
+    return {name: value for name, value in asdict(profile.refining).items() if name != "select"}
+
+
+def supervision(profile: Profile, select: str = "") -> str:
+    """Of labels and of whoever learns from them: "MT" if their maps are, or if these were selected by all sentences."""
+    kinds = {grounding.supervision(profile), SELECT[select or profile.refining.select]}
+    return "MT" if "MT" in kinds else "ST"
+
+
+def pseudo_labels(profile: Profile, seed: int, how: str = "", select: str = "") -> Path:
+    """The file of labels for the train split, in the one form of all pseudo labels here; made if it isn't there.
+
+    Empty: as the profile's settings say, refining.stage_2 and refining.select.
+    """
+    how, select = how or profile.refining.stage_2, select or profile.refining.select
     name = artefacts.key(_made_from(profile, seed, profile.train_split, how, select))
     path = artefacts.home() / "cache" / "labels" / f"{name}.json"
     if not path.is_file():
         settings = dict(refining=asdict(profile.refining), grounding=asdict(profile.grounding))
         where = dict(seed=seed, kind=how, corpus=profile.corpus, split=profile.train_split)
-        labels = masks(profile, seed, profile.train_split, how, select)
-        write_labels(path, labels, supervision=SELECT[select], source="ehin stage 1", **where, **settings)
+        labels, kind = masks(profile, seed, profile.train_split, how, select), supervision(profile, select)
+        write_labels(path, labels, supervision=kind, source="ehin stage 1", **where, **settings)
     return path
 
 

@@ -41,11 +41,21 @@ METHODS = (
 )  # the order of the table
 FIXED = ("central", "largest", "zero_shot_clip", "centre", "clip_map", "oracle")  # the same for every seed
 PACKAGES = ("wsris", "torch", "transformers", "open_clip_torch", "numpy")
-SUPERVISION = (
-    "ST: image-sentence pairs, one sentence at a time; proposals from a class-agnostic detector and SAM2, themselves "
-    "trained with boxes and masks of other images (centre, clip_map, tris and all of ehin use none). MT, all sentences "
-    "of an object together: cadd_greedy, cadd_both. Full, the true masks of train: cadd_truth alone"
-)
+
+
+def supervision(profile: Profile) -> str:
+    """Which methods know what; EHIN's and TRIS's supervision is a matter of the profile's settings."""
+    kinds = {"cadd_greedy": "MT", "cadd_both": "MT", "cadd_ehin": refining.supervision(profile)}
+    kinds |= dict.fromkeys(("tris", "ehin", "ehin_crf"), grounding.supervision(profile))
+    kinds |= dict.fromkeys(("ehin_irnet", "ehin_irnet_crf", "ehin_stage_2"), refining.supervision(profile))
+    several = ", ".join(method for method in METHODS if kinds.get(method) == "MT")
+    return (
+        "ST: image-sentence pairs, one sentence at a time; proposals from a class-agnostic detector and SAM2, "
+        "themselves trained with boxes and masks of other images (centre, clip_map, tris and all of ehin use none). "
+        f"MT, also which sentences mean one object: {several}. Full, the true masks of train: cadd_truth alone. The "
+        "point of ehin_crf, ehin_irnet and ehin_irnet_crf, which are hard masks, is their middle, that of the other "
+        "maps their maximum"
+    )
 
 
 def make(profile: Profile, *parts: str) -> dict:
@@ -63,7 +73,7 @@ def make(profile: Profile, *parts: str) -> dict:
         "split": f"{profile.split_by}/{profile.val_split}",
         "sentences": len(stages.evaluation(profile).samples),
         "resolution": "original",
-        "supervision": SUPERVISION,
+        "supervision": supervision(profile),
         "rows": sorted(rows, key=lambda r: METHODS.index(r["method"])),
         "profile": asdict(profile) | {"data": Path(profile.data).name},
         "versions": {"python": platform.python_version()} | {p: version(p) for p in PACKAGES},

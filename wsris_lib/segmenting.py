@@ -21,7 +21,7 @@ EDITION = 1  # part of the key of trained weights: raise it when training itself
 
 
 def stage_2(
-    profile: Profile, seed: int, how: str = "", select: str = "own"
+    profile: Profile, seed: int, how: str = "", select: str = ""
 ) -> tuple[nn.ModuleDict, list[list[float]], str]:
     """The trained modules, their loss curve and the key they are kept under; loaded if trained before.
 
@@ -44,27 +44,30 @@ def stage_2(
 
 
 def judged(
-    profile: Profile, seed: int, split: str, how: str = "", select: str = "own", who: str = "student"
+    profile: Profile, seed: int, split: str, how: str = "", select: str = "", who: str = "student", hard: bool = False
 ) -> tuple[list[JudgedSample], list[Measures]]:
-    """The sentences of a split, image by image, and how well stage 2 answers them; kept, since it takes a while."""
+    """The sentences of a split, image by image, and how well stage 2 answers them; kept, since it takes a while.
+
+    `hard` judges its mask, as a refined one is: the point is then the middle of the mask and not the likeliest pixel.
+    """
     modules, _, name = stage_2(profile, seed, how, select)
-    return answered(profile, split, modules[who], f"{name} {who}", f"stage 2 on {split}, one seed")
+    return answered(profile, split, modules[who], f"{name} {who}", f"stage 2 on {split}, one seed", hard)
 
 
 def answered(
-    profile: Profile, split: str, model: Stage2 | Lavt, name: str, stage: str
+    profile: Profile, split: str, model: Stage2 | Lavt, name: str, stage: str, hard: bool = False
 ) -> tuple[list[JudgedSample], list[Measures]]:
     """The sentences of a split, image by image, and how well a model kept as `name` answers them; kept as well."""
     view = stages.corpus(profile).evaluation_view(split)
     known = set(stages.features(profile, split).offsets)
     samples = sorted((s for s in view if s.image_id in known), key=lambda s: s.image_id)
     truth = artefacts.file_digest(stages.corpus(profile).refs_path.parent)  # sentences and masks
-    key = artefacts.key(name, truth, [s.sent_id for s in samples])
+    key = artefacts.key(name, truth, [s.sent_id for s in samples], *(["hard"] if hard else []))
     path = artefacts.home() / "cache" / "answers" / f"{key}.json"
     if not path.is_file():
         with stages.timed(profile, stage):
             found = [
-                measure(soft.numpy(), view.mask(sample.ann_id))
+                measure(soft.numpy() > 0.5 if hard else soft.numpy(), view.mask(sample.ann_id))
                 for sample, soft in zip(samples, predict(model.to(profile.device), view, samples))
             ]
         artefacts.write_json(path, [asdict(m) for m in found])

@@ -67,12 +67,12 @@ class Grounding:
     layers: int = 2  # of HIPM; 1 is TRIS
     alpha: float = 0.1
     beta: float = 0.05
-    form: str = "residual"  # or eq. 8-13 as printed, "literal"
-    reuse: int | None = None  # HIPM's layers after which the features are added again; None: all
+    form: str = "residual"  # or as printed, "eq. 1-2" and "eq. 8-13", see `ehin.prompt`
+    reuse: tuple[int, ...] | None = None  # HIPM's layers, from 0, after which the features are added again; None: all
     visual_softmax: str = "texts"  # or "cells", see `ehin.prompt`
     texts: int = 0  # N, sentences of the batch shown to each image; 0: all, as in TRIS
     negatives: int = 6  # K, section 4.2
-    negatives_from: str = "dataset"  # ST; "same_image" is TRIS's and MT
+    negatives_from: str = "dataset"  # ST; the paper's 4.2 is "topped_up", TRIS's "same_image", both MT
     reduction: str = "mean"  # of the K; "K_sum" is eq. 15 as printed
     classify: float = 5.0  # weights of the losses: TRIS's first release, and 2 for the early contrast
     foreground: float = 2.0
@@ -121,7 +121,8 @@ class Refining:
     threshold: float = 0.25  # of the walk's maximum
     pieces: int = 1  # of a batch, see `Training.parts`
     fragment: float = 0.01  # of the image: smaller pieces go
-    rounds: int = 1  # label -> retrain -> label
+    rounds: int = 1  # label -> retrain -> label; 3.3.3 calls it iterative and gives no number
+    select: str = "own"  # whose map labels a sentence of train: its own (ST), or TRIS's "best of group" (MT)
     stage_2: str = "irnet + crf"  # whose masks stage 2 learns from; TRIS: "irnet"
 
 

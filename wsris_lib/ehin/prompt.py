@@ -1,8 +1,11 @@
 """The bilateral prompt (EHIN eq. 4-7, after TRIS): the image tells the sentences, and the sentences the image."""
 
 import math
+from collections.abc import Sequence
 
 from torch import Tensor, nn
+
+FORMS = ("residual", "eq. 1-2", "eq. 8-13")  # of HIPM
 
 
 class BilateralPrompt(nn.Module):
@@ -10,6 +13,10 @@ class BilateralPrompt(nn.Module):
 
         A_v = softmax over the N texts of  Q_v K_t' / sqrt(C)    [B, hw, N]     P_v = out(A_v V_t)
         A_t = softmax over the hw cells of Q_t K_v' / sqrt(C)    [B, N, hw]     P_t = out(A_t V_v)
+
+    The paper's equations have plain matrices for Q, K and V and no `out`; the instance norms, the ReLUs and `out` are
+    TRIS's code. (They also cross the names of the two attentions, and their shapes are those of the transposes. Eq. 7's
+    Reshape has to be a transpose: one that kept the order of the numbers would scramble cells and channels.)
 
     As printed, eq. 4-7 show one text to an image and leave the axes of the softmax open; with one text the first
     softmax is 1 everywhere, so P_v is the same in every cell, and the instance norm behind it makes that 0: the visual
@@ -52,21 +59,27 @@ def _cellwise(width: int) -> tuple[nn.Module, nn.Module]:
 class HIPM(nn.Module):
     """The hierarchical interaction prompt module (EHIN eq. 1, 2 and 8-13): bilateral prompts on top of each other.
 
-    "residual", after eq. 1 and 2, keeps the features and adds a little of each prompt:
-        V_1 = V + alpha P_1(V, L),   V_F = V + alpha P_1(V, L) + beta P_2(V_1, L_1),   and L alike.
-    "literal", as eq. 8-13 are printed, keeps the prompts and adds a little of the features:
-        V_1 = P_1(V, L) + alpha V,   V_F = P_2(V_1, L_1) + alpha V + beta P_1(V, L).
-    The paper prints both and they are different networks; TRIS, which has one layer, is of the first kind. An instance
-    norm gives a prompt up to the length sqrt(C) where V has 1, so that an alpha of .1 need not be a small share.
+    The paper prints two networks, and its text and Fig. 3 (one prompt on top of the other) fit a third best:
+        "eq. 1-2":   V_F = V + alpha P_1(V, L) + beta P_2(V, L): no prompt sees what another did.
+        "eq. 8-13":  V_1 = P_1(V, L) + alpha V,   V_F = P_2(V_1, L_1) + alpha V + beta V_1: the features get the small
+                     weights. (P_2 is printed with one argument, once for each side.)
+        "residual":  V_1 = V + alpha P_1(V, L),   V_F = V + alpha P_1(V, L) + beta P_2(V_1, L_1): sums as in eq. 1 and
+                     2, P_2 on top as in eq. 10 and 11. With one layer it is TRIS.
+    L alike in each. An instance norm gives a prompt up to the length sqrt(C) where V has 1, so that an alpha of .1 need
+    not be a small share.
+
+    Each layer has weights of its own, which the paper leaves open; so it does what a third and a fourth layer (Table 3)
+    are weighted with.
 
     Args:
         width: C.
-        layers: 0 passes the features through; 1 in the residual form is TRIS; the paper has 2.
-        alpha: weight of the first prompt (literal: of the features).
-        beta: weight of every further prompt (literal: of every earlier one).
-        form: "residual" or "literal".
-        reuse: after how many layers the features themselves are added again, from the first on; None: after all. The
-            paper's "repeat once" and "repeat twice" are read as 1 and 2.
+        layers: 0 passes the features through; 1 is TRIS; the paper has 2.
+        alpha: weight of the first prompt (eq. 8-13: of the features).
+        beta: weight of every further prompt (eq. 8-13: of what every earlier layer made).
+        form: one of FORMS.
+        reuse: after which layers, from 0, the features themselves are added again; None: after all. The paper's "repeat
+            twice" is (0, 1). Its "repeat once" (Table 4) may be (1,), at the end, or (0,), after the first: then V_F is
+            made of prompts alone, and with one sentence to an image the map is the same in every cell.
         visual_softmax: see `BilateralPrompt`.
     """
 
@@ -77,30 +90,33 @@ class HIPM(nn.Module):
         alpha: float = 0.1,
         beta: float = 0.05,
         form: str = "residual",
-        reuse: int | None = None,
+        reuse: Sequence[int] | None = None,
         visual_softmax: str = "texts",
     ):
         super().__init__()
-        if form not in ("residual", "literal"):
-            raise ValueError(f'form is {form!r}; choose "residual" or "literal"')
+        if form not in FORMS:
+            raise ValueError(f"form is {form!r}; choose one of {', '.join(FORMS)}")
         self.prompts = nn.ModuleList(BilateralPrompt(width, visual_softmax) for _ in range(layers))
         self.alpha, self.beta, self.form = alpha, beta, form
-        self.reuse = layers if reuse is None else reuse
+        self.reuse = range(layers) if reuse is None else reuse
+        if surplus := set(self.reuse) - set(range(layers)):
+            raise ValueError(f"reuse names layer {max(surplus)} of {layers}; they are counted from 0")
 
     def forward(self, image: Tensor, texts: Tensor) -> tuple[Tensor, Tensor]:
         """V [B, C, h, w] and L [B, N, C] -> V_F and L_F of the same shapes."""
-        first, now, earlier = (image, texts), (image, texts), []
+        first = now = (image, texts)
+        states, prompts = [], []  # of each layer: the features that it hands on, and its prompts
         for layer, prompt in enumerate(self.prompts):
-            new = prompt(*now)
-            again = 1.0 if layer < self.reuse else 0.0
+            prompts.append(prompt(*(first if self.form == "eq. 1-2" else now)))
+            again = 1.0 if layer in self.reuse else 0.0
             now = tuple(
-                self._sum(again * side, [side_of[k] for side_of in earlier], new[k]) for k, side in enumerate(first)
+                self._sum(again * side, [state[k] for state in states], [pair[k] for pair in prompts])
+                for k, side in enumerate(first)
             )
-            earlier.append(new)
+            states.append(now)
         return now
 
-    def _sum(self, features: Tensor, earlier: list[Tensor], new: Tensor) -> Tensor:
-        if self.form == "literal":
-            return new + self.alpha * features + self.beta * sum(earlier)
-        prompts = [*earlier, new]
+    def _sum(self, features: Tensor, states: list[Tensor], prompts: list[Tensor]) -> Tensor:
+        if self.form == "eq. 8-13":
+            return prompts[-1] + self.alpha * features + self.beta * sum(states)
         return features + self.alpha * prompts[0] + self.beta * sum(prompts[1:])

@@ -1,7 +1,8 @@
 """A CLIP whose image side is a ResNet, as EHIN wants it: open_clip's ModifiedResNet, a quarter of RN50's width.
 
 The attention pool sums up what is where; EHIN reads the map before it. So the model is shown whole scenes more often
-than the ViT is, and objects at the size that they have in EHIN's input.
+than the ViT is. Sizes it is taught: crops of 128 pixels whose object is 80 to 128 long, and whole scenes of 128 with
+objects a quarter of that. EHIN's input of 256 shows objects in between, at a size that it was never taught.
 """
 
 from pathlib import Path

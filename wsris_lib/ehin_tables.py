@@ -1,0 +1,72 @@
+"""EHIN's ablations (Tables 3 to 9, Fig. 7) as changes of the profile's settings, and what to know of each table."""
+
+from wsris_lib.grounding import TRIS
+
+RESPONSE = {  # EHIN: table -> row -> what differs from the profile's settings; judged on val
+    "ehin-table3": {f"{n} layer{'s' * (n > 1)}": {"layers": n} for n in (1, 2, 3, 4)},
+    "ehin-table4": {
+        "repeat once": {"reuse": (1,)},
+        "repeat twice": {},
+        "once, after the first layer": {"reuse": (0,)},
+        "features not added again": {"reuse": ()},
+    },
+    "ehin-table5": {
+        "FG alone": {"background": 0.0, "contrast": 0.0},
+        "BG alone": {"foreground": 0.0, "contrast": 0.0},
+        "CL alone": {"foreground": 0.0, "background": 0.0},
+        "without FG": {"foreground": 0.0},
+        "without BG": {"background": 0.0},
+        "without CL": {"contrast": 0.0},
+        "none of the three": {"foreground": 0.0, "background": 0.0, "contrast": 0.0},
+        "eq. 17 as printed": {"classify": 0.0, "foreground": 5.0, "contrast": 2.0, "background": 1.0},
+        "all": {},
+    },
+    "ehin-table6": {"TRIS": TRIS, "+ HIPM": {"contrast": 0.0}, "+ ECLM": {"layers": 1}, "both": {}},
+    "ehin-table7": {
+        f"alpha = {alpha}, beta = {beta}": {"alpha": alpha, "beta": beta}
+        for alpha in (0.1, 0.2)
+        for beta in (0.02, 0.05, 0.1)
+    },
+    "ehin-table8": {f"N = {n}": {"batch": n} for n in (6, 12, 24, 48)}
+    | {f"{n} of 24 texts shown": {"batch": 24, "texts": n} for n in (6, 12)},
+    "ehin-table9": {f"K = {k}": {"negatives": k} for k in (1, 3, 6, 9)},
+    "ehin-fig7": {"late": {"contrast_on": "late"}, "early": {}},
+    "ehin-choices": {  # what the paper leaves open
+        "as in the profile": {},
+        "eq. 1-2 as printed": {"form": "eq. 1-2"},
+        "eq. 8-13 as printed": {"form": "eq. 8-13"},
+        "A_v over the cells": {"visual_softmax": "cells"},
+        "K-sum of eq. 15": {"reduction": "K_sum"},
+        "negatives of the same image": {"negatives_from": "same_image"},
+        "... topped up from others": {"negatives_from": "topped_up"},
+    },
+}
+OURS = {  # rows of EHIN's tables that the paper doesn't have; "CL alone" is in its Table 5's caption
+    "ehin-table4": ("once, after the first layer", "features not added again"),
+    "ehin-table5": ("none of the three", "eq. 17 as printed"),
+    "ehin-table8": ("6 of 24 texts shown", "12 of 24 texts shown"),
+}
+NOTES = {  # what a reader has to know of a table; docs/deviations_ehin.md has the reasons
+    "ehin-table3": (
+        "'1 layer' is the network of Table 6's '+ ECLM'; the paper prints other numbers for that, and for '1 layer'",
+        "those of its Table 6 without ECLM.",
+    ),
+    "ehin-table4": (
+        "'repeat once' isn't defined: read as the features added again at the end alone. Added after the first layer",
+        "alone, as after none, the map of one sentence is the same in every cell by construction: nothing is measured.",
+    ),
+    "ehin-table5": (
+        "Classification (weight 5), which eq. 17 leaves out, is in every row but 'eq. 17 as printed'. Whether it is in",
+        "the paper's isn't said, so its CL alone, which falls to some 1 % mIoU, may be another thing than ours.",
+    ),
+    "ehin-table6": ("'+ HIPM' is Table 5's 'without CL'; the paper prints two results for it.",),
+    "ehin-table8": (
+        "N is the batch size, as in the paper's section 5; epochs and rate stay, so 48 makes half the steps of 24.",
+        "Each image is shown all sentences of its batch. The last two rows show it fewer, at 24.",
+    ),
+    "ehin-table9": (
+        "K on RefCOCO+ stands in the paper's Table 8. Its Table 9 has ReferIt (refclef) and RefCOCOg, by two numbers",
+        "Google's val.",
+    ),
+    "ehin-fig7": ("Of val, as the figure's caption says; the paper's text says train.",),
+}

@@ -36,7 +36,7 @@ COLUMNS = (
     {"evaluate", "floors"},
     {
         *("ablations", "distilling", "grounding", "labelling", "papers", "predicting", "refining"),
-        *("scoreboard", "segmenting", "show", "sources", "stages", "supervised"),
+        *("scoreboard", "segmenting", "show", "sources", "stages", "supervised", "variants"),
     },
     {"__main__", "doctor", "notebooks", "reproduce"},
 )

@@ -340,6 +340,22 @@ def test_paraphrases_come_from_rules_or_from_an_llms_folder(small, tmp_path):
         stages.training_tables(replace(told, paraphrases=str(tmp_path / "nowhere")))
 
 
+def test_a_folder_of_paraphrases_is_an_option_of_every_command(small, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("WSRIS_PARAPHRASES", "")  # the command sets it, for lessons' kernels
+    folder, missing = tmp_path / "answers", tmp_path / "nowhere"
+    folder.mkdir()
+    assert profiles.load("paper", paraphrases=str(folder), device="cpu").paraphrases == str(folder)
+    told = replace(small, paraphrases=str(folder))
+    assert stages.run_name(told) != stages.run_name(small) and "-answers-" in stages.run_name(told)
+    seen = []
+    monkeypatch.setattr("wsris_lib.__main__.show_scoreboard", lambda profile: seen.append(profile.paraphrases))
+    monkeypatch.chdir(tmp_path)
+    assert main(["scoreboard", "--paraphrases", "answers"]) == 0 and seen == [str(folder)]
+    assert profiles.load("smoke").paraphrases == str(folder) and profiles.PROFILES["smoke"].paraphrases == "rules"
+    assert main(["scoreboard", "--paraphrases", "nowhere"]) == 2
+    assert f"paraphrases {missing}: no such folder" in capsys.readouterr().err
+
+
 def test_judging_agrees_with_evaluate(small):
     """Memoised measures give the rows that `evaluate` computes one sentence at a time."""
     from wsris_lib.evaluate import evaluate

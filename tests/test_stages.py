@@ -183,13 +183,13 @@ def test_every_ablation_has_its_rows_and_trains_nothing_twice(small, name, monke
     rows = labelling.KINDS if name == "table6" else (ablations.CHOICE | ablations.RESPONSE)[name]
     assert {row["row"] for row in board["rows"]} == set(rows) and {row["seed"] for row in board["rows"]} == {0}
     merged = name == variants.MERGED
-    first = "spatial" if merged else "all"
-    whole = {row["row"]: row["mIoU"] for row in board["rows"] if row["subset"] == first}
+    subset = "spatial" if merged else "all"
+    whole = {row["row"]: row["mIoU"] for row in board["rows"] if row["subset"] == subset}
     assert whole.keys() == set(rows) and all(0 <= value <= 1 for value in whole.values())
     first, *others = (ablations.table(board, metric) for metric in ablations.metrics(name))
     text = first
     assert all(row in text for row in rows) and not any("paper" in other for other in others)
-    assert text.splitlines()[1].split()[0] == first and f"{first} sentences" in text
+    assert text.splitlines()[1].split()[0] == subset and f"{subset} sentences" in text
     capsys.readouterr()
     assert len(text.splitlines()) == 4 + len(rows) + len(ablations.orders(name))
     for where in (stages, grounding):

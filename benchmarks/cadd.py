@@ -124,8 +124,8 @@ def shares(rows: dict, profile: profiles.Profile) -> list[str]:
     for kind in ("single text", "greedy"):
         ours = []
         for metric in ("mIoU", "oIoU"):
-            a, b = both(rows[f"{kind}, student"], rows["truth, student"], f"{metric}, all")
-            ours += [f"{100 * np.mean(a) / np.mean(b):.1f} % in {metric}"] if b else []
+            a, b = both(rows.get(f"{kind}, student", {}), rows.get("truth, student", {}), f"{metric}, all")
+            ours += [f"{100 * np.mean(a) / np.mean(b):.1f} % in {metric} (seeds: {len(b)})"] if b else []
         _, table, row = TWO[f"{kind}, student"]
         theirs = papers.printed("es3net", table, row, *place, "mIoU")
         if ours and theirs:

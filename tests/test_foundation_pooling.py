@@ -96,11 +96,12 @@ def test_eq_2_as_printed_counts_cells_of_the_downsampled_mask(seed):
     for mask, z in zip(masks.numpy(), near.tolist()):
         down = slow_cells(mask, grid, grid)
         cells = [(h, w) for h in range(grid) for w in range(grid) if down[h, w]]
-        x, y = (sum(cell[axis] for cell in cells) / len(cells) for axis in (1, 0))
-        expected.append((x, y, z * (grid - 1)))
+        x, y = (sum(cell[axis] for cell in cells) / len(cells) for axis in (1, 0))  # in indices
+        expected.append((x / (grid - 1), y / (grid - 1), z))
     np.testing.assert_allclose(cell_geometry(masks, near, grid), expected, rtol=1e-5)
     whole = cell_geometry(torch.ones(1, 30, 48, dtype=torch.bool), torch.ones(1), grid)
-    assert whole.tolist() == [[2.5, 2.5, 5.0]]  # the middle of 0 to 5, and the nearest there is
+    assert whole.tolist() == [[0.5, 0.5, 1.0]]  # the middle of 0 to 5, and the nearest there is
+    assert cell_geometry(masks, near, 1)[:, :2].abs().max() == 0
     assert cell_geometry(masks[:0], near[:0], grid).shape == (0, 3)
 
 

@@ -146,7 +146,18 @@ def test_tables_on_disk_train_and_choose_as_those_in_memory(small, monkeypatch):
     monkeypatch.setattr(perimage, "MEMORY", 0)
     assert everything() == near
     tables = [path.name.split("-")[0] for path in (home / "features").glob("*-table-*")]
-    assert sorted(tables) == ["cells"] * 2 + ["features"] * 2 + ["swapped"] * 2  # of train and val
+    assert sorted(tables) == ["centroids"] * 2 + ["features"] * 2 + ["swapped"] * 2  # of train and val
+
+
+def test_as_printed_coordinates_are_as_loud_as_the_grids_indices(small):
+    printed = stages.with_aligning(small, centroid="cells", geometry_gain=3.0)
+    model, _ = stages.alignment(printed, 0)
+    assert float(model.esem.gain) == (48 // 8 - 1) / 2  # 6 x 6 patches
+    assert float(stages.alignment(small, 0)[0].esem.gain) == small.aligning.geometry_gain
+    places = stages.proposal_table(printed, "val").geometry
+    assert 0 <= places.min() and places.max() <= 1 and not torch.equal(places, stages.features(small, "val").geometry)
+    with pytest.raises(KeyError, match="centroid can be"):
+        stages.proposal_table(stages.with_aligning(small, centroid="mask"), "val")
 
 
 def test_settings_of_the_alignment_share_the_features(small):

@@ -55,7 +55,7 @@ class Aligning:
     geometry: str = "3d"  # Table 4: x, y and depth
     geometry_gain: float = 10.0  # three scalars beside hundreds of channels need a gain to be heard (notebook 04)
     # x, y of the mask itself, from -gain to gain. Or "cells", eq. 2 as printed: of the downsampled mask in indices of
-    # the patch grid, which are loud by themselves (0 to 31 are as a gain of 15.5).
+    # the patch grid, which are loud by themselves (0 to 31 are a gain of 15.5, and geometry_gain isn't read).
     centroid: str = later("frame")
     consistency: float = 1.0  # weight of eq. 5, as in the paper; 0 leaves LCM out
     consistency_mean: str = later("reworded")  # over the sentences with a paraphrase; "batch": over all B, as printed

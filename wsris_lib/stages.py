@@ -17,6 +17,7 @@ from wsris_lib.es3net.candidates import ProposalTable, SentenceTable
 from wsris_lib.es3net.predict import choose
 from wsris_lib.es3net.train import new_model, train
 from wsris_lib.evaluate import Measures, measure
+from wsris_lib.foundation.dino import grid_of
 from wsris_lib.foundation.features import (
     ImageFeatures,
     extract,
@@ -181,10 +182,13 @@ def alignment(profile: Profile, seed: int, esem: bool = True) -> tuple[Alignment
     """The trained alignment and its history: loaded if the same features, settings and seed were trained before.
 
     The paper's baseline (`esem=False`) compares the class token with the whole sentence vector, d = D, as without ESEM
-    there is nothing to share it with, and has no LCM, whatever the profile says.
+    there is nothing to share it with, and has no LCM, whatever the profile says. With centroid "cells" coordinates are
+    as loud as the indices of the patch grid (0 to 31 are a gain of 15.5), whatever geometry_gain says.
     """
     if not esem:
         profile = with_aligning(profile, class_width=1.0, consistency=0.0)
+    if profile.aligning.centroid == "cells":
+        profile = with_aligning(profile, geometry_gain=(grid_of(profile.dino, profile.dino_pixels) - 1) / 2)
     proposals, sentences = training_tables(profile)
     inputs = [proposals.class_tokens, proposals.pooled, proposals.geometry, sentences.clip_text, sentences.text]
     if sentences.paraphrases is not None:

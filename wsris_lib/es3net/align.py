@@ -35,7 +35,7 @@ class Alignment(nn.Module):
         width: int,
         class_width: float = 0.5,
         geometry: str = "3d",
-        gain: float | None = 10.0,
+        gain: float = 10.0,
         learn_gain: bool = False,
         esem: bool = True,
         text_slice: str = "prefix",

@@ -9,12 +9,10 @@ COORDINATES = {"none": 0, "2d": 2, "3d": 3}  # how many of (x, y, z) are told
 class ESEM(nn.Module):
     """F_geo = Linear([F_pool, x, y, z]): from C pooled channels and a place to the D channels of the sentence.
 
-    Three numbers beside hundreds of channels go unheard, so (x, y, z) are brought to [-gain, gain]. With gain None they
-    are taken as they are: eq. 2 as printed, whose indices of a patch grid reach as far by themselves. The layer has no
+    Three numbers beside hundreds of channels go unheard, so (x, y, z) are brought to [-gain, gain]. The layer has no
     bias: added to all proposals alike, it would cancel in the softmax of eq. 4. (For the same reason it is only the
-    scale of the coordinates that matters, and where their zero lies doesn't.)
-
-    Raises ValueError for an unknown geometry, and for a gain to be learnt where there is none.
+    scale of the coordinates that matters, and where their zero lies doesn't: the indices 0 to G - 1 of eq. 2 as printed
+    are a gain of (G - 1) / 2.)
     """
 
     def __init__(
@@ -22,26 +20,23 @@ class ESEM(nn.Module):
         channels: int,
         width: int,
         geometry: str = "3d",
-        gain: float | None = 10.0,
+        gain: float = 10.0,
         learn_gain: bool = False,
         generator: torch.Generator | None = None,
     ):
         super().__init__()
-        if learn_gain and gain is None:
-            raise ValueError("there is no gain to learn where coordinates are taken as they are; give one to start at")
         if geometry not in COORDINATES:
             raise ValueError(f"geometry is {geometry!r}; choose one of {', '.join(COORDINATES)}")
         self.coordinates = COORDINATES[geometry]
-        self.gain = None if gain is None else nn.Parameter(torch.tensor(float(gain)), requires_grad=learn_gain)
+        self.gain = nn.Parameter(torch.tensor(float(gain)), requires_grad=learn_gain)
         self.weight = nn.Parameter(small(width, channels + self.coordinates, generator=generator))  # [D, C + 3]
 
     def enhance(self, pooled: Tensor, geometry: Tensor) -> Tensor:
-        """pooled [..., C], geometry [..., 3] in [0, 1], without a gain any -> [F_pool, x, y, z], [..., C + 3]."""
-        places = geometry[..., : self.coordinates]
-        return torch.cat([pooled, places if self.gain is None else self.gain * (2 * places - 1)], dim=-1)
+        """pooled [..., C], geometry [..., 3] in [0, 1] -> [F_pool, x, y, z], [..., C + 3]."""
+        return torch.cat([pooled, self.gain * (2 * geometry[..., : self.coordinates] - 1)], dim=-1)
 
     def forward(self, pooled: Tensor, geometry: Tensor) -> Tensor:
-        """pooled [..., C], geometry [..., 3] -> F_geo [..., D]."""
+        """pooled [..., C], geometry [..., 3] in [0, 1] -> F_geo [..., D]."""
         return self.enhance(pooled, geometry) @ self.weight.T
 
     def similarity(self, pooled: Tensor, geometry: Tensor, text: Tensor) -> Tensor:

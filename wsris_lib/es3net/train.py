@@ -24,7 +24,7 @@ def new_model(
         sentences.text.shape[1],
         class_width=settings.class_width,
         geometry=settings.geometry,
-        gain=None if settings.centroid == "cells" else settings.geometry_gain,
+        gain=settings.geometry_gain,
         learn_gain=settings.learn_gain,
         esem=esem,
         text_slice=settings.text_slice,

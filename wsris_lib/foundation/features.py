@@ -95,13 +95,13 @@ def extract_cells(view: View, profile: Profile, found: ImageFeatures, out: Path 
                 masks = torch.zeros(rows.stop - rows.start, image.height, image.width, dtype=torch.bool)
                 for mask, rle in zip(masks, found.masks[rows]):
                     mask[:] = torch.from_numpy(decode_rle(rle))
-                made.append(({"cells": cell_geometry(masks, found.geometry[rows, 2], grid)}, {}))
+                made.append(({"places": cell_geometry(masks, found.geometry[rows, 2], grid)}, {}))
             return made
 
         return make
 
-    stored = each_image(view, _folder(out), "cells", _settings(profile), load)
-    return joined(stored, _folder(out), "cells")[0]["cells"]
+    stored = each_image(view, _folder(out), "centroids", _settings(profile), load)
+    return joined(stored, _folder(out), "centroids")[0]["places"]
 
 
 def sentence_features(

@@ -52,18 +52,18 @@ def geometry(masks: Tensor, inverse_depth: Tensor) -> Tensor:
 
 
 def cell_geometry(masks: Tensor, nearness: Tensor, grid: int) -> Tensor:
-    """Eq. 2 as printed: [N, 3] of (x, y, z) in [0, grid - 1] from masks bool [N, H, W].
+    """Eq. 2 as printed, as shares of the range: [N, 3] of (x, y, z) in [0, 1] from masks bool [N, H, W].
 
     x and y are the mean column and row of the mask's cells in a grid x grid of patches, counted from 0 (`patch_cells`;
-    how masks are brought down the paper doesn't say). z, which is "normalized to match the scale" of them, is the mean
-    inverse depth under the mask itself, nearness [N] in [0, 1] as of `geometry`, times grid - 1. Raises ValueError for
-    an empty mask.
+    how masks are brought down the paper doesn't say), divided by the last index, grid - 1, to be in the range of
+    `geometry`; `stages.alignment` makes them as loud again. z, which the paper brings to the scale of x and y, is the
+    mean inverse depth under the mask itself, nearness [N] as of `geometry`. Raises ValueError for an empty mask.
     """
     cells = patch_cells(masks, grid, grid).double()  # [N, h, w]
     index = torch.arange(grid, dtype=torch.float64, device=masks.device)
     area = cells.sum((1, 2))
-    x, y = cells.sum(1) @ index / area, cells.sum(2) @ index / area
-    return torch.stack([x, y, (grid - 1) * nearness.double()], dim=1).float()
+    x, y = (cells.sum(axis) @ index / area / max(1, grid - 1) for axis in (1, 2))
+    return torch.stack([x, y, nearness.double()], dim=1).float()
 
 
 def _centres(size: int) -> Tensor:

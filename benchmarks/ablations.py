@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 from wsris_lib import ablations, profiles
+from wsris_lib.variants import MERGED
 
 PAPERS = {  # name -> tables, corpora, file, title
     "es3net": ((*ablations.CHOICE, "table6"), ("refcoco", "refcoco+", "refcocog"), "ablations.md", "ES3Net"),
@@ -32,7 +33,7 @@ def main(paper: str, name: str = "tiny") -> None:
     machine = f"{torch.get_num_threads()} threads, {profile.device}"
     for table in tables:
         parts.append(f"## {table}\n")
-        for corpus in corpora:
+        for corpus in corpora[:1] if table == MERGED else corpora:
             start = time.perf_counter()
             board = ablations.run(profiles.load(name, corpus=corpus), table)
             texts = [ablations.table(board, metric) for metric in ablations.metrics(table)]

@@ -1,11 +1,15 @@
-"""Students of all labels, over seeds: CADD beside the choices it learnt from and beside true masks.
+"""Students of all labels, over seeds: CADD beside the choices and labels of the same supervision, and true masks.
 
     python benchmarks/cadd.py [PROFILE [EPOCHS [SEEDS [KIND ...]]]]
 
 EPOCHS: after the burn-in, in place of the profile's; the burn-in is the paper's share of it, 4 of 10. SEEDS: 0,1,2 or
 fewer. KIND: of labels, with seeds of its own after a colon ("truth:0"). Trains what isn't there, prints each row as it
-is ready, and writes cadd_PROFILE.md or cadd_PROFILE_EPOCHS.md beside this file, with what each student gains over its
-choice on every split. Killed, it goes on where it was.
+is ready, and writes cadd_PROFILE.md or cadd_PROFILE_EPOCHS.md beside this file. Killed, it goes on where it was.
+
+The page begins with what the paper's Tables 1, 5 and 6 say together, two by two: labels and students under ST (each
+sentence alone) and under MT (all that is said of an object). CADD's own gain is that of the ST student over the ST
+choice, the prior's that of the MT student over the ST student. Labels are choices on train, where MT knows the groups;
+at test nobody does, so there is one choice there, and it is ST.
 """
 
 import shlex
@@ -17,9 +21,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from scipy.stats import ttest_rel
 
-from wsris_lib import distilling, profiles, refining, stages
+from wsris_lib import distilling, papers, profiles, refining, stages
 from wsris_lib.evaluate import Measures, subsets, summarise
 
 METRICS = ("mIoU", "oIoU", "PointM")
@@ -27,17 +30,24 @@ SUBSETS = ("all", "decisive", "other", "part")
 SPLITS = ("val",), ("testA", "testB")  # looked at while settings were chosen, and not
 MISSED = ("Pr@0.5", "mIoU", "PointM")
 DRAWS = 4000
-GAINS = [
-    "Student less choice, mean over seeds; in brackets 95 % by resampling the images of the split:",
-    "",
-    "| labels | split (sentences, images) | mIoU | mIoU, decisive | oIoU | PointM |",
-    "|---|---|---|---|---|---|",
-]
+CHOICE = "alignment's choice"
+TWO = {  # rows of the table two by two: ours -> supervision, the paper's table and row
+    "single text, labels": ("ST", "Table 6", "ST"),
+    "greedy, labels": ("MT", "Table 6", "greedy matching"),
+    CHOICE: ("ST", "Table 5", "without CADD"),
+    "single text, student": ("ST", "Table 5", "with CADD"),
+    "greedy, student": ("MT", "Table 1", "ES3Net (MT)"),
+    "truth, student": ("full", "Table 1", "LAVT (oracle)"),
+}
+PAIRS = {  # what is compared: title -> the higher and the lower by the paper, each a kind of student or CHOICE
+    "CADD: ST student less ST choice": ("single text", CHOICE),
+    "the MT prior: MT student less ST student": ("greedy", "single text"),
+}
 
 
 def main(name: str = "tiny", epochs: str = "", seeds: str = "", *kinds: str) -> None:
-    """Make what is missing and write the table."""
-    profile, rows, labels = profiles.load(name), defaultdict(dict), {}
+    """Make what is missing and write the page."""
+    profile, rows = profiles.load(name), defaultdict(dict)
     if epochs:
         profile = distilling.with_distilling(profile, epochs=float(epochs), burn_in=0.4 * float(epochs))
     if seeds:
@@ -47,88 +57,154 @@ def main(name: str = "tiny", epochs: str = "", seeds: str = "", *kinds: str) -> 
         wanted[kind] = tuple(map(int, own.split(","))) if own else profile.seeds
     val = stages.evaluation(profile)
     note(rows, "best proposal", profile.seeds[0], val.samples, val.judge(stages.floor_choices(profile)["oracle"]))
-    for seed in profile.seeds:
-        note(rows, "alignment's choice", seed, val.samples, val.judge(stages.trained_choice(profile, seed)[0]))
+    for seed in sorted({*profile.seeds, *(seed for its in wanted.values() for seed in its)}):
+        note(rows, CHOICE, seed, val.samples, val.judge(stages.trained_choice(profile, seed)[0]))
         for kind in (kind for kind, its in wanted.items() if seed in its):
-            if kind not in labels or kind != "truth":
-                judged = refining.judge(profile, profile.train_split, distilling.labels(profile, seed, kind))
-                labels.setdefault(kind, []).append(100 * summarise(judged)["mIoU"])
+            if kind != "truth" or not rows["truth, labels"]:  # the same for every seed
+                labelled(rows, profile, kind, seed)
             for who in ("student", "teacher"):
                 start = time.perf_counter()
                 note(rows, f"{kind}, {who}", seed, *distilling.judged(profile, seed, profile.val_split, kind, who))
                 print(f"{kind}, {who}, seed {seed}: {time.perf_counter() - start:.0f} s", flush=True)
-    settings = profile.distilling
-    lines = [
-        "# CADD: students of all labels, SynRef",
-        "",
-        f"Made by `python benchmarks/cadd.py {shlex.join(sys.argv[1:])}`:",
-    ]
-    lines += [f"profile `{name}`, corpus {profile.corpus}, split {profile.val_split}, {len(profile.seeds)} seeds,"]
-    lines += [
-        f"{settings.burn_in:g} + {settings.epochs:g} epochs, batch {settings.batch}, {torch.get_num_threads()} threads."
-    ]
-    lines += ["Percent, mean ± standard deviation over seeds. No mask takes part but in the rows `truth`.", ""]
-    columns = [f"{metric}, {subset}" for subset in SUBSETS for metric in METRICS]
-    lines += ["| | labels, mIoU | " + " | ".join(columns) + " |", "|---" * (2 + len(columns)) + "|"]
-    for row, found in rows.items():
-        quality = labels.get(row.split(",")[0])
-        values = [cell([each[c] for each in found.values()]) for c in columns]
-        lines.append(f"| {row} | {cell(quality) if quality else ''} | " + " | ".join(values) + " |")
-    lines += ["", *compared(rows), "", *GAINS]
-    for kind in (kind for kind in wanted if kind != "truth"):
-        lines += gains(replace(profile, seeds=wanted[kind]), kind)
-    lines += ["", *missed(profile, wanted)]
+    lines = [*preface(profile, name), "", *two_by_two(rows, profile), "", *compared(profile, wanted), ""]
+    lines += [*whole(rows), "", *missed(profile, wanted)]
     out = Path(__file__).with_name("_".join(["cadd", name] + [epochs] * bool(epochs)) + ".md")
     out.write_text("\n".join(lines) + "\n")
     print("\n".join(lines))
 
 
-def compared(rows: dict) -> list[str]:
-    """Each student beside the choice and the oracle, over the seeds that both have."""
-    lines, choice, oracle = [], rows["alignment's choice"], rows["truth, student"]
-    for row, found in rows.items():
-        if row.endswith("student"):
-            a, b = both(found, choice)
-            said = f"- {row}: {np.mean(a) - np.mean(b):+.1f} points from the choice"
-            said += f" (paired over seeds, p = {ttest_rel(a, b).pvalue:.2g})" if len(a) > 1 else ""
-            a, b = both(found, oracle)
-            if b and found is not oracle:
-                said += (
-                    f", {100 * np.mean(a) / np.mean(b):.0f} % of the oracle (over {len(b)} seed{'s' * (len(b) > 1)})"
-                )
-            lines.append(said)
+def preface(profile: profiles.Profile, name: str) -> list[str]:
+    """What the page is of."""
+    its, threads = profile.distilling, torch.get_num_threads()
+    return [
+        "# CADD: students of all labels, SynRef",
+        "",
+        f"Made by `python benchmarks/cadd.py {shlex.join(sys.argv[1:])}`:",
+        f"profile `{name}`, corpus {profile.corpus}, split {profile.val_split}, {len(profile.seeds)} seeds,",
+        f"{its.burn_in:g} + {its.epochs:g} epochs, batch {its.batch}, {threads} threads.",
+        "Percent, mean ± standard deviation over seeds. No mask takes part but in the rows `truth`.",
+    ]
+
+
+def labelled(rows: dict, profile: profiles.Profile, kind: str, seed: int) -> None:
+    """How good the labels themselves are, on the sentences of train."""
+    chosen = distilling.labels(profile, seed, kind)
+    of_label = {label.sent_id for label in chosen}
+    samples = [s for s in stages.evaluation(profile, profile.train_split).samples if s.sent_id in of_label]
+    note(rows, f"{kind}, labels", seed, samples, refining.judge(profile, profile.train_split, chosen))
+
+
+def two_by_two(rows: dict, profile: profiles.Profile) -> list[str]:
+    """Labels, choice and students under both supervisions, the paper's numbers beside."""
+    columns = [f"{metric}, {subset}" for subset in ("all", "decisive") for metric in ("mIoU", "oIoU")]
+    lines = [f"| | supervision | judged on | {' | '.join(columns)} | paper, {profile.corpus} |"]
+    lines += ["|---" * (4 + len(columns)) + "|"]
+    for row, (supervision, table, theirs) in TWO.items():
+        if row not in rows:
+            continue
+        split = profile.train_split if row.endswith("labels") else profile.val_split
+        values = [cell([each[c] for each in rows[row].values()]) for c in columns]
+        beside = printed(table, theirs, profile.corpus, split)
+        lines.append(f"| {row} | {supervision} | {split} | {' | '.join(values)} | {beside} |")
+    return [*lines, "", *shares(rows, profile)]
+
+
+def printed(table: str, row: str, corpus: str, split: str) -> str:
+    """A number of ES3Net's by the metric that we believe it to be in, "" where it has none."""
+    for number in papers.table("es3net", table):
+        if (number.row, number.dataset, number.split) == (row, corpus, split):
+            return f"{number.value} {number.metric}"
+    return ""
+
+
+def shares(rows: dict, profile: profiles.Profile) -> list[str]:
+    """Students as shares of the same network on true masks, ours and the paper's, metric by metric."""
+    place, lines = (profile.corpus, profile.val_split), []
+    oracle = {m: papers.printed("lavt", "Results", "LAVT", *place, m) for m in ("mIoU", "oIoU")}
+    for kind in ("single text", "greedy"):
+        ours = []
+        for metric in ("mIoU", "oIoU"):
+            a, b = both(rows.get(f"{kind}, student", {}), rows.get("truth, student", {}), f"{metric}, all")
+            ours += [f"{100 * np.mean(a) / np.mean(b):.1f} % in {metric} (seeds: {len(b)})"] if b else []
+        _, table, row = TWO[f"{kind}, student"]
+        theirs = papers.printed("es3net", table, row, *place, "mIoU")
+        if ours and theirs:
+            beside = [
+                f"{100 * theirs / its:.1f} % of LAVT's {metric} {its:.2f}" for metric, its in oracle.items() if its
+            ]
+            ours.append(f"the paper's {theirs:.2f} mIoU are {' and '.join(beside)}")
+        lines += [f"- {kind}, student, of its oracle: {', '.join(ours)}"] if ours else []
     return lines
 
 
-def both(first: dict, second: dict) -> tuple[list[float], list[float]]:
-    """mIoU of two rows, of the seeds that both have."""
+def both(first: dict, second: dict, column: str) -> tuple[list[float], list[float]]:
+    """A column of two rows, of the seeds that both have."""
     common = [seed for seed in first if seed in second]
-    return tuple([row[seed]["mIoU, all"] for seed in common] for row in (first, second))
+    return tuple([row[seed][column] for seed in common] for row in (first, second))
 
 
-def gains(profile: profiles.Profile, kind: str) -> list[str]:
-    """A student less the alignment's choice on every split, mean over seeds, and how sure that is of the images."""
-    lines, sums = [], {split: of_split(replace(profile, val_split=split), kind) for split in SPLITS[0] + SPLITS[1]}
-    for splits in (SPLITS[0], *((split,) for split in SPLITS[1]), SPLITS[1]):
-        found = np.concatenate([sums[split] for split in splits], axis=-1)
-        counted = f"{found[0, 0, 0].sum():,.0f}, {found.shape[-1]}"
-        lines.append(f"| {kind} | {' + '.join(splits)} ({counted}) | " + " | ".join(resampled(found)) + " |")
+def compared(profile: profiles.Profile, wanted: dict[str, tuple[int, ...]]) -> list[str]:
+    """`PAIRS` on every split, over the seeds that both have, and how sure that is of seeds and of images."""
+    lines = ["First less second, mean ± standard deviation over seeds; in brackets 95 % by resampling the images:", ""]
+    lines += ["| | split (sentences, images) | seeds | mIoU | mIoU, decisive | oIoU | PointM |", "|---" * 7 + "|"]
+    for title, pair in PAIRS.items():
+        have = [set(wanted.get(kind, ())) for kind in pair if kind != CHOICE]
+        seeds = sorted(set.intersection(*have))
+        if not seeds:
+            continue
+        sums = {split: of_split(replace(profile, val_split=split), pair, seeds) for split in SPLITS[0] + SPLITS[1]}
+        for splits in (SPLITS[0], *((split,) for split in SPLITS[1]), SPLITS[1]):
+            found = np.concatenate([sums[split] for split in splits], axis=-1)
+            counted = f"{found[0, 0, 0].sum():,.0f}, {found.shape[-1]}"
+            cells = [title + theirs(pair, profile, splits), f"{' + '.join(splits)} ({counted})", str(len(seeds))]
+            lines.append("| " + " | ".join([*cells, *resampled(found)]) + " |")
     return lines
 
 
-def of_split(profile: profiles.Profile, kind: str) -> np.ndarray:
-    """`by_image` of the student and of the choice that it learnt from, of each seed: [seeds, 2, 7, images]."""
+def theirs(pair: tuple[str, str], profile: profiles.Profile, splits: tuple[str, ...]) -> str:
+    """The same difference in the paper, of one split."""
+    rows = [TWO[row if row == CHOICE else f"{row}, student"] for row in pair]
+    at = (profile.corpus, splits[0], "mIoU")
+    values = [papers.printed("es3net", table, row, *at) for _, table, row in rows] if len(splits) == 1 else [None]
+    return f" (paper {values[0] - values[1]:+.2f} mIoU)" if None not in values else ""
+
+
+def of_split(profile: profiles.Profile, pair: tuple[str, str], seeds: list[int]) -> np.ndarray:
+    """`by_image` of both of a pair, of each seed: [seeds, 2, 7, images]."""
     val, found = stages.evaluation(profile), []
-    row = {sample.sent_id: n for n, sample in enumerate(val.samples)}
-    for seed in profile.seeds:
-        samples, student = distilling.judged(profile, seed, profile.val_split, kind)
-        chosen = val.judge(stages.trained_choice(profile, seed)[0])
-        found.append([by_image(samples, m) for m in (student, [chosen[row[s.sent_id]] for s in samples])])
+    for seed in seeds:
+        its = []
+        for row in pair:
+            if row == CHOICE:
+                its.append((val.samples, val.judge(stages.trained_choice(profile, seed)[0])))
+            else:
+                its.append(distilling.judged(profile, seed, profile.val_split, row))
+        known = set.intersection(*({s.sent_id for s in samples} for samples, _ in its))
+        found.append([by_image(*only(known, *one)) for one in its])
     return np.array(found)
 
 
+def only(known: set[int], samples: list, measures: list[Measures]) -> tuple[list, list[Measures]]:
+    """The sentences that both of a pair have answered."""
+    kept = [n for n, sample in enumerate(samples) if sample.sent_id in known]
+    return [samples[n] for n in kept], [measures[n] for n in kept]
+
+
+def whole(rows: dict) -> list[str]:
+    """Every row in every metric of every subset; labels are judged on train, all else on the split."""
+    columns = [f"{metric}, {subset}" for subset in SUBSETS for metric in METRICS]
+    lines = ["| | " + " | ".join(columns) + " |", "|---" * (1 + len(columns)) + "|"]
+    for row, found in rows.items():
+        values = [cell([each[c] for each in found.values()]) for c in columns]
+        lines.append(f"| {row} | " + " | ".join(values) + " |")
+    return lines
+
+
 def resampled(sums: np.ndarray) -> list[str]:
-    """mIoU, mIoU of decisive sentences, oIoU and PointM: student less choice, and where 95 % of the draws lie."""
+    """mIoU, mIoU of decisive sentences, oIoU and PointM of `by_image` [seeds, 2, 7, images]: first less second.
+
+    Mean ± standard deviation over seeds [where 95 % of the draws of images lie].
+    """
     images = sums.shape[-1]
     draws = np.random.default_rng(0).multinomial(images, np.full(images, 1 / images), DRAWS)
     weights = np.concatenate([np.ones((1, images)), draws])  # as it is, then resampled
@@ -136,9 +212,14 @@ def resampled(sums: np.ndarray) -> list[str]:
     cells = []
     with np.errstate(invalid="ignore"):  # a draw may have no decisive sentence
         for metric in (iou / n, iou_decisive / n_decisive, inter / union, point / n):
-            less = 100 * (metric[0] - metric[1]).mean(0)
-            low, high = np.nanquantile(less[1:], [0.025, 0.975])
-            cells.append(f"{less[0]:+.1f} [{low:.1f}, {high:.1f}]")
+            less = 100 * (metric[0] - metric[1])  # [seeds, 1 + draws]
+            drawn = less.mean(0)[1:]
+            if np.isnan(drawn).all():
+                cells.append("")
+                continue
+            low, high = np.nanquantile(drawn, [0.025, 0.975])
+            spread = f" ± {less[:, 0].std(ddof=1):.1f}" if len(less) > 1 else ""
+            cells.append(f"{less[:, 0].mean():+.1f}{spread} [{low:.1f}, {high:.1f}]")
     return cells
 
 

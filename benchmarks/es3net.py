@@ -43,7 +43,7 @@ def compare(name: str, ours: Callable, plain: Callable, times: int = 5) -> None:
 
 
 def plain_pooling(patches: torch.Tensor, cells: torch.Tensor) -> torch.Tensor:
-    """Eq. 2's maximum, a channel of a mask at a time."""
+    """The maximum under a mask (3.2), a channel of a mask at a time."""
     rows = [[patches[c][mask].max() for c in range(len(patches))] for mask in cells]
     return torch.tensor(rows)
 

@@ -163,7 +163,7 @@ def trained(bench: Bench, start: Callable, batch: int, casts: bool, forwards: Se
 def alignment(bench: Bench) -> None:
     from es3net import tables  # the benchmark beside this one
 
-    settings = replace(bench.profile.aligning, epochs=1, consistency=1.0)
+    settings = replace(bench.profile.aligning, epochs=1)
     its = tables((100 if bench.gpu else 20) * settings.batch)
     bench.note, bench.step = f"batch {settings.batch}, eq. 4 and 5, ranking included, random features", settings.batch
     count = len(its[1].image_ids)

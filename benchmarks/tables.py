@@ -39,7 +39,7 @@ def main(name: str = "tiny", seeds: str = "0", *corpora: str) -> None:
     for corpus in corpora or profiles.SPLIT_BY:
         its = tuple(map(int, seeds.split(",")))
         profile = replace(profiles.load(name, corpus=corpus), seeds=its, route_seeds=its, students=STUDENTS)
-        stages.training_tables(stages.with_aligning(profile, consistency=1.0))
+        stages.training_tables(profile)
         for wave in (reproduce.trainings(profile), reproduce.students(profile)):
             together.share(wave, f"trainings on {corpus}", None if profile.device == "cpu" else 1)
         for split in stages.corpus(profile).splits:

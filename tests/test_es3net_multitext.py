@@ -10,9 +10,8 @@ from hypothesis import strategies as st
 
 from wsris_lib.es3net.candidates import ProposalTable, SentenceTable
 from wsris_lib.es3net.losses import language_consistency
-from wsris_lib.es3net.multitext import expected_gain, greedy, near_duplicates, proved, single_text
-from wsris_lib.es3net.train import one_paraphrase, train
-from wsris_lib.refer.masks import encode_rle
+from wsris_lib.es3net.multitext import expected_gain, greedy, proved, single_text
+from wsris_lib.es3net.train import new_model, one_paraphrase, train
 from wsris_lib.settings import Aligning
 
 
@@ -43,7 +42,7 @@ def test_proved_copies_the_most_confident_of_the_group(seed):
         assert copied[s] == rows[best] and sure[s] == confidence[best] >= confidence[s]
 
 
-def slow_greedy(candidates, p, groups, images, alike):
+def slow_greedy(candidates, p, groups, images):
     """Tables of everything, and no early end."""
     chosen = {}
     for image in set(images):
@@ -65,8 +64,7 @@ def slow_greedy(candidates, p, groups, images, alike):
             pool = open_ if open_.any() else listed
             best = 10 * image + int(np.where(pool, wish, -1).argmax())
             chosen[g] = best
-            for row in (best, *alike.get(best, ())):
-                free[row] = False
+            free[best] = False
     return chosen
 
 
@@ -74,9 +72,8 @@ def slow_greedy(candidates, p, groups, images, alike):
 @given(st.integers(0, 10_000))
 def test_greedy_against_a_slow_reading(seed):
     candidates, p, groups, images = world(seed)
-    alike = {0: {1}, 1: {0}, 12: {13, 14}}
-    rows, confidence = greedy(candidates, p, groups, images, alike)
-    expected = slow_greedy(candidates, p, groups, images, alike)
+    rows, confidence = greedy(candidates, p, groups, images)
+    expected = slow_greedy(candidates, p, groups, images)
     for s, group in enumerate(groups):
         assert rows[s] == expected.get(group, -1)
         mine = [k for k in range(len(groups)) if groups[k] == group]
@@ -91,23 +88,6 @@ def test_two_objects_are_two_proposals_as_long_as_there_are_enough():
     assert rows.tolist() == [1, 0, 0]  # the surest first; the third finds nothing left and takes what it wants
     rows, _ = greedy(candidates, p, groups=[7, 8, 9], images=[1, 2, 3])
     assert rows.tolist() == [0, 0, 0]  # other images are no rivals
-    rows, _ = greedy(candidates, p, groups=[7, 8, 9], images=[1, 1, 1], alike={0: {1}, 1: {0}})
-    assert rows.tolist() == [0, 0, 0]  # a near duplicate of what is taken is taken as well
-
-
-def test_near_duplicates_are_told_by_their_masks():
-    rng = np.random.default_rng(0)
-    masks = rng.random((7, 12, 12)) > 0.4
-    masks[3] = masks[1]
-    masks[5, 1:] = masks[4, 1:]
-    found = near_duplicates([encode_rle(mask) for mask in masks], {1: (0, 4), 2: (4, 7), 3: (7, 7)})
-    for a in range(7):
-        others = {
-            b for b in range(7) if b != a and (a < 4) == (b < 4)
-            and (masks[a] & masks[b]).sum() > 0.8 * (masks[a] | masks[b]).sum()
-        }  # fmt: skip
-        assert found.get(a, set()) == others
-    assert found[1] == {3} and found[4] == {5}
 
 
 def test_the_order_of_sentences_changes_nothing():
@@ -199,9 +179,50 @@ def test_lcm_makes_paraphrases_choose_as_their_originals(learning):
 def test_without_its_weight_eq_5_changes_nothing():
     proposals, sentences = features()
     bare = SentenceTable(sentences.image_ids, sentences.clip_text, sentences.text)
-    one, other = (train(proposals, s, Aligning(epochs=2, batch=30), 0)[0].state_dict() for s in (sentences, bare))
+    without = Aligning(epochs=2, batch=30, consistency=0.0)
+    one, other = (train(proposals, s, without, 0)[0].state_dict() for s in (sentences, bare))
     assert all(torch.equal(one[name], other[name]) for name in one)
     none = SentenceTable(*vars(bare).values())
     object.__setattr__(none, "paraphrases", torch.full((90, 2, 16), torch.nan))  # a weight, and not one paraphrase
     silent = train(proposals, none, Aligning(epochs=2, batch=30, consistency=1.0), 0)[0].state_dict()
     assert all(torch.equal(one[name], silent[name]) for name in one)
+
+
+def first_loss(proposals, sentences, **changes) -> float:
+    """The loss of a whole split as one batch, before the first step."""
+    settings = Aligning(candidates_train=5, epochs=1, batch=len(sentences.image_ids), **changes)
+    return train(proposals, sentences, settings, 0)[1][0]["loss"]
+
+
+def slow_first_loss(proposals, sentences, over_batch: bool) -> float:
+    """Eq. 4 and 5 in float64, a sentence at a time; each has one paraphrase or none."""
+    model = new_model(proposals, sentences, Aligning(), 0).double()
+    tables = [t.double() for t in (proposals.class_tokens, proposals.pooled, proposals.geometry)]
+    S, rows = len(sentences.image_ids), [list(range(*proposals.offsets[i])) for i in sentences.image_ids]
+
+    def scores(text, whose):
+        return model(*(table[whose] for table in tables), text[None].double())[0].detach().numpy()
+
+    contrast, consistency = 0.0, []
+    for s in range(S):
+        own = scores(sentences.text[s], rows[s])
+        others = [j for j in range(S) if sentences.image_ids[j] != sentences.image_ids[s]]
+        everyone = np.concatenate([own, *(scores(sentences.text[s], rows[j]) for j in others)])
+        contrast -= (own.max() - np.log(np.exp(everyone).sum())) / S
+        if not sentences.paraphrases[s, 0, 0].isnan():
+            again = scores(sentences.paraphrases[s, 0], rows[s])
+            p, q = (np.exp(x) / np.exp(x).sum() for x in (own, again))
+            consistency.append(-(p * np.log(q)).sum())
+    return contrast + sum(consistency) / (S if over_batch else len(consistency))
+
+
+def test_eq_5_is_averaged_over_those_reworded_or_over_the_batch_as_printed():
+    proposals, sentences = features()
+    sentences.paraphrases[::3] = torch.nan  # a third has none
+    losses = {}
+    for mean in ("reworded", "batch"):
+        losses[mean] = first_loss(proposals, sentences, consistency_mean=mean)
+        assert losses[mean] == pytest.approx(slow_first_loss(proposals, sentences, mean == "batch"), rel=1e-5)
+    assert losses["reworded"] > losses["batch"] + 0.1
+    with pytest.raises(ValueError, match="consistency_mean 'all': expected one of reworded, batch"):
+        first_loss(proposals, sentences, consistency_mean="all")

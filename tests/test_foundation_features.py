@@ -17,7 +17,7 @@ from wsris_lib.foundation import features, perimage
 from wsris_lib.foundation.clip import ClipEncoder
 from wsris_lib.foundation.depth import DepthEstimator
 from wsris_lib.foundation.dino import DinoEncoder
-from wsris_lib.foundation.pooling import geometry, pool_patches
+from wsris_lib.foundation.pooling import cell_geometry, geometry, pool_patches
 from wsris_lib.foundation.text import SentenceEncoder
 from wsris_lib.refer.errors import DataError, DataWarning
 from wsris_lib.refer.masks import decode_rle
@@ -266,6 +266,18 @@ def test_what_table_3_swaps_in(view, profile, made, monkeypatch):
     monkeypatch.setattr(features, "Swapped", None)  # read, not made
     again = features.extract_swapped(view, profile, found, out)
     assert all(torch.equal(again[name], swapped[name]) for name in swapped)
+
+
+def test_eq_2_as_printed_is_made_of_the_stored_masks_and_read_again(view, profile, made, monkeypatch):
+    found, out = made
+    cells = features.extract_cells(view, profile, found, out)
+    assert cells.shape == found.geometry.shape
+    for start, stop in found.offsets.values():
+        masks = torch.tensor(np.stack([decode_rle(rle) for rle in found.masks[start:stop]]))
+        expected = cell_geometry(masks, found.geometry[start:stop, 2], 6)  # 48 pixels in patches of 8
+        torch.testing.assert_close(cells[start:stop], expected)
+    monkeypatch.setattr(features, "cell_geometry", None)
+    assert torch.equal(features.extract_cells(view, profile, found, out), cells)
 
 
 def test_sentences_are_encoded_once_and_come_back_in_order(profile, tmp_path, monkeypatch):

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wsris_lib.foundation.pooling import geometry, patch_cells, pool_patches
+from wsris_lib.foundation.pooling import cell_geometry, geometry, patch_cells, pool_patches
 
 
 def blobs(n: int, H: int, W: int, seed: int) -> torch.Tensor:
@@ -86,6 +86,23 @@ def test_geometry_is_the_centroid_and_the_mean_inverse_depth():
             )
         )
     np.testing.assert_allclose(geometry(masks, depth), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_eq_2_as_printed_counts_cells_of_the_downsampled_mask(seed):
+    grid = 6
+    masks, near = blobs(7, grid * 5, grid * 8, seed), torch.rand(7, generator=torch.Generator().manual_seed(seed))
+    expected = []
+    for mask, z in zip(masks.numpy(), near.tolist()):
+        down = slow_cells(mask, grid, grid)
+        cells = [(h, w) for h in range(grid) for w in range(grid) if down[h, w]]
+        x, y = (sum(cell[axis] for cell in cells) / len(cells) for axis in (1, 0))  # in indices
+        expected.append((x / (grid - 1), y / (grid - 1), z))
+    np.testing.assert_allclose(cell_geometry(masks, near, grid), expected, rtol=1e-5)
+    whole = cell_geometry(torch.ones(1, 30, 48, dtype=torch.bool), torch.ones(1), grid)
+    assert whole.tolist() == [[0.5, 0.5, 1.0]]  # the middle of 0 to 5, and the nearest there is
+    assert cell_geometry(masks, near, 1)[:, :2].abs().max() == 0
+    assert cell_geometry(masks[:0], near[:0], grid).shape == (0, 3)
 
 
 @given(seed=st.integers(0, 2**16), H=st.integers(1, 40), W=st.integers(1, 40))

@@ -17,7 +17,6 @@ from test_ranks import torchrun
 from wsris_lib import artefacts, ranks
 from wsris_lib.artefacts import REPO, CorruptArtefact
 from wsris_lib.es3net.candidates import ProposalTable, SentenceTable
-from wsris_lib.es3net.multitext import near_duplicates
 from wsris_lib.es3net.predict import choose
 from wsris_lib.es3net.train import train
 from wsris_lib.foundation import perimage, tables
@@ -233,8 +232,8 @@ def large(folder: Path, room: str) -> None:
     settings = Aligning(candidates_train=6, candidates_eval=9, batch=50, epochs=2)
     model, history = train(proposals, sentences, settings, seed=0)
     chosen, sure = choose(model, proposals, sentences, 9)
-    alike = near_duplicates(masks, offsets)
-    result = [history, chosen.tolist(), sure.tolist(), [p.tolist() for p in model.parameters()], digest, len(alike)]
+    outlines = sum(len(masks[n]["counts"]) for n in range(len(masks)))
+    result = [history, chosen.tolist(), sure.tolist(), [p.tolist() for p in model.parameters()], digest, outlines]
     print(json.dumps({"spent": watch.spent(), "size": kept.size / 1e6, "result": artefacts.key(result)}))
 
 

@@ -32,8 +32,10 @@ def test_a_student_answers_as_on_the_split(profile, asked):  # noqa: F811
         np.testing.assert_allclose(found, soft.numpy(), atol=1e-4)
 
 
-def test_the_pipeline_chooses_what_the_tables_choose(profile, asked):  # noqa: F811
+@pytest.mark.parametrize("centroid", ["frame", "cells"])
+def test_the_pipeline_chooses_what_the_tables_choose(profile, asked, centroid):  # noqa: F811
     view, samples = asked
+    profile = stages.with_aligning(profile, centroid=centroid)
     segment, val = predicting.load("esem", profile), stages.evaluation(profile)
     chosen = dict(zip([s.sent_id for s in val.samples], stages.trained_choice(profile, 0)[0].tolist()))
     for sample in samples:

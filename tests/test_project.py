@@ -39,7 +39,7 @@ COLUMNS = (
     {
         *("ablations", "arms", "claim_table", "claims", "comparing", "distilling", "ehin_tables", "grounding"),
         *("labelling", "papers", "predicting", "refining", "scoreboard", "segmenting", "show", "sources", "stages"),
-        "supervised",
+        *("supervised", "variants"),
     },
     {"__main__", "doctor", "notebooks", "reproduce"},
 )

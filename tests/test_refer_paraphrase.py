@@ -18,7 +18,7 @@ from wsris_lib.artefacts import REPO
 from wsris_lib.refer.paraphrase import local
 from wsris_lib.refer.paraphrase.checker import facts_of_place, why_rejected
 from wsris_lib.refer.paraphrase.llm import Endpoint, estimate, paraphrase_all
-from wsris_lib.refer.paraphrase.protocol import read_answer
+from wsris_lib.refer.paraphrase.prompts import read_numbered, read_ordered
 from wsris_lib.refer.paraphrase.rules import PLACES, paraphrase
 from wsris_lib.refer.synref import draw, grammar
 
@@ -363,8 +363,9 @@ def test_the_estimate_counts_requests_and_money():
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.text(max_size=200), st.integers(1, 4), st.integers(1, 4))
-def test_any_answer_gives_the_right_number_of_texts(answer, sentences, k):
-    lists = read_answer(answer, sentences, k)
-    assert len(lists) == sentences and all(len(texts) == k for texts in lists)
-    assert all(isinstance(text, str) for texts in lists for text in texts)
+@given(st.text(max_size=200), st.integers(1, 4), st.integers(1, 4), st.sampled_from(["", '{"r": [', '{"1": [']))
+def test_any_answer_gives_the_right_number_of_texts(answer, sentences, k, begin):
+    for read in (read_numbered, read_ordered):
+        lists = read(begin + answer, sentences, k)
+        assert len(lists) == sentences and all(len(texts) == k for texts in lists)
+        assert all(isinstance(text, str) for texts in lists for text in texts)

@@ -114,6 +114,13 @@ def test_the_teacher_is_a_copy_after_the_burn_in_and_then_follows(view, settings
         {"places": False},
         {"optimiser": "adamw"},
         {"matrix_share": 1.0},
+        {"augment_burn_in": False},
+        {"zoom": (0.8, 1.0)},
+        {"alpha": 0.5},
+        {"text_layers": 1},
+        {"drop_path": 0.5},
+        {"norm_decay": False},
+        {"clip": 0.0},
     ],
 )
 def test_every_switch_changes_what_is_learnt(view, settings, tmp_path, changes):
@@ -157,6 +164,63 @@ def test_each_parameter_has_one_optimiser(settings, optimiser):
         (group,) = found[1].param_groups
         names = {name.split(".")[0] for name, p in student.named_parameters() if any(p is q for q in group["params"])}
         assert names == {"attend", "gates"} and group["share"] == 3.0
+
+
+def test_in_the_papers_burn_in_nothing_is_augmented(view, settings, tmp_path, monkeypatch):
+    drawn, words = [], []
+
+    def watched(batch, generator, **options):
+        drawn.append(options)
+        return draw(batch, generator, **options)
+
+    draw, another = cadd.draw, cadd._another
+    monkeypatch.setattr(cadd, "draw", watched)
+    monkeypatch.setattr(cadd, "_another", lambda *its: words.append(len(drawn)) or another(*its))
+    distilled(view, replace(settings, augment_burn_in=False, zoom=(0.7, 1.0)), tmp_path / "run")
+    assert drawn == [cadd.STILL] * 2 + [{"zoom": (0.7, 1.0)}] * 2  # two steps of burn-in, two beside the teacher
+    assert words == [3] * 4 + [4] * 4  # four sentences each
+
+
+def test_alpha_is_eq_11s_and_else_of_the_horizon(view, settings, tmp_path, monkeypatch):
+    used, update = [], cadd.MeanTeacher.update
+    monkeypatch.setattr(cadd.MeanTeacher, "update", lambda self, s, alpha: used.append(alpha) or update(self, s, alpha))
+    for alpha, expected in ((0.9996, 0.9996), (0.0, cadd.decay(settings.horizon, 2))):
+        used.clear()
+        distilled(view, replace(settings, alpha=alpha), tmp_path / str(alpha))
+        assert used == [0.0, expected, expected]  # a copy, and then a mean
+
+
+def test_gradients_are_cut_where_that_is_asked_for(view, settings, tmp_path, monkeypatch):
+    norms, step = [], cadd.Training.step
+    monkeypatch.setattr(cadd.Training, "step", lambda self, lr, clip: norms.append(clip) or step(self, lr, clip))
+    for clip in (0.0, 0.3):
+        distilled(view, replace(settings, clip=clip), tmp_path / str(clip))
+    assert norms == [float("inf")] * 4 + [0.3] * 4
+
+
+def test_lavts_decay_and_layers(view, settings, tmp_path):
+    """No decay for what LAVT's code finds by these words in its encoder's names; of BERT the first layers learn."""
+    settings = replace(settings, optimiser="adamw", norm_decay=False, text_layers=1, weight_decay=0.02, drop_path=0.4)
+    modules = cadd.new_modules(settings)
+    student, before = modules["student"], {n: p.clone() for n, p in modules["student"].named_parameters()}
+    assert student.swin.config.drop_path_rate == 0.4
+    (its,) = cadd.optimisers_of(student, settings)
+    decay = {id(p): group["weight_decay"] for group in its.param_groups for p in group["params"]}
+    for name, parameter in student.named_parameters():
+        encoder = not name.startswith(("bert.", "decoder."))
+        exempt = encoder and ("norm" in name or "relative_position_bias_table" in name)
+        if name.startswith("bert.") and not name.startswith("bert.encoder.layer.0."):
+            assert id(parameter) not in decay and not parameter.requires_grad
+        else:
+            assert decay[id(parameter)] == (0.0 if exempt else 0.02), name
+    assert {0.0, 0.02} == set(decay.values())
+    after = dict(distilled(view, settings, tmp_path / "run")[0]["student"].named_parameters())
+    moved = {
+        name.split("layer.")[1][0] for name in after if ".layer." in name and not torch.equal(after[name], before[name])
+    }
+    assert moved == {"0"} and torch.equal(*(d["bert.embeddings.word_embeddings.weight"] for d in (after, before)))
+    with pytest.raises(ValueError, match="text_layers is 3; the BERT has 2"):
+        cadd.optimisers_of(student, replace(settings, text_layers=3))
 
 
 def test_an_unknown_optimiser_is_refused(settings):

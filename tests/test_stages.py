@@ -10,12 +10,24 @@ import numpy as np
 import pytest
 import torch
 
-from wsris_lib import ablations, artefacts, distilling, grounding, labelling, profiles, refining, scoreboard, stages
+from wsris_lib import (
+    ablations,
+    artefacts,
+    distilling,
+    grounding,
+    labelling,
+    profiles,
+    refining,
+    scoreboard,
+    stages,
+    variants,
+)
 from wsris_lib.__main__ import main
 from wsris_lib.foundation import perimage
 from wsris_lib.refer.errors import DataError, DataWarning
 from wsris_lib.refer.labels import PseudoLabel, read_labels, write_labels
 from wsris_lib.refer.synref.make import make_synref
+from wsris_lib.refer.words import is_spatial
 
 SIZE = profiles.SynRefSize(train=10, val=4, test_a=0, test_b=0, pixels=64)
 KINDS = ("clip", "dino", "depth", "sam2", "text", "detector")
@@ -67,6 +79,7 @@ def forget():
         stages._corpus,
         stages._features,
         stages._swapped,
+        stages._cells,
         stages._paraphrases,
         stages._evaluation,
         grounding._images,
@@ -115,8 +128,8 @@ def test_a_trained_alignment_is_found_again(small, monkeypatch):
 
 def test_tables_on_disk_train_and_choose_as_those_in_memory(small, monkeypatch):
     """Bit for bit, under the same names: weights, choices, floors and labels, with Table 3's features too."""
-    small = stages.with_aligning(small, consistency=1.0)
     swapped, home = stages.with_aligning(small, patches_from="clip", class_from="dino"), artefacts.home() / "cache"
+    cells = stages.with_aligning(small, centroid="cells")
 
     def everything():
         forget()
@@ -124,17 +137,29 @@ def test_tables_on_disk_train_and_choose_as_those_in_memory(small, monkeypatch):
         shutil.rmtree(home / "labels", ignore_errors=True)
         chosen = {name: (row, None) for name, row in stages.floor_choices(small).items()}
         chosen |= {"own": stages.trained_choice(small, 0), "swapped": stages.trained_choice(swapped, 0)}
+        chosen["cells"] = stages.trained_choice(cells, 0)
         chosen |= labelling.chosen(small, 0)
         labelling.pseudo_labels(small, 0)
         files = {p: p.read_bytes() for folder in ("alignments", "labels") for p in (home / folder).iterdir()}
         return files, {name: [t.tolist() for t in tensors if t is not None] for name, tensors in chosen.items()}
 
     near = everything()
-    assert len(near[0]) == 3 and not list(home.rglob("*-table-*"))
+    assert len(near[0]) == 4 and not list(home.rglob("*-table-*"))
     monkeypatch.setattr(perimage, "MEMORY", 0)
     assert everything() == near
     tables = [path.name.split("-")[0] for path in (home / "features").glob("*-table-*")]
-    assert sorted(tables) == ["features", "features", "swapped", "swapped"]  # of train and val
+    assert sorted(tables) == ["centroids"] * 2 + ["features"] * 2 + ["swapped"] * 2  # of train and val
+
+
+def test_as_printed_coordinates_are_as_loud_as_the_grids_indices(small):
+    printed = stages.with_aligning(small, centroid="cells", geometry_gain=3.0)
+    model, _ = stages.alignment(printed, 0)
+    assert float(model.esem.gain) == (48 // 8 - 1) / 2  # 6 x 6 patches
+    assert float(stages.alignment(small, 0)[0].esem.gain) == small.aligning.geometry_gain
+    places = stages.proposal_table(printed, "val").geometry
+    assert 0 <= places.min() and places.max() <= 1 and not torch.equal(places, stages.features(small, "val").geometry)
+    with pytest.raises(KeyError, match="centroid can be"):
+        stages.proposal_table(stages.with_aligning(small, centroid="mask"), "val")
 
 
 def test_settings_of_the_alignment_share_the_features(small):
@@ -201,11 +226,14 @@ def test_every_ablation_has_its_rows_and_trains_nothing_twice(small, name, monke
     board = ablations.run(small, name)
     rows = labelling.KINDS if name == "table6" else (ablations.CHOICE | ablations.RESPONSE)[name]
     assert {row["row"] for row in board["rows"]} == set(rows) and {row["seed"] for row in board["rows"]} == {0}
-    whole = {row["row"]: row["mIoU"] for row in board["rows"] if row["subset"] == "all"}
-    assert all(0 <= value <= 1 for value in whole.values())
+    merged = name == variants.MERGED
+    subset = "spatial" if merged else "all"
+    whole = {row["row"]: row["mIoU"] for row in board["rows"] if row["subset"] == subset}
+    assert whole.keys() == set(rows) and all(0 <= value <= 1 for value in whole.values())
     first, *others = (ablations.table(board, metric) for metric in ablations.metrics(name))
     text = first
     assert all(row in text for row in rows) and not any("; paper" in other for other in others)
+    assert text.splitlines()[1].split()[0] == subset and f"{subset} sentences" in text
     capsys.readouterr()
     more, notes = ablations.extras(name), ablations.NOTES.get(name, ())
     extra = (2 + len(more) if more else 0) + (1 + len(notes) if notes else 0)
@@ -216,11 +244,57 @@ def test_every_ablation_has_its_rows_and_trains_nothing_twice(small, name, monke
     for kind in ("EHIN", "esem"):  # what a training took here rounds to nothing
         artefacts.write_json(stages.run_folder(small) / "seconds" / f"training of {kind}, one seed.json", 60.0)
     assert ablations.run(small, name) == board
-    assert (f"at most {len(rows)} trainings, {len(rows)} min" in capsys.readouterr().out) == (name != "table6")
+    times = len(rows) * (3 if merged else 1)
+    assert (f"at most {times} trainings, {times} min" in capsys.readouterr().out) == (name != "table6")
     if name == "table6":
-        labelled = labelling.chosen(stages.with_aligning(small, consistency=1.0), 0)
+        labelled = labelling.chosen(small, 0)
         sure = {kind: float(confidence.mean()) for kind, (_, confidence) in labelled.items()}
         assert sure["proved"] >= sure["single text"] >= sure["greedy"]
+
+
+def test_table_4_as_the_paper_has_it_judges_the_sentences_of_place_of_three_corpora(small):
+    board = ablations.run(small, variants.MERGED)
+    count, iou = 0, []
+    for corpus in variants.MERGED_OF:
+        its = profiles.load("smoke", corpus=corpus)
+        its = replace(small, corpus=corpus, split_by=its.split_by)
+        row = stages.with_aligning(its, pooling="mean", geometry="none")
+        val = stages.evaluation(row)
+        found = val.judge(stages.trained_choice(row, 0)[0])
+        own = [m.iou for s, m in zip(val.samples, found) if is_spatial(s.sentence)]
+        count, iou = count + len(own), iou + own
+    rows = {(r["row"], r["subset"]): r for r in board["rows"]}
+    assert rows["mean pooling, no place", "spatial"]["mIoU"] == pytest.approx(sum(iou) / count)
+    assert {r["sentences"] for r in board["rows"] if r["subset"] == "spatial"} == {count}
+    text = ablations.table(board)
+    assert [line.split()[-2:] for line in text.splitlines()[2:6]] == [
+        ["45.82", "ST"],
+        ["47.44", "ST"],
+        ["51.34", "ST"],
+        ["53.20", "ST"],
+    ]
+
+
+def test_the_baseline_and_esem_are_without_lcm_and_all_else_has_it(small, monkeypatch):
+    assert profiles.Aligning().consistency == 1.0 == profiles.PROFILES["paper"].aligning.consistency
+    used = []
+
+    def watched(proposals, sentences, settings, seed, *, esem, device):
+        used.append((esem, settings.consistency, sentences.paraphrases is not None))
+        return train(proposals, sentences, settings, seed, esem=esem, device=device)
+
+    train = stages.train
+    monkeypatch.setattr(stages, "train", watched)
+    chosen = scoreboard.choices(small, 0)
+    assert used == [(False, 0.0, False), (True, 0.0, False), (True, 1.0, True)]
+    own, _ = stages.trained_choice(small, 0)
+    labelling.chosen(small, 0)
+    assert len(used) == 3 and torch.equal(own, chosen["lcm"])  # labels and `predict` are of the third
+    rows = ablations.run(small, "table2")["rows"]
+    whole = {row["row"]: row["mIoU"] for row in rows if row["subset"] == "all"}
+    board = {row["method"]: row["mIoU"] for row in scoreboard.make(small, "es3net")["rows"] if row["subset"] == "all"}
+    assert len(used) == 3  # all of it was there
+    assert whole == {"baseline": board["baseline"], "+ ESEM": board["esem"], "+ LCM": board["lcm"]}
 
 
 def test_an_order_is_tested_over_seeds():
@@ -297,9 +371,9 @@ def test_bad_labels_are_refused(tmp_path):
 
 
 def test_paraphrases_come_from_rules_or_from_an_llms_folder(small, tmp_path):
-    told = stages.with_aligning(small, consistency=1.0)
+    told = small
     _, by_rules = stages.training_tables(told)
-    assert stages.training_tables(small)[1].paraphrases is None
+    assert stages.training_tables(stages.with_aligning(small, consistency=0.0))[1].paraphrases is None
     assert by_rules.paraphrases.shape[:2] == (len(by_rules.image_ids), 3)
     some = ~by_rules.paraphrases[:, :, 0].isnan()
     assert 0.5 < some[:, 0].float().mean() < 1 and not by_rules.paraphrases[some].isnan().any()
@@ -311,6 +385,22 @@ def test_paraphrases_come_from_rules_or_from_an_llms_folder(small, tmp_path):
     assert (~by_llm.paraphrases[:, :, 0].isnan()).sum() == 1 and not by_llm.paraphrases[0, 0].isnan().any()
     with pytest.raises(FileNotFoundError, match="no such folder"):
         stages.training_tables(replace(told, paraphrases=str(tmp_path / "nowhere")))
+
+
+def test_a_folder_of_paraphrases_is_an_option_of_every_command(small, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("WSRIS_PARAPHRASES", "")  # the command sets it, for lessons' kernels
+    folder, missing = tmp_path / "answers", tmp_path / "nowhere"
+    folder.mkdir()
+    assert profiles.load("paper", paraphrases=str(folder), device="cpu").paraphrases == str(folder)
+    told = replace(small, paraphrases=str(folder))
+    assert stages.run_name(told) != stages.run_name(small) and "-answers-" in stages.run_name(told)
+    seen = []
+    monkeypatch.setattr("wsris_lib.__main__.show_scoreboard", lambda profile: seen.append(profile.paraphrases))
+    monkeypatch.chdir(tmp_path)
+    assert main(["scoreboard", "--paraphrases", "answers"]) == 0 and seen == [str(folder)]
+    assert profiles.load("smoke").paraphrases == str(folder) and profiles.PROFILES["smoke"].paraphrases == "rules"
+    assert main(["scoreboard", "--paraphrases", "nowhere"]) == 2
+    assert f"paraphrases {missing}: no such folder" in capsys.readouterr().err
 
 
 def test_judging_agrees_with_evaluate(small):

@@ -26,7 +26,8 @@ from wsris_lib.reproduce import reproduce
 from wsris_lib.segmenter.export import export
 from wsris_lib.sources import KNOWN, fetch
 
-OF_RUN = ("data", "corpus", "split_by", "checkpoints", "trial", "val_split")  # of a run; the rest are one command's
+# Options of a run; the rest are one command's.
+OF_RUN = ("data", "corpus", "split_by", "checkpoints", "paraphrases", "trial", "val_split")
 MENDABLE = (OSError, KeyError, ValueError, artefacts.CorruptArtefact, notebooks.NotebookFailed, NotFetched)
 
 
@@ -113,6 +114,8 @@ def main(arguments: list[str] | None = None) -> int:
             given["data"] = str(Path(given["data"]).resolve())
         if given["checkpoints"]:
             os.environ["WSRIS_CHECKPOINTS"] = given["checkpoints"] = str(Path(given["checkpoints"]).resolve())
+        if given["paraphrases"]:
+            os.environ["WSRIS_PARAPHRASES"] = given["paraphrases"] = str(Path(given["paraphrases"]).resolve())
         profile = profiles.load(name or "", **given)
         ranks.start(profile.device)
         status = run(profile, **own)
@@ -133,6 +136,8 @@ def _of_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--corpus", help="the folder of refs and instances in it (default: refcoco)")
     parser.add_argument("--split-by", help="whose split, the word in refs(*.p) (default: the corpus's usual one)")
     parser.add_argument("--checkpoints", help="a folder with the profile's public checkpoints, each in its own folder")
+    told = "a folder of paraphrases by an LLM (refer.paraphrase.llm fills one), for eq. 5 and CADD (default: by rules)"
+    parser.add_argument("--paraphrases", metavar="DIR", help=told)
     parser.add_argument(
         "--trial", type=_count, help="so many images of each split and a step of each training, no lessons"
     )

@@ -7,7 +7,6 @@ dealt out under torchrun.
 
 from collections import defaultdict
 from dataclasses import asdict, fields, replace
-from itertools import pairwise
 
 import numpy as np
 import torch
@@ -15,52 +14,12 @@ from scipy import stats
 from tqdm import tqdm
 
 from wsris_lib import artefacts, grounding, labelling, papers, ranks, stages, together
-from wsris_lib.ehin_tables import NOTES, OURS, RESPONSE
+from wsris_lib.ehin_tables import NOTES, RESPONSE
 from wsris_lib.evaluate import Measures, subsets, summarise
-from wsris_lib.profiles import Profile
+from wsris_lib.profiles import SPLIT_BY, Profile
 from wsris_lib.refer.views import JudgedSample
 from wsris_lib.settings import Aligning
-
-ESEM, LCM, BASELINE = {}, {"consistency": 1.0}, {"esem": False}
-CHOICE = {  # table -> row -> what differs from the profile's settings; judged on val
-    "table2": {"baseline": BASELINE, "+ ESEM": ESEM, "+ LCM": LCM},
-    "table3": {
-        f"patches {patches}, class token {token}": {"patches_from": patches.lower(), "class_from": token.lower()} | LCM
-        for patches in ("CLIP", "DINO")
-        for token in ("DINO", "CLIP")
-    },
-    "table4": {
-        f"{pooling} pooling, {told}": {"pooling": pooling, "geometry": geometry} | LCM
-        for pooling in ("mean", "max")
-        for told, geometry in (("no place", "none"), ("x, y", "2d"), ("x, y, depth", "3d"))
-    },
-    "fig9": {f"d / D = {share}": {"class_width": share} | LCM for share in (0.0, 0.25, 0.5, 0.75, 1.0)},
-    "fig10": {f"N = {n} at test": {"candidates_eval": n} | LCM for n in (1, 5, 10, 15, 20, 25, 30)},
-    "choices": {  # what the paper leaves open
-        "as in the profile": ESEM,
-        "t projected, not cut": {"text_slice": "learned"},
-        "cosines, tau = 0.07": {"normalise": True, "temperature": 0.07},
-        "cosines, tau = 1": {"normalise": True},
-        "no own negatives": {"own_negatives": False},
-        "CLIP sees the full frame": {"crop": "full"},
-        "coordinates in [-1, 1]": {"geometry_gain": 1.0},
-        "... with a learnt gain": {"geometry_gain": 1.0, "learn_gain": True},
-        "N = 5 in training": {"candidates_train": 5},
-        "25 epochs": {"epochs": 25},
-    },
-}
-TABLES = (*CHOICE, "table6", *RESPONSE)  # table6: whose labels on train are better
-BEST = {
-    "table3": "patches DINO, class token CLIP",
-    "fig9": "d / D = 0.5",
-    "fig10": "N = 25 at test",
-    "ehin-table3": "2 layers",
-    "ehin-table4": "repeat twice",
-    "ehin-table5": "all",
-    "ehin-table7": "alpha = 0.1, beta = 0.05",
-    "ehin-table8": "N = 24",
-    "ehin-table9": "K = 6",
-}
+from wsris_lib.variants import CHOICE, MERGED, MERGED_OF, TABLES, extras, orders
 
 
 def run(profile: Profile, name: str) -> dict:
@@ -71,7 +30,8 @@ def run(profile: Profile, name: str) -> dict:
     if name not in TABLES:
         raise KeyError(f"no table {name!r}; choose one of {', '.join(TABLES)}")
     if ranks.leads():
-        stages.corpus(profile)  # SynRef is made by one; a folder that isn't there says so before the first bar
+        for its in _corpora(profile, name):
+            stages.corpus(its)  # SynRef is made by one; a folder that isn't there says so before the first bar
         _announce(profile, name)
     ranks.wait()
     together.share(trainings(profile, name), f"{name}, trainings", None if profile.device == "cpu" else 1)
@@ -80,11 +40,11 @@ def run(profile: Profile, name: str) -> dict:
         if name == "table6":
             rows += _labels(profile, seed)
         for row, changes in CHOICE.get(name, {}).items():
-            rows += _choices(profile, seed, row, changes)
+            rows += (_merged if name == MERGED else _choices)(profile, seed, row, changes)
         for row, changes in RESPONSE.get(name, {}).items():
             rows += _responses(profile, seed, row, changes)
     split = profile.train_split if name == "table6" else profile.val_split
-    board = {"table": name, "corpus": profile.corpus, "split": split, "rows": rows}
+    board = {"table": name, "corpus": papers.MERGED if name == MERGED else profile.corpus, "split": split, "rows": rows}
     board |= {"aligning": asdict(profile.aligning), "grounding": asdict(profile.grounding)}
     if ranks.leads():
         artefacts.write_json(stages.run_folder(profile) / "ablations" / f"{name}.json", board)
@@ -93,15 +53,14 @@ def run(profile: Profile, name: str) -> dict:
 
 def trainings(profile: Profile, name: str) -> list[tuple[int, together.Job]]:
     """(pieces, job) of all that a table's rows are answered by, each once; what they read is made here."""
-    changed = {"table6": stages.with_aligning(profile, **LCM)} if name == "table6" else {}
-    changed |= {row: aligned(profile, changes) for row, changes in CHOICE.get(name, {}).items()}
+    changed = [({}, profile)] if name == "table6" else []
+    changed += [(row, aligned(its, row)) for its in _corpora(profile, name) for row in CHOICE.get(name, {}).values()]
     found = []
-    for row, its in changed.items():
+    for changes, its in changed:
         stages.training_tables(its)
         stages.evaluation(its)
         its = stages.with_aligning(its, candidates_eval=Aligning.candidates_eval)  # the same weights for any N at test
-        esem = CHOICE.get(name, {}).get(row, {}).get("esem", True)
-        found += [(1, (stages.alignment, its, seed, esem)) for seed in profile.seeds]
+        found += [(1, (stages.alignment, its, seed, changes.get("esem", True))) for seed in profile.seeds]
     for changes in RESPONSE.get(name, {}).values():
         its = grounding.with_grounding(profile, **changes)
         for split in (profile.train_split, profile.val_split):
@@ -115,43 +74,22 @@ def _announce(profile: Profile, name: str) -> None:
     kind = "EHIN" if name in RESPONSE else "esem"
     seconds = stages.seconds(profile).get(f"training of {kind}, one seed")
     if seconds and name != "table6":
-        trainings = len((CHOICE | RESPONSE)[name]) * len(profile.seeds)
+        trainings = len((CHOICE | RESPONSE)[name]) * len(_corpora(profile, name)) * len(profile.seeds)
         print(f"{name}: at most {trainings} trainings, {trainings * seconds / 60:.0f} min; stored ones cost nothing")
 
 
-def orders(name: str) -> list[tuple[str, str]]:
-    """Which row the paper finds below which, as (lower, higher); for the choices it leaves open, each beside ours."""
-    if name in BEST:
-        rows = [row for row in (CHOICE | RESPONSE)[name] if row not in OURS.get(name, ())]
-        alone = [("FG alone", "BG alone")] if name == "ehin-table5" else []
-        return [(row, BEST[name]) for row in rows if row != BEST[name]] + alone
-    if name == "table4":
-        none, flat, deep = ("no place", "x, y", "x, y, depth")
-        pooled = [(f"mean pooling, {told}", f"max pooling, {told}") for told in (none, flat, deep)]
-        steps = [
-            (f"{p} pooling, {a}", f"{p} pooling, {b}") for p in ("mean", "max") for a, b in ((none, flat), (flat, deep))
-        ]
-        return pooled + steps
-    rows = list(labelling.KINDS if name == "table6" else (CHOICE | RESPONSE)[name])
-    if name == "ehin-table6":
-        return [("TRIS", "+ HIPM"), ("TRIS", "+ ECLM"), ("+ HIPM", "both"), ("+ ECLM", "both"), ("TRIS", "both")]
-    return [(rows[0], row) for row in rows[1:]] if name.endswith("choices") else list(pairwise(rows))
-
-
-def extras(name: str) -> list[tuple[str, str]]:
-    """Rows that the paper doesn't have, each beside the one that it finds best: nobody's claim."""
-    return [(row, BEST[name]) for row in OURS.get(name, ())]
-
-
 def compare(
-    board: dict, metric: str = "mIoU", subset: str = "all", pairs: list[tuple[str, str]] | None = None
+    board: dict, metric: str = "mIoU", subset: str = "", pairs: list[tuple[str, str]] | None = None
 ) -> list[dict]:
     """Orders (default: the paper's) put to the test: {"lower", "higher", "gain", "spread", "p", "verdict"}, in points.
+
+    Of a subset; "" is the board's first, which holds all sentences that it judges.
 
     The same seeds made both rows, so the differences are paired: a two-sided t test over seeds. It says whether
     another start of the training could turn the order round, not whether other images could.
     """
     found = defaultdict(dict)
+    subset = subset or board["rows"][0]["subset"]
     for row in board["rows"]:
         if row["subset"] == subset:
             found[row["row"]][row["seed"]] = 100 * row[metric]
@@ -176,6 +114,32 @@ def _choices(profile: Profile, seed: int, row: str, changes: dict) -> list[dict]
     return _judged(row, seed, stages.evaluation(changed), chosen)
 
 
+def _corpora(profile: Profile, name: str) -> list[Profile]:
+    """The profile of each corpus that a table's sentences are of: its own, or the three of the paper's Table 4."""
+    if name != MERGED:
+        return [profile]
+    return [replace(profile, corpus=corpus, split_by=SPLIT_BY[corpus]) for corpus in MERGED_OF]
+
+
+def _merged(profile: Profile, seed: int, row: str, changes: dict) -> list[dict]:
+    """What changed alignments choose on their own corpora's val, judged on all sentences with a word of place at once.
+
+    The paper doesn't say on what it trains for this table, nor of which split the sentences are; here each corpus has
+    an alignment of its own.
+    """
+    samples, measures, rows = [], [], []
+    for its in _corpora(profile, MERGED):
+        changed = aligned(its, changes)
+        val = stages.evaluation(changed)
+        judged = val.judge(stages.trained_choice(changed, seed)[0])
+        spatial = subsets(val.samples)["spatial"]
+        samples += [val.samples[i] for i in spatial]
+        measures += [judged[i] for i in spatial]
+        rows += [{"row": row, "seed": seed, "subset": its.corpus} | summarise([judged[i] for i in spatial])]
+    whole = [one for one in _rows(row, seed, samples, measures) if one["subset"] in ("spatial", "decisive")]
+    return sorted(whole, key=lambda one: one["subset"] != "spatial") + rows
+
+
 def aligned(profile: Profile, changes: dict) -> Profile:
     """A row's profile: settings of the alignment, or of the whole profile."""
     its = {f.name for f in fields(Aligning)}
@@ -185,7 +149,7 @@ def aligned(profile: Profile, changes: dict) -> Profile:
 
 def _labels(profile: Profile, seed: int) -> list[dict]:
     """Table 6: the masks that would be the pseudo labels of train, by each kind of supervision."""
-    made = labelling.chosen(stages.with_aligning(profile, **LCM), seed)
+    made = labelling.chosen(profile, seed)
     train = stages.evaluation(profile, profile.train_split)
     at = {sample.sent_id: n for n, sample in enumerate(stages.training_samples(profile))}
     kept = torch.tensor([at.get(sample.sent_id, -1) for sample in train.samples])  # -1: an unreadable image
@@ -246,7 +210,7 @@ def table(board: dict, metric: str = "mIoU") -> str:
         ]
         beside = f"{paper[name]!s:>10s}" if name in paper else ""
         lines.append(f"{name:30s}" + "".join(f"{t:>13s}" for t in texts) + beside)
-    lines += tested("a row against another, all sentences, paired over seeds", compare(board, metric))
+    lines += tested(f"a row against another, {subset_names[0]} sentences, paired over seeds", compare(board, metric))
     if more := extras(board["table"]):
         lines += tested("beside rows that the paper doesn't have", compare(board, metric, pairs=more))
     return "\n".join([*lines, *(["", *NOTES[board["table"]]] if board["table"] in NOTES else [])])

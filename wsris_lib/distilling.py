@@ -1,6 +1,6 @@
-"""CADD as cached steps: a LAVT student of anybody's labels, and how well it answers (ES3Net, 3.4)."""
+"""CADD as cached steps: a LAVT student of anybody's labels, and how well it answers (ES3Net 3.4, C.3)."""
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import numpy as np
 from torch import nn
@@ -15,6 +15,7 @@ from wsris_lib.refer.paraphrase.store import wordings
 from wsris_lib.refer.views import JudgedSample
 from wsris_lib.segmenter.cadd import distil, new_modules, stored_modules
 from wsris_lib.segmenter.labelled import Labelled
+from wsris_lib.settings import keyed
 
 EDITION = 1  # part of the key of trained weights: raise it when training itself changes
 LABELS = {
@@ -71,7 +72,7 @@ def student(profile: Profile, seed: int, kind: str) -> tuple[nn.ModuleDict, list
     samples = {sample.sent_id: sample for sample in view}
     said = [samples[label.sent_id] for label in given]
     reworded = {s.sent_id: texts for s, texts in zip(said, wordings(said, profile.paraphrases))}
-    name = artefacts.key(EDITION, its, images, asdict(settings), models, list(reworded.values()), seed)
+    name = artefacts.key(EDITION, its, images, keyed(settings), models, list(reworded.values()), seed)
     path = artefacts.home() / "cache" / "students" / f"{name}.safetensors"
     stored = artefacts.stored_tensors(path)
     if stored is not None:

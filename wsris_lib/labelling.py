@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from wsris_lib import artefacts, stages
-from wsris_lib.es3net.multitext import greedy, near_duplicates, proved, single_text
+from wsris_lib.es3net.multitext import greedy, proved, single_text
 from wsris_lib.es3net.predict import probabilities, within_image
 from wsris_lib.profiles import Profile
 from wsris_lib.refer.labels import PseudoLabel, write_labels
@@ -25,12 +25,7 @@ def chosen(profile: Profile, seed: int) -> dict[str, tuple[torch.Tensor, torch.T
     settings, samples = profile.aligning, stages.training_samples(profile)
     candidates, p = probabilities(model, proposals, sentences, settings.candidates_train, settings.temperature)
     groups, images = [s.ref_id for s in samples], [s.image_id for s in samples]
-    found = stages.features(profile, profile.train_split)
-    made = (
-        single_text(candidates, p),
-        proved(candidates, p, groups),
-        greedy(candidates, p, groups, images, near_duplicates(found.masks, found.offsets)),
-    )
+    made = single_text(candidates, p), proved(candidates, p, groups), greedy(candidates, p, groups, images)
     return {name: (within_image(rows, proposals, sentences), sure) for name, (rows, sure) in zip(KINDS, made)}
 
 

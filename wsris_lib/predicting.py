@@ -18,6 +18,7 @@ from wsris_lib.es3net.candidates import ProposalTable, SentenceTable
 from wsris_lib.es3net.predict import choose
 from wsris_lib.foundation.clip import ClipEncoder
 from wsris_lib.foundation.extractor import Extractor
+from wsris_lib.foundation.pooling import cell_geometry
 from wsris_lib.foundation.text import SentenceEncoder
 from wsris_lib.profiles import Profile
 from wsris_lib.refer.errors import DataError
@@ -41,7 +42,7 @@ def load(model: str = "cadd greedy", profile: Profile | None = None, seed: int =
 
     Args:
         model: "cadd LABELS", a student of one of `distilling.LABELS`; "stage 2", EHIN's segmenter; "ehin", its
-            response map alone; "esem", ES3Net's choice among the proposals of the image.
+            response map alone; "esem", ES3Net's choice among the proposals of the image (trained with LCM, too).
         profile: whose; None: the usual one.
     """
     profile = profile or profiles.load()
@@ -85,9 +86,11 @@ class Pipeline:
         """As `load` says; the mask of the chosen proposal, empty where there is none."""
         image = image.convert("RGB")
         table, (found,) = self.extract([image])
-        pooled = table[f"pooled_{self.settings.pooling}"]
+        pooled, places = table[f"pooled_{self.settings.pooling}"], table["geometry"]
+        if self.settings.centroid == "cells":
+            places = cell_geometry(found.masks, places[:, 2], self.extract.dino.grid)
         offsets = {0: (0, len(found.scores))}
-        proposals = ProposalTable(table["class_tokens"], table["embeddings"], pooled, table["geometry"], offsets)
+        proposals = ProposalTable(table["class_tokens"], table["embeddings"], pooled, places, offsets)
         said = [spoken(sentence)]
         sentences = SentenceTable([0], self.clip.sentences(said), self.text.sentences(said))
         wanted = (self.settings.candidates_eval, self.settings.temperature)

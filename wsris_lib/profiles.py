@@ -42,7 +42,7 @@ class Profile:
     detector: str = "zoo:detector"  # asked in the mode "boxes" alone
     dino_pixels: int = 128  # 16 x 16 patches of 8
     depth_pixels: int = 128
-    paraphrases: str = "rules"  # or a folder of answers of an LLM, see refer.paraphrase.llm
+    paraphrases: str = "rules"  # or a folder of an LLM's answers (the paper: DeepSeek-V3), see refer.paraphrase.llm
     crop: str = "square"  # what CLIP sees of a proposal: its square crop on mean grey, or the "full" frame
 
     proposing: Proposing = field(default_factory=Proposing)
@@ -79,12 +79,14 @@ PROFILES = {
         text="princeton-nlp/sup-simcse-bert-base-uncased",
         dino_pixels=448,  # the next multiple of 14 above 32 x 32 patches (not stated in the paper)
         depth_pixels=518,  # Depth Anything V2's own
-        # Objects365 holds no photograph of COCO's: a detector trained on COCO has seen boxes of RefCOCO's val images.
+        # Objects365 was collected apart from COCO (that no photograph is in both we couldn't check): a detector trained
+        # on COCO has seen boxes of RefCOCO's val images.
         detector="ustc-community/dfine-large-obj365",
         proposing=Proposing(
             box_score=0.1, points_per_side=32, predicted_iou=0.8, stability=0.95, nms_iou=0.8, limit=100
         ),
-        aligning=Aligning(epochs=25),  # RefCLIP's
+        # RefCLIP's epochs; the rest as printed.
+        aligning=Aligning(epochs=25, centroid="cells", same_image_negatives=True, consistency_mean="batch"),
         grounding=Grounding(
             backbone="RN50-quickgelu:openai",
             pixels=320,
@@ -139,9 +141,16 @@ PROFILES = {
             optimiser="adamw",
             learning_rate=5e-5,
             power=0.0,
-            pieces=4,  # for up to 4 GPUs, 12 sentences each; LAVT too has a batch norm for each of its 4
+            pieces=4,  # for up to 4 GPUs, 12 sentences each, with batch norms of their own; LAVT's code shares them
             image_share=1.0,
             text_share=1.0,
+            augment_burn_in=False,
+            zoom=(0.8, 1.0),
+            alpha=0.9996,
+            text_layers=10,
+            drop_path=0.3,
+            norm_decay=False,
+            clip=0.0,
         ),
         route_seeds=(0, 1, 2),
         students=("single text", "greedy", "ehin", "both", "truth"),
@@ -153,6 +162,7 @@ PROFILES["long"] = replace(
     PROFILES["tiny"],
     name="long",
     distilling=Distilling(pixels=160, early_pixels=128, horizon=0.1, burn_in=8, epochs=20),
+    students=("single text", "greedy", "truth"),  # the first: CADD's own gain, as in the paper's Table 5
 )
 _paper = PROFILES["paper"]
 # One GPU of 16 GB, 12 GB of memory, an hour or two: an eighth of RefCOCO's images and the smallest public checkpoints
@@ -175,6 +185,7 @@ PROFILES["colab"] = replace(
         pieces=1,
         burn_in=2,
         epochs=5,
+        alpha=0.0,  # of some 1,500 steps
     ),
     seeds=(0,),
     route_seeds=(0,),
@@ -188,7 +199,8 @@ def load(name: str = "", checkpoints: str = "", **changes: object) -> Profile:
     An empty change keeps the profile's own value, as a notebook's parameter DATA = "" does; another corpus brings its
     usual split along; `trial` is for `as_trial`. A profile for a GPU falls back to the CPU, with a warning, where torch
     finds none. `checkpoints` is a folder for `with_checkpoints` (empty: `$WSRIS_CHECKPOINTS`, else none). Raises
-    KeyError that lists the known names, and FileNotFoundError for checkpoints that aren't in the folder.
+    KeyError that lists the known names, and FileNotFoundError for checkpoints that aren't in the folder, and for a
+    folder of paraphrases that isn't there (without one given: `$WSRIS_PARAPHRASES`, else the profile's own).
     """
     name = name or os.environ.get("WSRIS_PROFILE") or "tiny"
     if name not in PROFILES:
@@ -196,7 +208,11 @@ def load(name: str = "", checkpoints: str = "", **changes: object) -> Profile:
     given = {field: value for field, value in changes.items() if value}
     if given.get("corpus") in SPLIT_BY:
         given.setdefault("split_by", SPLIT_BY[given["corpus"]])
+    if os.environ.get("WSRIS_PARAPHRASES"):
+        given.setdefault("paraphrases", os.environ["WSRIS_PARAPHRASES"])
     profile = replace(PROFILES[name], **given)
+    if profile.paraphrases != "rules" and not Path(profile.paraphrases).is_dir():
+        raise FileNotFoundError(f"paraphrases {profile.paraphrases}: no such folder; fill one by refer.paraphrase.llm")
     profile = as_trial(profile) if profile.trial else profile
     if profile.gpu and torch.cuda.is_available():
         profile = replace(profile, device=given.get("device", "cuda"))

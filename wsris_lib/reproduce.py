@@ -34,7 +34,7 @@ def reproduce(profile: Profile) -> None:
     ranks.wait()
     # What many steps read is made first, with all cores at work on it.
     stages.evaluation(profile)
-    stages.training_tables(stages.with_aligning(profile, consistency=1.0))
+    stages.training_tables(profile)
     for split in (profile.train_split, profile.val_split):
         grounding.images(profile, split)
     workers = None if cpu else 1
@@ -64,11 +64,11 @@ Pieces = int  # of a step of the training that a job is; with several all proces
 
 def trainings(profile: Profile) -> list[tuple[Pieces, together.Job]]:
     """Stage 1 of both papers, every seed; the longest first."""
-    tris, lcm = grounding.with_grounding(profile, **grounding.TRIS), stages.with_aligning(profile, consistency=1.0)
+    tris, esem = grounding.with_grounding(profile, **grounding.TRIS), stages.with_aligning(profile, consistency=0.0)
     pieces, seeds = profile.grounding.accumulate, profile.seeds
     return [
         *((pieces, (grounding.trained, its, seed)) for its in (profile, tris) for seed in seeds),
-        *((1, (stages.alignment, its, seed)) for its in (lcm, profile) for seed in seeds),
+        *((1, (stages.alignment, its, seed)) for its in (profile, esem) for seed in seeds),
         *((1, (stages.alignment, profile, seed, False)) for seed in seeds),
     ]
 

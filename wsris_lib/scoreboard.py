@@ -16,7 +16,7 @@ from wsris_lib.foundation.zoo import fingerprint
 from wsris_lib.profiles import Profile
 from wsris_lib.refer.views import JudgedSample
 
-METHODS = (
+METHODS = (  # esem: ESEM alone; lcm: ESEM and LCM, the alignment that labels, students and `predict` are of
     "random",
     "central",
     "largest",
@@ -153,9 +153,9 @@ PARTS = {"es3net": _es3net, "ehin": _ehin, "route": _route, "cadd": _cadd}
 
 def choices(profile: Profile, seed: int) -> dict[str, torch.Tensor]:
     """Every method's chosen proposals on val, long [S] each."""
-    trained = {name: stages.trained_choice(profile, seed, name == "esem")[0] for name in ("baseline", "esem")}
-    trained["lcm"] = stages.trained_choice(stages.with_aligning(profile, consistency=1.0), seed)[0]  # ESEM and eq. 5
-    return stages.floor_choices(profile, seed) | trained
+    alone = stages.with_aligning(profile, consistency=0.0)
+    rows = {"baseline": (profile, seed, False), "esem": (alone, seed), "lcm": (profile, seed)}  # Table 2's
+    return stages.floor_choices(profile, seed) | {name: stages.trained_choice(*row)[0] for name, row in rows.items()}
 
 
 def responses(profile: Profile, seed: int, untrained: bool = True) -> dict[str, list[Measures]]:

@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -17,26 +17,33 @@ from wsris_lib.es3net.candidates import ProposalTable, SentenceTable
 from wsris_lib.es3net.predict import choose
 from wsris_lib.es3net.train import new_model, train
 from wsris_lib.evaluate import Measures, measure
-from wsris_lib.foundation.features import ImageFeatures, extract, extract_swapped, sentence_features
+from wsris_lib.foundation.dino import grid_of
+from wsris_lib.foundation.features import (
+    ImageFeatures,
+    extract,
+    extract_cells,
+    extract_swapped,
+    sentence_features,
+)
 from wsris_lib.profiles import SPLIT_BY, Profile
 from wsris_lib.refer.masks import decode_rle, encode_rle
 from wsris_lib.refer.paraphrase.store import wordings
 from wsris_lib.refer.reader import Refer
 from wsris_lib.refer.synref.make import make_synref
 from wsris_lib.refer.views import EvaluationView, JudgedSample, Sample
-from wsris_lib.settings import Aligning, Distilling, Grounding, Refining, Segmenting
+from wsris_lib.settings import Aligning, Distilling, Grounding, Refining, Segmenting, keyed
 
 EDITION = 1  # part of the key of trained weights: raise it when training itself changes
 PIECE = 1 << 24  # numbers at once
 
 
 def run_name(profile: Profile) -> str:
-    """Name of a run's folder: the profile, then data, corpus, its split and the judged one, where they aren't usual.
+    """Name of a run's folder: profile, data, paraphrases, corpus, its split and the judged one, where not the usual.
 
-    A data folder's name has four digits of its place behind it: two folders called refer are two runs.
+    A folder's name has four digits of its place behind it: two folders called refer are two runs.
     """
-    root = Path(profile.data).resolve()
-    data = "" if profile.data == "synref" else f"-{root.name}-{artefacts.key(root.as_posix())[:4]}"
+    folders = [given for given in (profile.data, profile.paraphrases) if given not in ("synref", "rules")]
+    data = "".join(f"-{p.name}-{artefacts.key(p.as_posix())[:4]}" for p in (Path(given).resolve() for given in folders))
     named = (
         (profile.corpus, Profile.corpus),
         (profile.split_by, SPLIT_BY.get(profile.corpus, profile.split_by)),
@@ -102,11 +109,14 @@ def _features(profile: Profile, split: str) -> ImageFeatures:
 
 
 def proposal_table(profile: Profile, split: str) -> ProposalTable:
-    """A split's proposals as the tables that ES3Net reads, pooled the way the profile says.
+    """A split's proposals as the tables that ES3Net reads, pooled and placed the way the profile says.
 
-    Raises KeyError for a class token or patches that are neither CLIP's nor DINO's.
+    Raises KeyError for a class token or patches that are neither CLIP's nor DINO's, and for an unknown centroid.
     """
     found, wanted = features(profile, split), profile.aligning
+    if wanted.centroid not in ("frame", "cells"):
+        raise KeyError(f'centroid can be "frame" or "cells", not {wanted.centroid!r}')
+    places = found.geometry if wanted.centroid == "frame" else _cells(frozen(profile), split)
     chosen = []
     for name, encoder, usual in (
         ("class_tokens", wanted.class_from, "clip"),
@@ -115,7 +125,14 @@ def proposal_table(profile: Profile, split: str) -> ProposalTable:
         if encoder not in ("clip", "dino"):
             raise KeyError(f'class_from and patches_from can be "clip" or "dino", not {encoder!r}')
         chosen.append(getattr(found, name) if encoder == usual else _swapped(frozen(profile), split)[name])
-    return ProposalTable(chosen[0], found.embeddings, chosen[1], found.geometry, found.offsets)
+    return ProposalTable(chosen[0], found.embeddings, chosen[1], places, found.offsets)
+
+
+@lru_cache
+def _cells(profile: Profile, split: str) -> torch.Tensor:
+    """Eq. 2 as printed, made only when asked for."""
+    view, folder = corpus(profile).training_view(split), artefacts.home() / "cache" / "features"
+    return extract_cells(view, profile, features(profile, split), folder)
 
 
 @lru_cache
@@ -164,18 +181,21 @@ def _paraphrases(profile: Profile) -> torch.Tensor:
 def alignment(profile: Profile, seed: int, esem: bool = True) -> tuple[Alignment, list[dict]]:
     """The trained alignment and its history: loaded if the same features, settings and seed were trained before.
 
-    The baseline (`esem=False`) compares the class token with the whole sentence vector, d = D: without ESEM there is
-    nothing to share it with.
+    The paper's baseline (`esem=False`) compares the class token with the whole sentence vector, d = D, as without ESEM
+    there is nothing to share it with, and has no LCM, whatever the profile says. With centroid "cells" coordinates are
+    as loud as the indices of the patch grid (0 to 31 are a gain of 15.5), whatever geometry_gain says.
     """
     if not esem:
-        profile = with_aligning(profile, class_width=1.0)
+        profile = with_aligning(profile, class_width=1.0, consistency=0.0)
+    if profile.aligning.centroid == "cells":
+        profile = with_aligning(profile, geometry_gain=(grid_of(profile.dino, profile.dino_pixels) - 1) / 2)
     proposals, sentences = training_tables(profile)
     inputs = [proposals.class_tokens, proposals.pooled, proposals.geometry, sentences.clip_text, sentences.text]
     if sentences.paraphrases is not None:
         inputs.append(sentences.paraphrases)
     digest = [_sum(t) for t in inputs] + [_sum(t, squared=True) for t in inputs]
     # N at test takes no part in training: the rows of Fig. 10 share theirs.
-    settings = asdict(replace(profile.aligning, candidates_eval=Aligning.candidates_eval)) | {"esem": esem}
+    settings = keyed(replace(profile.aligning, candidates_eval=Aligning.candidates_eval)) | {"esem": esem}
     name = artefacts.key(EDITION, digest, sentences.image_ids, settings, seed)
     path = artefacts.home() / "cache" / "alignments" / f"{name}.safetensors"
     stored = artefacts.stored_tensors(path)

@@ -1,4 +1,4 @@
-"""ESEM, the Explicit Spatial Enhancement Module (ES3Net eq. 2): tell the features of a mask where the mask is."""
+"""ESEM, the Explicit Spatial Enhancement Module (ES3Net 3.2): tell the features of a mask where the mask is."""
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +11,8 @@ class ESEM(nn.Module):
 
     Three numbers beside hundreds of channels go unheard, so (x, y, z) are brought to [-gain, gain]. The layer has no
     bias: added to all proposals alike, it would cancel in the softmax of eq. 4. (For the same reason it is only the
-    scale of the coordinates that matters, and where their zero lies doesn't.)
+    scale of the coordinates that matters, and where their zero lies doesn't: the indices 0 to G - 1 of eq. 2 as printed
+    are a gain of (G - 1) / 2.)
     """
 
     def __init__(
@@ -31,11 +32,11 @@ class ESEM(nn.Module):
         self.weight = nn.Parameter(small(width, channels + self.coordinates, generator=generator))  # [D, C + 3]
 
     def enhance(self, pooled: Tensor, geometry: Tensor) -> Tensor:
-        """pooled [..., C], geometry [..., 3] in [0, 1] -> [F_pool, x, y, z] of eq. 2, [..., C + 3]."""
+        """pooled [..., C], geometry [..., 3] in [0, 1] -> [F_pool, x, y, z], [..., C + 3]."""
         return torch.cat([pooled, self.gain * (2 * geometry[..., : self.coordinates] - 1)], dim=-1)
 
     def forward(self, pooled: Tensor, geometry: Tensor) -> Tensor:
-        """Eq. 2: pooled [..., C], geometry [..., 3] in [0, 1] -> F_geo [..., D]."""
+        """pooled [..., C], geometry [..., 3] in [0, 1] -> F_geo [..., D]."""
         return self.enhance(pooled, geometry) @ self.weight.T
 
     def similarity(self, pooled: Tensor, geometry: Tensor, text: Tensor) -> Tensor:

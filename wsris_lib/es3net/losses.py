@@ -13,12 +13,18 @@ def own_scores(scores: Tensor) -> Tensor:
 
 
 def mask_contrast(
-    scores: Tensor, image_ids: Tensor, padded: Tensor, temperature: float = 1.0, own_negatives: bool = True
+    scores: Tensor,
+    image_ids: Tensor,
+    padded: Tensor,
+    temperature: float = 1.0,
+    own_negatives: bool = True,
+    same_image_negatives: bool = False,
 ) -> Tensor:
     """Cross entropy over all B*N candidates of a batch; the target is the best of the sentence's own N.
 
     The positive is the model's own choice, so eq. 4 is self-training: watch the entropy of the choice. Candidates of
-    the same image at another place of the batch may hold the very object that is meant, so they aren't negatives.
+    the same image at another place of the batch may hold the very object that is meant, so they aren't negatives; the
+    paper counts B N - 1 of these and so has them among them, which is `same_image_negatives`.
 
     Args:
         scores: [B, B*N], sentence i against candidate n of sentence j at column j * N + n.
@@ -26,10 +32,11 @@ def mask_contrast(
         padded: bool [B, N], candidates that don't exist. Each sentence needs one that does.
         temperature: tau.
         own_negatives: False leaves the sentence's other N - 1 candidates out, as RefCLIP does.
+        same_image_negatives: True keeps those of other sentences about its image.
     """
     B, N = padded.shape
     mine = torch.arange(B, device=scores.device)
-    same_image = image_ids[:, None] == image_ids
+    same_image = (image_ids[:, None] == image_ids) & (not same_image_negatives)
     same_image[mine, mine] = False
     excluded = same_image[:, :, None] | padded  # [B, B, N]
 
@@ -50,6 +57,9 @@ def language_consistency(original: Tensor, paraphrased: Tensor, padded: Tensor, 
         original, paraphrased: [B, N], scores of the two wordings for the same candidates in the same order.
         padded: bool [B, N], candidates that don't exist. Each row needs one that does.
         temperature: tau, of both.
+
+    Returns the mean over the B rows given. Of a batch in which some sentences have no paraphrase only the others are
+    given: then it is larger than eq. 5's mean over the batch, to which those add 0 (`Aligning.consistency_mean`).
     """
     p = (original.detach().masked_fill(padded, -torch.inf) / temperature).softmax(1)
     log_p = (paraphrased.masked_fill(padded, -torch.inf) / temperature).log_softmax(1).masked_fill(padded, 0)

@@ -5,11 +5,9 @@ and single-text supervision doesn't; it is used for labels only, never at test.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-import numpy as np
 import torch
-from pycocotools import mask as coco_mask
 from torch import Tensor
 
 
@@ -42,26 +40,19 @@ def leaders(confidence: Tensor, groups: Sequence[int]) -> Tensor:
     return torch.tensor([leader[group] for group in groups], dtype=torch.long)
 
 
-def greedy(
-    candidates: Tensor,
-    p: Tensor,
-    groups: Sequence[int],
-    images: Sequence[int],
-    alike: Mapping[int, set[int]] | None = None,
-) -> tuple[Tensor, Tensor]:
+def greedy(candidates: Tensor, p: Tensor, groups: Sequence[int], images: Sequence[int]) -> tuple[Tensor, Tensor]:
     """Greedy matching: two objects of an image are not the same proposal, and the surest group chooses first.
 
     The groups of an image go in the order of their total confidence (the sum over their sentences of the greatest p).
     Each takes the proposal of the greatest summed p among those left. Where nothing that a group wants is left, it
-    takes what it wants most all the same.
+    takes what it wants most all the same. A proposal that overlaps one taken may be taken: two that are nearly the same
+    there aren't, as the proposer keeps the better of them (`Proposing.nms_iou`).
 
     Args:
         images: [S], the image of each sentence; a group lies in one.
-        alike: proposal -> its near duplicates, which go with it when it is taken.
 
     Returns as `single_text`; the confidence is the mean over the group's sentences of p of what was taken.
     """
-    alike = alike or {}
     top = p.max(1).values
     members: dict[tuple[int, int], list[int]] = defaultdict(list)
     for s, group in enumerate(zip(images, groups)):
@@ -83,27 +74,10 @@ def greedy(
                 continue
             left = {row: chance for row, chance in wanted.items() if row not in taken} or wanted
             best = max(sorted(left), key=left.get)  # of equals the earlier proposal, whatever the order of sentences
-            taken |= {best, *alike.get(best, ())}
+            taken.add(best)
             rows[members[group]] = best
             confidence[members[group]] = wanted[best] / len(members[group])
     return rows, confidence
-
-
-def near_duplicates(
-    masks: Sequence[dict], offsets: Mapping[int, tuple[int, int]], iou: float = 0.8
-) -> dict[int, set[int]]:
-    """Which proposals of an image are as good as the same: row -> the other rows whose masks overlap it by `iou`.
-
-    masks: COCO RLEs of all proposals; offsets: image -> (start, stop), its rows.
-    """
-    alike: dict[int, set[int]] = {}
-    for start, stop in offsets.values():
-        if stop > start:
-            overlap = coco_mask.iou(masks[start:stop], masks[start:stop], [0] * (stop - start)) > iou
-            for n, row in enumerate(overlap):
-                if others := {start + int(k) for k in np.flatnonzero(row)} - {start + n}:
-                    alike[start + n] = others
-    return alike
 
 
 def expected_gain(correct: Tensor, confidence: Tensor, groups: Sequence[int]) -> tuple[float, float, float]:

@@ -1,4 +1,4 @@
-"""Training of the alignment (ES3Net 4.2) on cached features: seconds to minutes on a CPU."""
+"""Training of the alignment (ES3Net 3.3, its settings in 4.1) on cached features: seconds to minutes on a CPU."""
 
 import warnings
 
@@ -10,6 +10,8 @@ from wsris_lib.es3net.align import Alignment
 from wsris_lib.es3net.candidates import ProposalTable, SentenceTable, candidate_table, gathered
 from wsris_lib.es3net.losses import language_consistency, mask_contrast, own_scores
 from wsris_lib.settings import Aligning
+
+MEANS = ("reworded", "batch")  # what eq. 5 may be averaged over
 
 
 def new_model(
@@ -48,8 +50,11 @@ def train(
 
     Returns the model and one row per epoch: `loss` and `entropy` (nats, of p_i over the sentence's own candidates,
     mean over sentences; from log N down). An entropy that falls to 0 within an epoch or two is a model that has locked
-    itself in on its first guesses.
+    itself in on its first guesses. Raises ValueError for settings that aren't known, and where there is nothing to
+    learn from.
     """
+    if settings.consistency_mean not in MEANS:
+        raise ValueError(f"consistency_mean {settings.consistency_mean!r}: expected one of {', '.join(MEANS)}")
     model = new_model(proposals, sentences, settings, seed, esem).to(device)
     candidates = candidate_table(proposals, sentences, settings.candidates_train)  # [S, N]
     usable = (candidates[:, 0] >= 0).nonzero().flatten()
@@ -75,16 +80,18 @@ def train(
         sums = torch.zeros(2, device=device)
         for batch in order.split(settings.batch):
             index = candidates[batch]  # [B, N]
-            rows = index.clamp(min=0).flatten()  # [B*N]; padding points at row 0 and is masked below
-            scores = model(*gathered(features, rows), text[batch])  # [B, B*N]
-            loss = mask_contrast(scores, image_ids[batch], index < 0, settings.temperature, settings.own_negatives)
+            everyones = index.clamp(min=0).flatten()  # [B*N]; padding points at row 0 and is masked below
+            scores = model(*gathered(features, everyones), text[batch])  # [B, B*N]
+            negatives = settings.own_negatives, settings.same_image_negatives
+            loss = mask_contrast(scores, image_ids[batch], index < 0, settings.temperature, *negatives)
             if reworded is not None:
-                told, other = one_paraphrase(reworded[batch], drawing)  # bool [B], [B', D]
-                if told.any():
-                    own = gathered(features, index[told].clamp(min=0))  # [B', N, ...]
-                    again = model(*own, other[:, None]).squeeze(1)  # [B', N]
-                    loss = loss + settings.consistency * language_consistency(
-                        own_scores(scores)[told], again, index[told] < 0, settings.temperature
+                rows, wordings = one_paraphrase(reworded[batch], drawing)  # bool [B], [B', D]
+                if rows.any():
+                    own = gathered(features, index[rows].clamp(min=0))  # [B', N, ...]
+                    again = model(*own, wordings[:, None]).squeeze(1)  # [B', N]
+                    share = 1.0 if settings.consistency_mean == "reworded" else len(wordings) / len(batch)
+                    loss = loss + settings.consistency * share * language_consistency(
+                        own_scores(scores)[rows], again, index[rows] < 0, settings.temperature
                     )
             optimizer.zero_grad()
             loss.backward()
@@ -104,8 +111,8 @@ def one_paraphrase(paraphrases: Tensor, generator: torch.Generator) -> tuple[Ten
     """
     there = ~paraphrases[:, :, 0].isnan()  # [B, k]
     lots = torch.rand(there.shape, generator=generator).to(there.device).masked_fill(~there, -1)
-    told = there.any(1)
-    return told, paraphrases[told, lots.argmax(1)[told]]
+    some = there.any(1)
+    return some, paraphrases[some, lots.argmax(1)[some]]
 
 
 def choice_entropy(scores: Tensor, padded: Tensor, temperature: float) -> Tensor:

@@ -1,4 +1,4 @@
-"""Boxes around objects of whatever kind: where ES3Net's proposals begin (section 3.1)."""
+"""Boxes around objects of whatever kind: where ES3Net's proposals begin (section C.2)."""
 
 from dataclasses import dataclass
 

@@ -6,7 +6,9 @@ from torchvision.transforms.functional import pil_to_tensor
 from transformers import AutoImageProcessor, AutoModel
 
 from wsris_lib.foundation.clip import cut
-from wsris_lib.foundation.loading import beside, pretrained
+from wsris_lib.foundation.loading import beside, pretrained, read_config
+
+KINDS = ("dinov2", "dinov2_with_registers")
 
 
 class DinoEncoder:
@@ -21,13 +23,9 @@ class DinoEncoder:
 
     def __init__(self, checkpoint: str, size: int, device: str = "cpu"):
         self.processor = beside(AutoImageProcessor, checkpoint)
-        self.model = pretrained(AutoModel, checkpoint, ("dinov2", "dinov2_with_registers")).to(device)
+        self.model = pretrained(AutoModel, checkpoint, KINDS).to(device)
         self.size, self.device = size, device
-        patch = self.model.config.patch_size
-        if size % patch:
-            near = size // patch * patch
-            raise ValueError(f"DINO size {size}: expected a multiple of its patch of {patch}: {near} or {near + patch}")
-        self.grid = size // patch
+        self.grid = grid_of(checkpoint, size)
 
     @torch.no_grad()
     def patches(self, images: list[Image.Image]) -> torch.Tensor:
@@ -52,3 +50,12 @@ class DinoEncoder:
         pixels = ((pil_to_tensor(image) / 255 - mean) / std).to(self.device)
         parts = [cut(pixels, part, size // patch * patch, crop) for part in masks.split(64)]
         return torch.cat([self.model(part).last_hidden_state[:, 0] for part in parts]).cpu()
+
+
+def grid_of(checkpoint: str, size: int) -> int:
+    """Patches along a side of a frame squashed to `size` pixels. ValueError unless they fill it."""
+    patch = read_config(checkpoint, KINDS).patch_size
+    if size % patch:
+        near = size // patch * patch
+        raise ValueError(f"DINO size {size}: expected a multiple of its patch of {patch}: {near} or {near + patch}")
+    return size // patch

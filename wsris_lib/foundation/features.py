@@ -9,8 +9,10 @@ from PIL import Image
 
 from wsris_lib.artefacts import home, key, save_tensors, stored_tensors
 from wsris_lib.foundation.clip import ClipEncoder
+from wsris_lib.foundation.dino import grid_of
 from wsris_lib.foundation.extractor import Extractor, Swapped
 from wsris_lib.foundation.perimage import Make, Stored, each_image
+from wsris_lib.foundation.pooling import cell_geometry
 from wsris_lib.foundation.tables import joined
 from wsris_lib.foundation.text import SentenceEncoder
 from wsris_lib.foundation.zoo import fingerprint
@@ -31,8 +33,8 @@ class ImageFeatures:
     Attributes:
         class_tokens: float [P, W], CLIP's raw class token of the masked crop.
         embeddings: float [P, E], its projected L2-normalised embedding (eq. 1).
-        pooled_max, pooled_mean: float [P, C], DINO patches pooled under the mask (eq. 2).
-        geometry: float [P, 3], x right, y down, z near, each in [0, 1] (eq. 2).
+        pooled_max, pooled_mean: float [P, C], DINO patches pooled under the mask (ES3Net 3.2).
+        geometry: float [P, 3], x right, y down, z near, each in [0, 1] (eq. 2, but see `pooling.geometry`).
         scores: float [P], SAM2's predicted IoU.
         masks: P masks in COCO's compressed RLE, {"size": [H, W], "counts": str}.
         offsets: image_id -> (start, stop).
@@ -78,6 +80,28 @@ def extract_swapped(
 
     stored = each_image(view, _folder(out), "swapped", _settings(profile), load)
     return joined(stored, _folder(out), "swapped")[0]
+
+
+def extract_cells(view: View, profile: Profile, found: ImageFeatures, out: Path | None = None) -> torch.Tensor:
+    """For the proposals of `found`, eq. 2 of ES3Net as printed: [P, 3] of `pooling.cell_geometry`; kept, too."""
+
+    def load() -> Make:
+        grid = grid_of(profile.dino, profile.dino_pixels)
+
+        def make(images: dict[int, Image.Image]) -> list[Stored]:
+            made = []
+            for image_id, image in images.items():
+                rows = slice(*found.offsets[image_id])
+                masks = torch.zeros(rows.stop - rows.start, image.height, image.width, dtype=torch.bool)
+                for mask, rle in zip(masks, found.masks[rows]):
+                    mask[:] = torch.from_numpy(decode_rle(rle))
+                made.append(({"places": cell_geometry(masks, found.geometry[rows, 2], grid)}, {}))
+            return made
+
+        return make
+
+    stored = each_image(view, _folder(out), "centroids", _settings(profile), load)
+    return joined(stored, _folder(out), "centroids")[0]["places"]
 
 
 def sentence_features(

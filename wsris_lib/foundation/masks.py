@@ -84,7 +84,7 @@ class Sam2Proposer:
 
     @torch.no_grad()
     def boxes(self, images: list[Image.Image], boxes: list[torch.Tensor]) -> list[Proposals]:
-        """The mask within each box, in the order of the boxes: ES3Net's own prompts (section 3.1), from a detector.
+        """The mask within each box, in the order of the boxes: ES3Net's own prompts (section C.2), from a detector.
 
         Near duplicates of an earlier mask are left out, as in `everything`.
 

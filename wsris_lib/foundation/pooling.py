@@ -1,4 +1,4 @@
-"""What a mask takes from the image: pooled patch features and a place in space (ES3Net eq. 2)."""
+"""What a mask takes from the image: pooled patch features and a place in space (ES3Net 3.2, eq. 2)."""
 
 import torch
 import torch.nn.functional as F
@@ -34,8 +34,9 @@ def geometry(masks: Tensor, inverse_depth: Tensor) -> Tensor:
     """Where each mask is: [N, 3] of (x, y, z) from masks bool [N, H, W] and inverse depth [H, W] in [0, 1].
 
     (x, y) is the mask's centroid in (0, 1), x to the right and y down; z is its mean inverse depth, 1 = nearest point
-    of the image. The paper takes the centroid of the downsampled mask; we take that of the mask itself, which is the
-    same place without the rounding to patches. Raises ValueError for an empty mask or sizes that differ.
+    of the image. Eq. 2 has the centroid of the downsampled mask in indices of the patch grid (`cell_geometry`); this is
+    that of the mask itself, the same place without the rounding to patches. Raises ValueError for an empty mask or
+    sizes that differ.
     """
     masks = _checked(masks)
     if masks.shape[1:] != inverse_depth.shape:
@@ -48,6 +49,21 @@ def geometry(masks: Tensor, inverse_depth: Tensor) -> Tensor:
     y = masks.sum(2).double() @ _centres(masks.shape[1]).to(masks.device) / area
     z = torch.tensor([inverse_depth[mask].mean() for mask in masks], device=masks.device)
     return torch.stack([x.float(), y.float(), z], dim=1)
+
+
+def cell_geometry(masks: Tensor, nearness: Tensor, grid: int) -> Tensor:
+    """Eq. 2 as printed, as shares of the range: [N, 3] of (x, y, z) in [0, 1] from masks bool [N, H, W].
+
+    x and y are the mean column and row of the mask's cells in a grid x grid of patches, counted from 0 (`patch_cells`;
+    how masks are brought down the paper doesn't say), divided by the last index, grid - 1, to be in the range of
+    `geometry`; `stages.alignment` makes them as loud again. z, which the paper brings to the scale of x and y, is the
+    mean inverse depth under the mask itself, nearness [N] as of `geometry`. Raises ValueError for an empty mask.
+    """
+    cells = patch_cells(masks, grid, grid).double()  # [N, h, w]
+    index = torch.arange(grid, dtype=torch.float64, device=masks.device)
+    area = cells.sum((1, 2))
+    x, y = (cells.sum(axis) @ index / area / max(1, grid - 1) for axis in (1, 2))
+    return torch.stack([x, y, nearness.double()], dim=1).float()
 
 
 def _centres(size: int) -> Tensor:

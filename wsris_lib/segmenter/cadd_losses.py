@@ -1,4 +1,4 @@
-"""What CADD minimises (ES3Net, 3.4, eq. 7-11).
+"""What CADD minimises (ES3Net, C.3, eq. 7-10; eq. 11 is `teacher`).
 
 All of it is compared in the student's frame. `inside` says which of its cells lie in the image; the others don't count.
 Nothing gives the teacher a gradient.
@@ -63,7 +63,7 @@ def cadd(
     weights: tuple[float, float, float] = WEIGHTS,
     dice_weight: float = 0.0,
 ) -> Tensor:
-    """Eq. 10 and 11: eq. 7 + lambda 1 (eq. 8) + lambda 2 (eq. 9), a number; and dice_weight times `weighted_dice`.
+    """Eq. 10: eq. 7 + lambda 1 (eq. 8) + lambda 2 (eq. 9), a number; and dice_weight times `weighted_dice`.
 
     Student: logits [B, 2, H, W] and features [B, C, h, w] of what `warp` made of the images; teacher: the same of the
     images as they are; labels [B, H, W], theirs too; confidence [B]. Teacher and labels are warped here.

@@ -1,4 +1,4 @@
-"""LAVT, the network that CADD trains (ES3Net, 3.4): words join the image inside a Swin, after each of its stages.
+"""LAVT, the network that CADD trains (ES3Net 3.4, C.3): words join the image inside a Swin, after each of its stages.
 
 Swin and BERT are transformers' own, so that sizes come from the checkpoints' configs and the paper's Swin-B and a
 miniature are one code path. What LAVT adds is here: pixel-word attention, language gates, a light decoder.

@@ -1,4 +1,4 @@
-"""A mean teacher: the average over time of a network that is being trained."""
+"""A mean teacher: the average over time of a network that is being trained (ES3Net C.3, eq. 11)."""
 
 import copy
 

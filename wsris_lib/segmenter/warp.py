@@ -1,6 +1,6 @@
 """The student's augmentation in CADD, and the same change of place for all that its outputs are compared with.
 
-ES3Net, 3.4: the teacher sees image and sentence as they are, the student augmented ones (flips, crops, mild changes of
+ES3Net, C.3: the teacher sees image and sentence as they are, the student augmented ones (flips, crops, mild changes of
 colour), so that labels, the teacher's masks and its features lie in another frame than the student's. The paper doesn't
 say how they are brought together. Here one affine moves them all, and what it brings in from outside the image doesn't
 count. A flip swaps left and right in the sentence, of which the paper says nothing either.

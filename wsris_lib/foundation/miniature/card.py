@@ -65,7 +65,7 @@ def linear_accuracy(vectors: Tensor, classes: Tensor, known: Tensor, ridge: floa
     """How often a linear map fitted on the `known` rows (bool [M]) names the class of the others.
 
     vectors [M, D], classes long [M]. Ridge regression of one-hot classes on standardised vectors: no more than what a
-    linear layer, such as those of ES3Net's eq. 2 and 3, could read off them.
+    linear layer, such as those of ES3Net's 3.2 and eq. 3, could read off them.
     """
     x = (vectors - vectors[known].mean(0)) / vectors[known].std(0).clamp(min=1e-6)
     y = F.one_hot(classes).to(x)

@@ -1,6 +1,6 @@
 """A class-agnostic detector of 2 MB: RT-DETR's architecture, trained from nothing to put a box around every thing.
 
-ES3Net (section 3.1) takes its proposals from a detector of objects in general, whose boxes SAM2 turns into masks. The
+ES3Net (section C.2) takes its proposals from a detector of objects in general, whose boxes SAM2 turns into masks. The
 real one was trained on the boxes of many categories; this one on those of the web split's things, without their
 names. Clutter has no box: a detector learns from its annotators what counts as an object.
 """

@@ -1,9 +1,9 @@
-"""Paraphrases by a large language model behind any OpenAI-compatible endpoint (ES3Net 4.2 and appendix).
+"""Paraphrases by a large language model behind any OpenAI-compatible endpoint (ES3Net 4.1 and C.1).
 
-Temperature 0.75 and top-p 0.95 are the paper's; `protocol` has the rest.
+The paper takes DeepSeek-V3, at temperature 0.75 and top-p 0.95; its weights are public, and so whoever serves them will
+do. `protocol` has the rest, `prompts` both ways to ask: Endpoint(..., prompt="paper") is that of its Fig. 6.
 """
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,14 +11,15 @@ from pathlib import Path
 
 import openai
 
-from wsris_lib.refer.paraphrase import protocol
+from wsris_lib.refer.paraphrase import prompts, protocol
 
 
 @dataclass(frozen=True)
 class Endpoint:
     """Where the model is and how it is asked. The key is read from the environment when it is needed, and kept nowhere.
 
-    `price` is in currency units per million tokens (input, output), for the estimate alone.
+    `price` is in currency units per million tokens (input, output), for the estimate alone; `prompt` is one of
+    `prompts.FORMS`.
     """
 
     model: str
@@ -26,6 +27,7 @@ class Endpoint:
     key_variable: str = "OPENAI_API_KEY"
     batch: int = protocol.BATCH
     k: int = protocol.K
+    prompt: str = "numbered"
     temperature: float = 0.75
     top_p: float = 0.95
     concurrent: int = 4
@@ -38,22 +40,17 @@ def paraphrase_all(sentences: Mapping[int, str], folder: Path, endpoint: Endpoin
     """k paraphrases ("" where none passed) of each sentence, by sent_id; one JSON file a sentence in `folder`.
 
     Says what it will cost before it starts; see `protocol.paraphrase_all`. Raises FileNotFoundError when the key's
-    variable isn't set, and openai.AuthenticationError when the key is refused.
+    variable isn't set, KeyError for an unknown prompt, and openai.AuthenticationError when the key is refused.
     """
+    form = prompts.form(endpoint.prompt)
     client = openai.OpenAI(
         base_url=endpoint.url, api_key=_key(endpoint), timeout=endpoint.timeout, max_retries=endpoint.retries
     )
 
     def ask(group: list[str], k: int) -> str:
-        listed = json.dumps({str(n): sentence for n, sentence in enumerate(group, 1)}, ensure_ascii=False)
-        said = [
-            {"role": "system", "content": protocol.PROMPT.format(k=k)},
-            {"role": "user", "content": listed},
-        ]
+        options = dict(model=endpoint.model, temperature=endpoint.temperature, top_p=endpoint.top_p)
         try:
-            answer = client.chat.completions.create(
-                model=endpoint.model, temperature=endpoint.temperature, top_p=endpoint.top_p, messages=said
-            )
+            answer = client.chat.completions.create(**options, messages=form.messages(group, k))
         except openai.AuthenticationError:
             raise
         except openai.OpenAIError as why:
@@ -69,6 +66,7 @@ def paraphrase_all(sentences: Mapping[int, str], folder: Path, endpoint: Endpoin
         endpoint.k,
         endpoint.concurrent,
         announce=lambda left: estimate(left, endpoint),
+        form=form,
     )
 
 
@@ -76,7 +74,7 @@ def estimate(sentences: list[str], endpoint: Endpoint) -> str:
     """What asking for them will take: requests, tokens (four letters each) and money where the price is known."""
     requests = -(-len(sentences) // endpoint.batch)
     letters = sum(map(len, sentences))
-    sent = (letters + requests * len(protocol.PROMPT)) // 4 + 4 * len(sentences)
+    sent = (letters + requests * len(prompts.form(endpoint.prompt).prompt)) // 4 + 4 * len(sentences)
     back = (endpoint.k * letters * 5 // 4) // 4 + 8 * len(sentences)
     cost = ""
     if endpoint.price:

@@ -1,13 +1,12 @@
 """Paraphrases by a language model on this machine: any of transformers' chat models, asked as an endpoint would be."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from wsris_lib.refer.paraphrase import protocol
+from wsris_lib.refer.paraphrase import prompts, protocol
 
 
 def paraphrase_all(
@@ -20,12 +19,15 @@ def paraphrase_all(
     temperature: float = 0.75,
     top_p: float = 0.95,
     seed: int = 0,
+    prompt: str = "numbered",
 ) -> dict[int, list[str]]:
     """k paraphrases ("" where none passed) of each sentence, by sent_id; one JSON file a sentence in `folder`.
 
-    `checkpoint` is a folder or a hub id of a model with a chat template (ValueError if it has none). The same seed and
-    model give the same words on one machine, as long as no run was stopped in between.
+    `checkpoint` is a folder or a hub id of a model with a chat template (ValueError if it has none), `prompt` one of
+    `prompts.FORMS` (KeyError if it isn't). The same seed and model give the same words on one machine, as long as no
+    run was stopped in between.
     """
+    form = prompts.form(prompt)
     tokenizer = AutoTokenizer.from_pretrained(checkpoint)
     if not tokenizer.chat_template:
         raise ValueError(f"{checkpoint} has no chat template; take a model that was tuned to follow instructions")
@@ -34,10 +36,8 @@ def paraphrase_all(
 
     @torch.no_grad()
     def ask(group: list[str], k: int) -> str:
-        listed = json.dumps({str(n): sentence for n, sentence in enumerate(group, 1)}, ensure_ascii=False)
-        said = [{"role": "system", "content": protocol.PROMPT.format(k=k)}, {"role": "user", "content": listed}]
         inputs = tokenizer.apply_chat_template(
-            said, add_generation_prompt=True, return_tensors="pt", return_dict=True
+            form.messages(group, k), add_generation_prompt=True, return_tensors="pt", return_dict=True
         ).to(device)
         start = inputs["input_ids"].shape[1]
         room = 40 * k * len(group)  # tokens; an answer that stops in the middle is mended as far as it goes
@@ -47,4 +47,4 @@ def paraphrase_all(
         )  # fmt: skip
         return tokenizer.decode(made[0, start:], skip_special_tokens=True)
 
-    return protocol.paraphrase_all(sentences, folder, ask, str(checkpoint), batch, k)
+    return protocol.paraphrase_all(sentences, folder, ask, str(checkpoint), batch, k, form=form)

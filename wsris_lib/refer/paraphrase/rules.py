@@ -83,17 +83,17 @@ RELATIONS = (
     ("under", "beneath", "underneath"),
 )
 _COLOUR = r"black|white|gr[ae]y|red|orange|yellow|green|blue|purple|violet|pink|brown|tan"
-_SOMEBODY = r"\b(man|guy|woman|lady|girl|boy|kid|child|person|player|men|women|guys|people)"
-_GARMENT = (
+SOMEBODY = r"\b(man|guy|woman|lady|girl|boy|kid|child|person|player|men|women|guys|people)"
+GARMENT = (
     r"(?=(?:a |an |the )?(?:(?:dark|light|bright) )?"
     r"(?:black|white|gr[ae]y|red|orange|yellow|green|blue|purple|pink|brown|tan|striped|plaid|shirt|hat|jacket|coat|suit|dress|shorts|jeans|glasses|uniform)\b)"
 )
 _PHRASES = (  # pattern -> what may stand in its place
-    (rf"{_SOMEBODY} in {_GARMENT}", r"\1 wearing "),
-    (rf"{_SOMEBODY} wearing {_GARMENT}", r"\1 in "),
-    (rf"{_SOMEBODY} with (?=(?:a |an |the |his |her )?[a-z]+ ?[a-z]*$)", r"\1 who has "),
-    (rf"{_SOMEBODY} (?=(?:holding|sitting|standing|eating|looking|kneeling|bending)\b)", r"\1 who is "),
-    (rf"{_SOMEBODY} holding (?=(?:a |an |the )?[a-z]+$)", r"\1 that holds "),
+    (rf"{SOMEBODY} in {GARMENT}", r"\1 wearing "),
+    (rf"{SOMEBODY} wearing {GARMENT}", r"\1 in "),
+    (rf"{SOMEBODY} with (?=(?:a |an |the |his |her )?[a-z]+ ?[a-z]*$)", r"\1 who has "),
+    (rf"{SOMEBODY} (?=(?:holding|sitting|standing|eating|looking|kneeling|bending)\b)", r"\1 who is "),
+    (rf"{SOMEBODY} holding (?=(?:a |an |the )?[a-z]+$)", r"\1 that holds "),
     (rf"^(the |a )?({_COLOUR}) (?!{_COLOUR}|left|right|top|bottom|middle|cent)([a-z]+)$", r"\1\3 that is \2"),
 )
 PHRASES = [(re.compile(pattern), instead) for pattern, instead in _PHRASES]
@@ -159,7 +159,7 @@ def paraphrase(sentence: str, k: int, rng: np.random.Generator) -> list[str]:
     for _ in range(8 * k):
         candidate = _one(ways, rng)
         candidate = _related(_reworded(_rephrased(candidate, rng), rng), rng)
-        if rng.random() < 0.3 and not candidate.startswith(("the ", "a ")) and _one_thing(candidate):
+        if rng.random() < 0.3 and not candidate.startswith(("the ", "a ")) and one_thing(candidate):
             candidate = f"the {candidate}"
         bare = re.sub(r"\b(?:the|an?) ", "", candidate)
         if bare not in found and not why_rejected(sentence, candidate):
@@ -169,22 +169,29 @@ def paraphrase(sentence: str, k: int, rng: np.random.Generator) -> list[str]:
     return list(found.values())
 
 
-def _restated(sentence: str) -> list[str]:
-    """The sentence with its one place said in every other form; [] where it isn't a thing and a place."""
+def placed(sentence: str) -> tuple[str, str]:
+    """A place, a key of `PLACES`, and what is there: "" for a place alone, ("", "") where it is no thing at a place."""
     text = re.sub(r"\s+", " ", re.sub(r"[^a-z0-9' ]", " ", sentence.lower())).strip()
     place, patterns = _FORMS.get(frozenset(facts_of_place(text).items()), ("", []))
     if place and text.removeprefix("the ") in {
         form.format("").strip() for form in (*PLACES[place], *EXTRA.get(place, ()))
     }:
-        return [form.format("one") for form in PLACES[place]]  # "on the left" alone
+        return place, ""  # "on the left" alone
     for pattern in patterns:
         match = pattern.fullmatch(text)
         if match and match["what"].strip() and not facts_of_place(match["what"]):
-            what = match["what"].strip()
-            # "guy in a red shirt" takes a place before or after; a longer clause ("man who is eating") only before
-            tail = re.search(r"\b(?:who|that|which|is|are|of)\b", what)
-            return [form.format(what) for form in PLACES[place] if not (tail and not form.endswith("{}"))]
-    return []
+            return place, match["what"].strip()
+    return "", ""
+
+
+def _restated(sentence: str) -> list[str]:
+    """The sentence with its one place said in every other form; [] where it isn't a thing and a place."""
+    place, what = placed(sentence)
+    if not place:
+        return []
+    # "guy in a red shirt" takes a place before or after; a longer clause ("man who is eating") only before
+    tail = re.search(r"\b(?:who|that|which|is|are|of)\b", what)
+    return [form.format(what or "one") for form in PLACES[place] if not (tail and not form.endswith("{}"))]
 
 
 def _reworded(text: str, rng: np.random.Generator) -> str:
@@ -213,7 +220,8 @@ def _related(text: str, rng: np.random.Generator) -> str:
     return text
 
 
-def _one_thing(text: str) -> bool:
+def one_thing(text: str) -> bool:
+    """Whether an article may stand before it: not several things, somebody's, or a place."""
     return not re.match(r"(?:\d|his|her|its|their|on|in|at|to|closest|nearest|guys|ladies|two|three)\b", text)
 
 

@@ -78,8 +78,7 @@ def seconds(profile: Profile) -> dict[str, float]:
 def frozen(profile: Profile) -> Profile:
     """The profile without what only a training reads: profiles that share it share data and features."""
     plain = dict(aligning=Aligning(), grounding=Grounding(), refining=Refining(), segmenting=Segmenting())
-    plain["distilling"] = Distilling()
-    return replace(profile, **plain, seeds=())
+    return replace(profile, **plain, distilling=Distilling(), seeds=())
 
 
 def corpus(profile: Profile) -> Refer:
@@ -145,9 +144,8 @@ def _swapped(profile: Profile, split: str) -> dict[str, torch.Tensor]:
 def sentence_table(profile: Profile, samples: list) -> SentenceTable:
     """The sentences of some samples with both text embeddings."""
     with timed(profile, "sentences"):
-        clip_text, text = sentence_features(
-            [s.sentence for s in samples], profile, artefacts.home() / "cache" / "features"
-        )
+        texts = [s.sentence for s in samples]
+        clip_text, text = sentence_features(texts, profile, artefacts.home() / "cache" / "features")
     return SentenceTable([s.image_id for s in samples], clip_text, text)
 
 

@@ -14,7 +14,7 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from wsris_lib import settings
+from wsris_lib import profiles, settings
 from wsris_lib.artefacts import REPO
 
 LIBRARY = REPO / "wsris_lib"
@@ -236,5 +236,6 @@ def test_a_list_of_deviations_is_one_table_whose_links_and_settings_exist(path):
     assert sum(set(row) <= set("|- ") and "---" in row for row in rows) == 1
     for link in re.findall(r"\]\(([^)#:]+)\)", text):
         assert (path.parent / link).exists(), link
-    fields = {name for cls in vars(settings).values() if is_dataclass(cls) for name in cls.__dataclass_fields__}
-    assert {name for name in re.findall(r"`(\w+)=", text)} <= fields
+    classes = [profiles.Profile, *(cls for cls in vars(settings).values() if is_dataclass(cls))]
+    fields = {name for cls in classes for name in cls.__dataclass_fields__}
+    assert set(re.findall(r"`(\w+)=", text)) <= fields

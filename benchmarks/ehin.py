@@ -10,8 +10,6 @@ machine that slows down slows both; the head alone too, since only it differs.
 import sys
 import tempfile
 import time
-from collections import defaultdict
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
@@ -19,9 +17,8 @@ from statistics import median
 import torch
 
 from wsris_lib import grounding, profiles, stages
+from wsris_lib.costs import answer_seconds
 from wsris_lib.ehin.backbone import Backbone, Critic
-from wsris_lib.ehin.inputs import sentence_vectors
-from wsris_lib.ehin.network import soft_masks
 from wsris_lib.ehin.train import stored_modules, train
 
 STEPS, ASKED, ROUNDS = 20, 20, 5
@@ -46,13 +43,7 @@ def main(name: str = "tiny") -> None:
         backbone = Backbone(settings.backbone, settings.pixels, settings.words)
         heads[method] = stored_modules(backbone, settings, modules.state_dict())["head"].to(profile.device)
         backbone.to(profile.device)
-    whole, alone = defaultdict(list), defaultdict(list)
-    for number in range(ROUNDS * ASKED):
-        for method, head in heads.items():
-            seconds = answer(backbone, head, view, number, profile.device)
-            if number >= ASKED:  # the first round warms up
-                whole[method].append(seconds[0])
-                alone[method].append(seconds[1])
+    whole, alone = answer_seconds(backbone, heads, view, view[:ASKED], ROUNDS, profile.device)
     for method, rate in rates.items():
         times = f"{1000 * median(whole[method]):.2f} ms an answer, {1000 * median(alone[method]):.2f} of it the head"
         print(f"{method}: {rate:.0f} images a second in training; {times} (medians)")
@@ -70,33 +61,6 @@ def samples_of(samples: list, count: int) -> list:
     for sample in samples:
         first.setdefault(sample.ref_id, sample)
     return list(first.values())[:count]
-
-
-@torch.no_grad()
-def answer(backbone: Backbone, head: torch.nn.Module, view, row: int, device: str) -> tuple[float, float]:
-    """Seconds from an image and a sentence to a mask, the backbone's pass included; and those of the head."""
-    sample = view[row % ASKED % len(view)]
-    image = view.image(sample.image_id)
-    clock = ticking(device)
-    start = clock()
-    maps = backbone.maps(backbone.normalise(backbone.prepare(image)[None].to(device)))
-    vector = sentence_vectors(backbone, [sample.sentence])[None].to(device)
-    before = clock()
-    _, R = head(maps, vector)
-    after = clock()
-    soft_masks(R[:, 0], image.height, image.width)
-    return clock() - start, after - before
-
-
-def ticking(device: str) -> Callable[[], float]:
-    """A clock that waits for a GPU."""
-
-    def clock() -> float:
-        if device != "cpu":
-            torch.cuda.synchronize()
-        return time.perf_counter()
-
-    return clock
 
 
 if __name__ == "__main__":

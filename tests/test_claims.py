@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from wsris_lib import claim_table, papers
+from wsris_lib.claim_lines import correlation
 from wsris_lib.claims import CLAIMS
 from wsris_lib.comparing import Difference, difference
 from wsris_lib.notebooks import lessons
@@ -77,3 +78,17 @@ def test_every_claim_names_its_lesson_and_the_papers_numbers():
             values = [papers.printed(claim.paper, table, row, *claim.place) for row in rows]
             assert None not in values, claim.text
             assert f"{values[0]:.2f} → {values[1]:.2f}" in claim_table.printed(claim)
+
+
+def test_the_correlation_is_of_ten_bins_of_equal_numbers():
+    rng = np.random.default_rng(0)
+    confidence = rng.permutation(np.linspace(0.1, 1, 200))
+    correct = (rng.random(200) < confidence).astype(float)
+    ordered = sorted(zip(confidence, correct))
+    bins = [ordered[20 * n : 20 * n + 20] for n in range(10)]
+    x, y = ([sum(pair[k] for pair in part) / 20 for part in bins] for k in (0, 1))
+    mx, my = sum(x) / 10, sum(y) / 10
+    cov = sum((a - mx) * (b - my) for a, b in zip(x, y))
+    expected = cov / (sum((a - mx) ** 2 for a in x) * sum((b - my) ** 2 for b in y)) ** 0.5
+    assert correlation(confidence, correct) == pytest.approx(expected) and expected > 0.9
+    assert correlation(confidence, 1 - correct) == pytest.approx(-expected)

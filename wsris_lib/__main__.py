@@ -51,6 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
     purpose = "every claim of both papers: what they print, what comes out here, whether it holds"
     sub = commands.add_parser("claims", help=purpose, description=f"{purpose}; trains what isn't trained yet")
     sub.add_argument("--seeds", type=_count, default=5, help="of each training but the segmenters' (default: 5)")
+    sub.add_argument("--late-seeds", type=_count, help="of IRNet, stage 2 and students (default: the profile's)")
     sub.add_argument("--students", help="the profile whose students are asked (default: the run's; long takes hours)")
     sub.add_argument("--groups", nargs="*", default=(), choices=claim_table.GROUPS, help="of claims (default: all)")
     _of_run(sub)
@@ -175,12 +176,16 @@ def ablate(profile: profiles.Profile, table: str) -> None:
         print(f"\n{ablations.table(board, metric)}")
 
 
-def judge_claims(profile: profiles.Profile, seeds: int, students: str | None, groups: tuple[str, ...]) -> None:
+def judge_claims(
+    profile: profiles.Profile, seeds: int, late_seeds: int | None, students: str | None, groups: tuple[str, ...]
+) -> None:
     """Make and print the table of claims."""
-    asked = profiles.load(students, data=profile.data) if students else None
-    results = claim_table.run(replace(profile, seeds=tuple(range(seeds))), asked, tuple(groups))
+    late = tuple(range(late_seeds)) if late_seeds else profile.route_seeds
+    profile = replace(profile, seeds=tuple(range(seeds)), route_seeds=late)
+    asked = replace(profiles.load(students, data=profile.data), route_seeds=late) if students else None
+    _, table = claim_table.run(profile, asked, tuple(groups))
     if ranks.leads():
-        print(claim_table.table(results))
+        print(table)
 
 
 def predict(profile: profiles.Profile, image: Path, sentence: str, out: Path, model: str, seed: int) -> None:

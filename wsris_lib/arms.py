@@ -9,8 +9,10 @@ import torch
 
 from wsris_lib import distilling, grounding, labelling, refining, segmenting, stages
 from wsris_lib.ablations import aligned
+from wsris_lib.es3net.predict import choose
 from wsris_lib.evaluate import Measures
-from wsris_lib.profiles import Profile
+from wsris_lib.profiles import SPLIT_BY, Profile
+from wsris_lib.refer.paraphrase.unheard import unheard
 from wsris_lib.refer.views import JudgedSample
 
 Answers = dict[int, tuple[JudgedSample, Measures]]  # sent_id -> the sentence, and how well it was answered
@@ -34,10 +36,14 @@ class Arm:
 
 @dataclass(frozen=True)
 class Choice(Arm):
-    """ES3Net's alignment with some settings changed; `esem` False is the baseline."""
+    """ES3Net's alignment with some settings changed; `esem` False is the baseline.
+
+    reworded: it hears every sentence as `paraphrase.unheard` says it, and answers only those which that can say.
+    """
 
     changes: Changes = ()
     esem: bool = True
+    reworded: bool = False
 
     def changed(self, profile: Profile) -> Profile:
         return aligned(profile, dict(self.changes))
@@ -47,8 +53,17 @@ class Choice(Arm):
 
     def answers(self, profile, seed):
         changed = self.changed(profile)
-        chosen, _ = stages.trained_choice(changed, seed, self.esem)
-        return _of_proposals(stages.evaluation(changed), chosen)
+        val = stages.evaluation(changed)
+        if not self.reworded:
+            return _of_proposals(val, stages.trained_choice(changed, seed, self.esem)[0])
+        texts = unheard(val.samples)
+        kept = [n for n, text in enumerate(texts) if text]
+        said = stages.sentence_table(changed, [replace(val.samples[n], sentence=texts[n]) for n in kept])
+        model, settings = stages.alignment(changed, seed, self.esem)[0], changed.aligning
+        proposals = stages.proposal_table(changed, changed.val_split)
+        chosen, _ = choose(model, proposals, said, settings.candidates_eval, settings.temperature)
+        asked = [val.samples[n] for n in kept]
+        return _by_sentence(asked, [val.measures(sample, n) for sample, n in zip(asked, chosen.tolist())])
 
 
 @dataclass(frozen=True)
@@ -137,7 +152,7 @@ class Stage2(Arm):
 
 @dataclass(frozen=True)
 class Student(Arm):
-    """CADD's student of one of `distilling.LABELS`, trained as another profile's are: `settings` is its name."""
+    """CADD's student of one of `distilling.LABELS`."""
 
     kind: str
 
@@ -156,8 +171,6 @@ def missed(profile: Profile) -> set[int]:
 
 def on(profile: Profile, corpus: str, split: str) -> Profile:
     """The profile on another corpus of its data, judged on another split."""
-    from wsris_lib.profiles import SPLIT_BY
-
     return replace(profile, corpus=corpus, split_by=SPLIT_BY.get(corpus, profile.split_by), val_split=split)
 
 

@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from wsris_lib import artefacts, papers, ranks, stages, together
 from wsris_lib.arms import Answers, Arm, missed, on
+from wsris_lib.claim_lines import confidence_line, cost_line
 from wsris_lib.claims import CLAIMS, Claim
 from wsris_lib.comparing import Difference, difference
 from wsris_lib.evaluate import subsets
@@ -18,6 +19,7 @@ from wsris_lib.profiles import Profile
 
 GROUPS = tuple(dict.fromkeys(claim.group for claim in CLAIMS))
 FRESH = {"refcoco": ("testA", "testB"), "refcoco+": ("testA", "testB"), "refcocog": ("test",), "refclef": ("test",)}
+COLUMNS = ("claim", "paper", "here", "difference [95 % over images]", "p (seeds)", "and", "verdict", "lesson")
 METRICS = {
     "mIoU": lambda measures: measures.iou,
     "PointM": lambda measures: measures.point_m,
@@ -34,14 +36,19 @@ class Result:
 
     @property
     def verdict(self) -> str:
-        return next(iter(self.metrics.values())).verdict
+        """Of the deciding metric; one seed of something trained decides nothing."""
+        first = next(iter(self.metrics.values()))
+        trained = self.claim.lower.seeded or self.claim.higher.seeded
+        return "one seed" if trained and first.seeds == 1 else first.verdict
 
 
-def run(profile: Profile, students: Profile | None = None, groups: tuple[str, ...] = ()) -> list[Result]:
+def run(profile: Profile, students: Profile | None = None, groups: tuple[str, ...] = ()) -> tuple[list[Result], str]:
     """Train what is missing, judge every claim, and write `claims.md` into the run's folder.
 
     students: the profile whose CADD students are asked, with its own seeds (default: `profile`'s, of `route_seeds`).
     groups: of claims; all if empty.
+
+    Returns the results and the table as Markdown, which has two lines more: confidence and cost.
     """
     asked = [claim for claim in CLAIMS if not groups or claim.group in groups]
     of_group = {claim.group: replace(profile, seeds=_seeds(profile, students, claim.group)) for claim in asked}
@@ -51,11 +58,16 @@ def run(profile: Profile, students: Profile | None = None, groups: tuple[str, ..
     together.run(list(dict.fromkeys(jobs)), "trainings", None if profile.device == "cpu" else 1)
     known: dict[tuple, Answers] = {}
     results = [_result(claim, of_group[claim.group], known) for claim in tqdm(asked, "claims", unit="claim")]
+    lines = [line(result) for result in results]
+    if "es3net" in of_group:
+        lines.append(confidence_line(of_group["es3net"], FRESH[profile.corpus]))
+    if "ehin" in of_group:
+        lines.append(cost_line(of_group["ehin"]))
+    text = "\n".join("| " + " | ".join(cells) + " |" for cells in [COLUMNS, ("---",) * len(COLUMNS), *lines]) + "\n"
     if ranks.leads():
-        folder = stages.run_folder(profile)
-        with artefacts.replacing(folder / "claims.md") as temporary:
-            temporary.write_text(table(results), encoding="utf-8")
-    return results
+        with artefacts.replacing(stages.run_folder(profile) / "claims.md") as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    return results, text
 
 
 def _seeds(profile: Profile, students: Profile | None, group: str) -> tuple[int, ...]:
@@ -108,21 +120,15 @@ def _sentences(claim: Claim, profile: Profile, answers: list[list[Answers]]) -> 
     return [ids[position] for position in positions]
 
 
-def table(results: list[Result]) -> str:
-    """Markdown, a line a claim."""
-    columns = ("claim", "paper", "here", "difference [95 % over images]", "p (seeds)", "and", "verdict", "lesson")
-    lines = [columns, ("---",) * len(columns)]
-    for result in results:
-        claim, ((metric, d), *others) = result.claim, result.metrics.items()
-        where = ", ".join(
-            [*claim.corpora, *([] if claim.subset == "all" else [claim.subset]), f"{d.sentences:,} sentences"]
-        )
-        p = "one seed" if d.seeds == 1 else f"{d.p:.3f} ({d.seeds})"
-        second = "; ".join(f"{name} {_gain(other)}" for name, other in others)
-        here = f"{d.lower:.1f} → {d.higher:.1f} {metric} ({where})"
-        cells = (claim.text, printed(claim), here, _gain(d), p, second, f"**{result.verdict}**", claim.lesson)
-        lines.append(cells)
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+def line(result: Result) -> tuple[str, ...]:
+    """The cells of COLUMNS."""
+    claim, ((metric, d), *others) = result.claim, result.metrics.items()
+    subset = [] if claim.subset == "all" else [claim.subset]
+    where = ", ".join([*claim.corpora, *subset, f"{d.sentences:,} sentences"])
+    p = "one seed" if d.seeds == 1 else f"{d.p:.3f} ({d.seeds})"
+    second = "; ".join(f"{name} {_gain(other)}" for name, other in others)
+    here = f"{d.lower:.1f} → {d.higher:.1f} {metric} ({where})"
+    return claim.text, printed(claim), here, _gain(d), p, second, f"**{result.verdict}**", claim.lesson
 
 
 def _gain(d: Difference) -> str:

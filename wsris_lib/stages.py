@@ -18,13 +18,7 @@ from wsris_lib.es3net.predict import choose
 from wsris_lib.es3net.train import new_model, train
 from wsris_lib.evaluate import Measures, measure
 from wsris_lib.foundation.dino import grid_of
-from wsris_lib.foundation.features import (
-    ImageFeatures,
-    extract,
-    extract_cells,
-    extract_swapped,
-    sentence_features,
-)
+from wsris_lib.foundation.features import ImageFeatures, extract, extract_cells, extract_swapped, sentence_features
 from wsris_lib.profiles import SPLIT_BY, Profile
 from wsris_lib.refer.masks import decode_rle, encode_rle
 from wsris_lib.refer.paraphrase.store import wordings
@@ -145,9 +139,8 @@ def _swapped(profile: Profile, split: str) -> dict[str, torch.Tensor]:
 def sentence_table(profile: Profile, samples: list) -> SentenceTable:
     """The sentences of some samples with both text embeddings."""
     with timed(profile, "sentences"):
-        clip_text, text = sentence_features(
-            [s.sentence for s in samples], profile, artefacts.home() / "cache" / "features"
-        )
+        folder = artefacts.home() / "cache" / "features"
+        clip_text, text = sentence_features([s.sentence for s in samples], profile, folder)
     return SentenceTable([s.image_id for s in samples], clip_text, text)
 
 

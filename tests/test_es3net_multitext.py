@@ -172,7 +172,7 @@ def test_lcm_makes_paraphrases_choose_as_their_originals(learning):
             agree.append(float(scores[0].argmax() == scores[1].argmax()))
         agreement[weight] = np.mean(agree)
         assert np.isfinite([row["loss"] for row in history]).all()
-    learning.above(agreement[1.0], 0.7, "share of paraphrases that choose alike, with LCM")
+    learning.above(agreement[1.0], 0.65, "share of paraphrases that choose alike, with LCM")
     learning.above(agreement[1.0], 1.4 * agreement[0.0], "... of the share without")
 
 

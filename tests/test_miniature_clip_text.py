@@ -45,7 +45,7 @@ def web():
 @pytest.fixture(scope="module")
 def trained_clip(web, tmp_path_factory, request):
     folder, seed = tmp_path_factory.mktemp("clip"), request.config.getoption("--learning-seed")
-    return folder, clip.train(folder, web, steps=40, batch=24, lr=2e-3, seed=seed)
+    return folder, clip.train(folder, web, steps=70, batch=24, lr=2e-3, seed=seed)
 
 
 @pytest.fixture(scope="module")

@@ -166,7 +166,7 @@ def test_a_crop_holds_its_thing_as_large_as_in_the_scene(web):
 def test_the_swin_learns_to_name_things_and_is_probed(web, tmp_path, learning):
     swin.train(tmp_path / "first", web, steps=2, sheets=1, seed=learning.seed)
     start = dict(seed=learning.seed, start=tmp_path / "first")
-    swin.train(tmp_path / "swin", web, steps=60, sheets=4, lr=2e-3, **start)
+    swin.train(tmp_path / "swin", web, steps=100, sheets=4, lr=2e-3, **start)
     curve = artefacts.read_json(tmp_path / "swin" / "card.json")["loss_curve"]
     learning.below(np.mean([loss for _, loss in curve[-5:]]), curve[0][1], "last losses, of the first")
     probed = swin.probe(tmp_path / "swin", web)

@@ -161,7 +161,7 @@ def test_lcm_makes_paraphrases_choose_as_their_originals(learning):
     agreement = {}
     for weight in (0.0, 1.0):
         model, history = train(
-            proposals, sentences, Aligning(epochs=20, batch=30, consistency=weight, learning_rate=5e-3), learning.seed
+            proposals, sentences, Aligning(epochs=40, batch=30, consistency=weight, learning_rate=5e-3), learning.seed
         )
         agree = []
         for s, image in enumerate(sentences.image_ids):
@@ -172,7 +172,7 @@ def test_lcm_makes_paraphrases_choose_as_their_originals(learning):
             agree.append(float(scores[0].argmax() == scores[1].argmax()))
         agreement[weight] = np.mean(agree)
         assert np.isfinite([row["loss"] for row in history]).all()
-    learning.above(agreement[1.0], 0.65, "share of paraphrases that choose alike, with LCM")
+    learning.above(agreement[1.0], 0.7, "share of paraphrases that choose alike, with LCM")
     learning.above(agreement[1.0], 1.4 * agreement[0.0], "... of the share without")
 
 

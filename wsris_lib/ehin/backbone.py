@@ -96,7 +96,10 @@ class Critic(nn.Module):
         self.clip = Backbone(checkpoint, pixels, words).eval().requires_grad_(False)
 
     def forward(self, pixels: Tensor, masks: Tensor, sentences: Tensor) -> Tensor:
-        """Normalised pixels [B, 3, P, P], soft masks [B, h, w] of any size, sentences [B, K, E] -> cosines [B, K]."""
+        """EHIN eq. 16: S(I, R_p, Q) = cosine of E_v(I * u_p(R_p)) and E_l(Q), [B, K].
+
+        Normalised pixels I [B, 3, P, P], soft masks R_p [B, h, w] of any size, vectors E_l(Q) of sentences [B, K, E].
+        """
         masks = F.interpolate(masks[:, None], pixels.shape[2:], mode="bilinear", align_corners=False)
         seen = self.clip.image_vectors(pixels * masks)  # what is masked out becomes CLIP's mean colour
         return torch.einsum("be,bke->bk", seen, sentences)

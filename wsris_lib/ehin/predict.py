@@ -60,7 +60,7 @@ def cut_at(R: Tensor, share: float) -> Tensor:
 
 @torch.no_grad()
 def seen_under(critic: Critic, images: Images, samples: Sequence[Sample], masks: Tensor, batch: int = 128) -> Tensor:
-    """S of eq. 16: how well the critic finds that each sentence fits its image under a soft mask; cosines [S].
+    """EHIN eq. 16: S, how well the critic finds that each sentence fits its image under a soft mask; cosines [S].
 
     masks: [S, h, w] in [0, 1], of any size.
     """

@@ -22,7 +22,7 @@ BACKBONE_SHARE = 0.1  # of the learning rate, for CLIP's own weights (TRIS)
 def losses(
     early: Tensor, late: Tensor, own: Tensor, others: Tensor, pixels: Tensor, critic: Critic, settings: Grounding
 ) -> dict[str, Tensor]:
-    """The four terms, not yet weighted; those of weight 0 are left out.
+    """The terms of eq. 17 and the classification, not yet weighted; those of weight 0 are left out.
 
     early, late: R [B, N, h, w], each image's own sentence first; own [B, E] and others [B, K, E]: the critic's vectors
     of the own sentence and of the negatives; pixels: the critic's view [B, 3, P, P].
@@ -44,7 +44,7 @@ def losses(
 
 
 def total(terms: dict[str, Tensor], settings: Grounding) -> Tensor:
-    """Eq. 17, with the classification that it forgets."""
+    """EHIN eq. 17: the weighted sum of the terms, with the classification that it forgets."""
     return sum(getattr(settings, name) * term for name, term in terms.items())
 
 

@@ -59,7 +59,7 @@ def gathered(tables: list[Tensor], rows: Tensor) -> list[Tensor]:
 
 
 def candidate_table(proposals: ProposalTable, sentences: SentenceTable, n: int) -> Tensor:
-    """Eq. 1 for every sentence: long [S, n], rows of the proposals' table, best first, padded with -1.
+    """ES3Net eq. 1: M' of every sentence, long [S, n], rows of the proposals' table, best first, padded with -1.
 
     Raises KeyError for a sentence about an image that `proposals` doesn't hold.
     """

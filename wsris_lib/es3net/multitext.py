@@ -81,12 +81,13 @@ def greedy(candidates: Tensor, p: Tensor, groups: Sequence[int], images: Sequenc
 
 
 def expected_gain(correct: Tensor, confidence: Tensor, groups: Sequence[int]) -> tuple[float, float, float]:
-    """The inequality that Appendix B proves, on data: (accuracy of ST, accuracy of the leaders, their mean advantage).
+    """ES3Net eq. 6: what follows from P = k C + b, on data: the inequality that Appendix B proves.
 
     If P(correct) = k C + b with k > 0 for every sentence alike, copying the most confident of each group makes the
     expected accuracy k mean(max C) + b, which is at least k mean(C) + b. Leaders count once for each of their group.
 
     correct: bool [S], whether each sentence's own choice is right; confidence: [S].
+    Returns (accuracy of ST, accuracy of the leaders, the mean advantage of their confidence).
     """
     led = leaders(confidence, groups)
     advantage = float((confidence[led] - confidence).mean())

@@ -32,8 +32,8 @@ class ProposalTable:
         They may be mapped from a file that is larger than memory; `gathered` takes rows from wherever they are.
         """
         tables = [self.class_tokens, self.pooled, self.geometry]
-        size, gpu = sum(table.nbytes for table in tables), torch.device(device).type == "cuda"
-        if gpu and size < torch.cuda.mem_get_info(device)[0] / 2:
+        size = sum(table.nbytes for table in tables)
+        if torch.device(device).type == "cuda" and size < torch.cuda.mem_get_info(device)[0] / 2:
             return [table.to(device) for table in tables]
         return tables
 

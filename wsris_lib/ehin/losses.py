@@ -4,7 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-POWER, LEAST = 3.0, 0.01  # p and lambda of the focal mask penalty, as in TRIS
+POWER = 3.0  # p of the focal mask penalty, as in TRIS
+LEAST = 0.01  # lambda, likewise
 
 
 def image_score(R: Tensor) -> Tensor:

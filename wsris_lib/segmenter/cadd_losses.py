@@ -68,13 +68,15 @@ def cadd(
     Student: logits [B, 2, H, W] and features [B, C, h, w] of what `warp` made of the images; teacher: the same of the
     images as they are; labels [B, H, W], theirs too; confidence [B]. Teacher and labels are warped here.
     """
-    (logits, features), (their_logits, their_features) = student, teacher
-    inside, inside_cells = warp.inside(*logits.shape[2:]), warp.inside(*features.shape[2:])
-    probabilities = warp.maps(their_logits.softmax(1)[:, 1])  # [B, H, W]
+    Y_s, features_s = student
+    Y_t, features_t = teacher
+    inside = warp.inside(*Y_s.shape[2:])
+    inside_cells = warp.inside(*features_s.shape[2:])
     labels = warp.labels(labels)
+    mask_t = warp.maps(Y_t.softmax(1)[:, 1])  # [B, H, W]
     return (
-        weights[0] * supervised(logits, labels, confidence, inside)
-        + dice_weight * weighted_dice(logits, labels, confidence, inside)
-        + weights[1] * mask_agreement(logits, probabilities, inside)
-        + weights[2] * feature_agreement(features, warp.maps(their_features), inside_cells)
+        weights[0] * supervised(Y_s, labels, confidence, inside)  # eq. 7
+        + dice_weight * weighted_dice(Y_s, labels, confidence, inside)
+        + weights[1] * mask_agreement(Y_s, mask_t, inside)  # eq. 8
+        + weights[2] * feature_agreement(features_s, warp.maps(features_t), inside_cells)  # eq. 9
     )

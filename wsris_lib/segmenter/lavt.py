@@ -4,6 +4,8 @@ Swin and BERT are transformers' own, so that sizes come from the checkpoints' co
 miniature are one code path. What LAVT adds is here: pixel-word attention, language gates, a light decoder.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from copy import deepcopy
 from pathlib import Path
 
@@ -75,9 +77,13 @@ class Gate(nn.Module):
         self.outer = nn.Linear(channels, channels, bias=False)
         nn.init.trunc_normal_(self.outer.weight, std=0.02)
 
+    def values(self, fused: Tensor) -> Tensor:
+        """fused [B, N, C] -> how far each channel is let through, [B, N, C] in (-1, 1)."""
+        return self.outer(self.inner(fused).relu()).tanh()
+
     def forward(self, fused: Tensor) -> Tensor:
         """fused [B, N, C] -> what is to be added to the cells, [B, N, C]."""
-        return self.outer(self.inner(fused).relu()).tanh() * fused
+        return self.values(fused) * fused
 
 
 class Decoder(nn.Module):
@@ -220,6 +226,21 @@ class Lavt(nn.Module):
         pixels = self.normalise(images[rows].to(where))
         background, foreground = self(pixels, self.tokenizer(sentences).to(where))[0].unbind(1)
         return foreground - background
+
+    @contextmanager
+    def recorded_gates(self) -> Iterator[list[Tensor]]:
+        """Within it, each forward pass appends every gate's values [B, N, C], stage by stage, without a gradient."""
+        values: list[Tensor] = []
+
+        def record(gate: Gate, inputs: tuple[Tensor], _: Tensor) -> None:
+            values.append(gate.values(inputs[0]).detach())
+
+        hooks = [gate.register_forward_hook(record) for gate in self.gates]
+        try:
+            yield values
+        finally:
+            for hook in hooks:
+                hook.remove()
 
     def own_parameters(self) -> list[nn.Parameter]:
         """All but the Swin's and the BERT's."""

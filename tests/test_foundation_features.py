@@ -193,9 +193,9 @@ def test_what_does_not_fit_into_memory_is_read_again(view, profile, made, tmp_pa
     assert len(list(out.glob("features-table-*"))) == len(list(out.glob("swapped-table-*"))) == 1
     kept = perimage.each_image(view, out, "features", features._settings(profile), lambda: pytest.fail("made anew"))
     assert list(kept) == sorted(view.image_ids) and len(kept) == len(view.image_ids) and -1 not in kept
-    held = sum(tensor.nbytes for its, _ in kept._near.values() for tensor in its.values())
-    assert held <= room and kept._far
-    last = max(kept._far)
+    held = sum(tensor.nbytes for its, _ in kept._in_memory.values() for tensor in its.values())
+    assert held <= room and kept._on_disk
+    last = max(kept._on_disk)
     kept._paths[last].write_bytes(b"cut short")
     with pytest.raises(CorruptArtefact, match=r"features-.*can't be read"):
         kept[last]

@@ -238,6 +238,26 @@ def test_every_parameter_learns_as_the_last_stage_has_no_gate(model):
     assert not own & theirs and len(own | theirs) == len(list(model.parameters()))
 
 
+def test_gates_are_recorded_while_asked_for(model):
+    pixels, tokens = model.normalise(torch.rand(2, 3, 64, 64) * 255), model.tokenizer(["a mug", "the chair"])
+    with torch.no_grad():
+        for gate in model.gates:
+            torch.nn.init.normal_(gate.outer.weight)
+    given = []
+    hooks = [
+        gate.register_forward_hook(lambda _, inputs, output: given.append((inputs[0], output))) for gate in model.gates
+    ]
+    with model.recorded_gates() as values:
+        model(pixels, tokens)
+        model(pixels, tokens)
+    assert len(values) == len(given) == 2 * len(model.gates)
+    for value, (fused, output) in zip(values, given):
+        assert torch.equal(value * fused, output) and value.abs().max() <= 1 and not value.requires_grad
+    [hook.remove() for hook in hooks]
+    model(pixels, tokens)
+    assert len(values) == 2 * len(model.gates) and not any(gate._forward_hooks for gate in model.gates)
+
+
 def test_the_decoder_joins_each_finer_map(model):
     torch.manual_seed(0)
     decoder = Decoder([4, 8, 16, 32], 16).eval()

@@ -63,6 +63,18 @@ def predictions(images: Sequence, masks: Sequence, truths: Sequence, titles: Seq
     return figure
 
 
+def compare(view, samples: Sequence, masks: Mapping[str, Sequence]) -> Figure:
+    """A row for each method and a column for each sample: its mask tinted, the true one outlined, its sentence above.
+
+    view: the samples' `EvaluationView`; masks: method -> a mask [H, W] of each sample.
+    """
+    images = [view.image(sample.image_id) for sample in samples]
+    truths = [view.mask(sample.ann_id) for sample in samples]
+    titles = [f"{name}: {sample.sentence}" for name in masks for sample in samples]
+    every = [mask for row in masks.values() for mask in row]
+    return predictions(len(masks) * images, every, len(masks) * truths, titles, columns=len(samples))
+
+
 def proposals(
     image: ArrayLike,
     masks: ArrayLike,

@@ -57,11 +57,21 @@ class Training:
         if pieces & (pieces - 1) or (pieces > 1 and pieces % ranks.world()):
             found = f"{pieces} pieces of a step and {ranks.world()} processes"
             raise ValueError(f"{found}: expected 1, 2, 4, 8, ... pieces, a multiple of torchrun's number of processes")
-        self.pieces, self._sums = pieces, _PairwiseSum()
-        self.out, self.model, self.steps, self.seed = out, model, steps, seed
+        self.pieces = pieces
+        self.out = out
+        self.model = model
+        self.steps = steps
+        self.seed = seed
         self.optimisers = [optimiser] if isinstance(optimiser, torch.optim.Optimizer) else list(optimiser)
         self.curve: list[list[float]] = []  # [[last step of a window, its mean loss], ...]
-        self.seconds, self._start, self._sum, self._window = 0.0, 0, 0.0, max(1, steps // WINDOWS)
+        self.seconds = 0.0
+        self._start = 0
+        self._window = max(1, steps // WINDOWS)
+        self._sum: float | Tensor = 0.0  # of the losses since the last window
+        self._step = 0  # the one at hand
+        self._share = 1.0  # of its rows, the piece at hand
+        self._sums = _PairwiseSum()  # of its pieces' gradients and losses
+        self._loss: float | Tensor = 0.0  # its mean
         self._path = out.parent / f".{out.name}.partial.safetensors"
         rates = [group["lr"] for group in self._groups]
         self._settings = artefacts.key(out.name, steps, seed, rates, settings or {}, *([pieces] if pieces > 1 else []))
@@ -71,7 +81,8 @@ class Training:
 
     def __iter__(self) -> Iterator[int]:
         """The steps that are left, from 0."""
-        before, saved = time.monotonic() - self.seconds, time.monotonic()
+        saved = time.monotonic()
+        before = saved - self.seconds
         places = dict(initial=self._start, total=self.steps, disable=not ranks.leads())
         self._bar = trange(self._start, self.steps, desc=f"training {self.out.name}", **places)
         for step in self._bar:
@@ -94,14 +105,14 @@ class Training:
         Each draws from seeds of its own. Of the running statistics of batch norms those stay that the first piece left.
         """
         if self.pieces == 1:
-            self._share = 1.0
             yield rows
             return
         if len(rows) < self.pieces:
             raise ValueError(
                 f"a step has {len(rows)} rows and {self.pieces} pieces; raise the batch or lower the pieces"
             )
-        each, cuts = self.pieces // ranks.world(), [len(rows) * n // self.pieces for n in range(self.pieces + 1)]
+        each = self.pieces // ranks.world()
+        cuts = [len(rows) * n // self.pieces for n in range(self.pieces + 1)]
         first = ranks.rank() * each
         for n in range(first, first + each):
             self._seeds(self._step, n)
@@ -117,10 +128,11 @@ class Training:
         """The gradient of a piece's loss, a mean over its rows."""
         for optimiser in self.optimisers:
             optimiser.zero_grad()
-        (loss * self._share if self.pieces > 1 else loss).backward()
         if self.pieces == 1:
+            loss.backward()
             self._loss = loss.detach()
             return
+        (self._share * loss).backward()
         grads = [torch.zeros_like(p) if p.grad is None else p.grad for p in self._parameters()]
         self._sums.add(torch.cat([*(g.flatten().float() for g in grads), self._share * loss.detach().view(1)]))
 

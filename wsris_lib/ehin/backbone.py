@@ -23,15 +23,18 @@ class Backbone(nn.Module):
         super().__init__()
         self.clip, self.tokenizer = load_clip(checkpoint)
         visual = self.clip.visual
-        self.pixels, self.words = pixels, min(words, self.clip.context_length)
+        self.pixels = pixels
+        self.words = min(words, self.clip.context_length)
         self.is_resnet = isinstance(visual, ModifiedResNet)
         cell = 32 if self.is_resnet else visual.patch_size[0]
         if pixels % cell:
             raise ValueError(f"{pixels} pixels: expected a multiple of {cell}, a side of a cell of {checkpoint}")
         _resize_positions(visual.attnpool if self.is_resnet else visual, pixels // cell)
         if not self.is_resnet:
-            visual.output_tokens, visual.grid_size = True, (pixels // cell, pixels // cell)
-        self.mean, self.std = visual.image_mean, visual.image_std
+            visual.output_tokens = True
+            visual.grid_size = (pixels // cell, pixels // cell)
+        self.mean = visual.image_mean
+        self.std = visual.image_std
         self.channels = visual.attnpool.v_proj.in_features if self.is_resnet else visual.conv1.out_channels
         self.sentence_width = self.clip.text_projection.shape[1]
         self.eval()  # open_clip hands out models that train: one image would move a ResNet's batch norms
@@ -61,10 +64,10 @@ class Backbone(nn.Module):
         if not self.is_resnet:
             raise ValueError("this CLIP has a ViT, whose maps are all of one size; choose a ResNet (RN50, zoo:clip_rn)")
         visual = self.clip.visual
-        found = [visual.stem(pixels)]
+        maps = [visual.stem(pixels)]
         for layer in (visual.layer1, visual.layer2, visual.layer3, visual.layer4):
-            found.append(layer(found[-1]))
-        return found
+            maps.append(layer(maps[-1]))
+        return maps
 
     def image_vectors(self, pixels: Tensor) -> Tensor:
         """Normalised pixels -> CLIP's own embedding, [B, E] of length 1."""
@@ -78,7 +81,8 @@ class Backbone(nn.Module):
         """
         visual = self.clip.visual
         if self.is_resnet:
-            pool, cells = visual.attnpool, maps.flatten(2).mT  # [B, hw, channels]
+            pool = visual.attnpool
+            cells = maps.flatten(2).mT  # [B, hw, channels]
             return F.normalize(pool.c_proj(pool.v_proj(cells)), dim=-1).mT.unflatten(2, maps.shape[2:])
         return F.normalize(maps.flatten(2).mT @ visual.proj, dim=-1).mT.unflatten(2, maps.shape[2:])
 
@@ -96,10 +100,13 @@ class Critic(nn.Module):
         self.clip = Backbone(checkpoint, pixels, words).eval().requires_grad_(False)
 
     def forward(self, pixels: Tensor, masks: Tensor, sentences: Tensor) -> Tensor:
-        """Normalised pixels [B, 3, P, P], soft masks [B, h, w] of any size, sentences [B, K, E] -> cosines [B, K]."""
+        """EHIN eq. 16: S(I, R_p, Q) = cosine of E_v(I * u_p(R_p)) and E_l(Q), [B, K].
+
+        Normalised pixels I [B, 3, P, P], soft masks R_p [B, h, w] of any size, vectors E_l(Q) of sentences [B, K, E].
+        """
         masks = F.interpolate(masks[:, None], pixels.shape[2:], mode="bilinear", align_corners=False)
-        seen = self.clip.image_vectors(pixels * masks)  # what is masked out becomes CLIP's mean colour
-        return torch.einsum("be,bke->bk", seen, sentences)
+        image = self.clip.image_vectors(pixels * masks)  # E_v, [B, E]; what is masked out becomes CLIP's mean colour
+        return torch.einsum("be,bke->bk", image, sentences)  # both of length 1
 
 
 def _resize_positions(module: nn.Module, grid: int) -> None:

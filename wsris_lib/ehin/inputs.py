@@ -28,7 +28,9 @@ class Images:
     """
 
     def __init__(self, view: View, backbone: Backbone, settings: Grounding, out: Path, device: str = "cpu"):
-        self.settings, self.backbone, self.device = settings, backbone, device
+        self.settings = settings
+        self.backbone = backbone
+        self.device = device
         self._shrink = torch.nn.AdaptiveAvgPool2d(settings.critic_pixels)
         made_from = [
             VERSION,

@@ -4,11 +4,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-POWER, LEAST = 3.0, 0.01  # p and lambda of the focal mask penalty, as in TRIS
+POWER = 3.0  # p of the focal mask penalty, as in TRIS
+LEAST = 0.01  # lambda, likewise
 
 
 def image_score(R: Tensor) -> Tensor:
-    """Eq. 14: how well each sentence fits the image as a whole; R [B, N, h, w] -> y [B, N].
+    """EHIN eq. 14: how well each sentence fits the image as a whole; R [B, N, h, w] -> y [B, N].
 
     y = max R + mean R + psi(m). m is the sentence's mean share of the cells, a softmax over the N sentences and a
     background that always scores 1; psi penalises a mask that is nowhere. (The paper cites the focal loss; the formula
@@ -30,12 +31,12 @@ def classification(y: Tensor, own: Tensor) -> Tensor:
 
 
 def foreground(similarity: Tensor) -> Tensor:
-    """Eq. 18: -log S of what is under the mask and the image's own sentence; S [B], cosines."""
+    """EHIN eq. 18: -log S of what is under the mask and the image's own sentence; S [B], cosines."""
     return -torch.log(_open(similarity)).mean()
 
 
 def background(similarity: Tensor, reduction: str = "mean") -> Tensor:
-    """Eq. 19: -log(1 - S) of what is under the mask and K sentences that don't mean it; S [B, K], cosines.
+    """EHIN eq. 19: -log(1 - S) of what is under the mask and K sentences that don't mean it; S [B, K], cosines.
 
     reduction: "mean" over the K, as TRIS has it, or "K_sum", K times their sum as eq. 15 is printed: K^2 times as
     much, which a mask of nothing or of everything pleases best, whichever fits the sentences less.
@@ -48,7 +49,7 @@ def background(similarity: Tensor, reduction: str = "mean") -> Tensor:
 
 
 def early_contrast(own: Tensor, others: Tensor, reduction: str = "mean") -> Tensor:
-    """ECLM, eq. 15: foreground and background together; own [B] and others [B, K] of the map that they are asked of."""
+    """EHIN eq. 15: ECLM, foreground and background of one map together; S of its own text [B] and of others [B, K]."""
     return foreground(own) + background(others, reduction)
 
 

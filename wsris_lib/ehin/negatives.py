@@ -32,7 +32,8 @@ class Negatives:
             raise ValueError(f"negatives are {rule!r}; choose one of {', '.join(RULES)}")
         if len({s.image_id for s in samples}) < 2:
             raise ValueError("all sentences are about one image: there is no sentence of another to contrast with")
-        self.samples, self.rule = samples, rule
+        self.samples = samples
+        self.rule = rule
         self.of_image: dict[int, list[int]] = defaultdict(list)
         for row, sample in enumerate(samples):
             self.of_image[sample.image_id].append(row)

@@ -11,7 +11,7 @@ SCALE = 1 / 0.07  # exp of CLIP's first logit scale; TRIS's optimiser never sees
 
 
 class Head(nn.Module):
-    """Response maps R = SCALE <V_F, L_F> (EHIN eq. 3), and the early ones from V and L before HIPM.
+    """EHIN eq. 3: response maps R = SCALE <V_F, L_F>, and the early ones from V and L before HIPM.
 
     V and L are projected to C channels and brought to length 1; V_F and L_F aren't again, so R is no cosine. Without
     the scale, which eq. 3 doesn't print, sigmoid(R) would hardly leave 1/2 and the critic would see everything.
@@ -43,7 +43,7 @@ class Head(nn.Module):
 
 
 def response(V: Tensor, L: Tensor) -> Tensor:
-    """Eq. 3 with the scale of TRIS: V [B, C, h, w] and L [B, N, C] -> R [B, N, h, w]."""
+    """EHIN eq. 3: with the scale of TRIS, V [B, C, h, w] and L [B, N, C] -> R [B, N, h, w]."""
     return SCALE * torch.einsum("bchw,bnc->bnhw", V, L)
 
 

@@ -18,13 +18,12 @@ HALF = 0.5
 @torch.no_grad()
 def response_maps(modules: nn.ModuleDict, images: Images, samples: Sequence[Sample], batch: int = 128) -> Tensor:
     """R [S, h, w] of each sentence with its image, one sentence to an image: nothing is known of other sentences."""
-    device, backbone = images.device, images.backbone
-    vectors = sentence_vectors(backbone, [s.sentence for s in samples])
+    vectors = sentence_vectors(images.backbone, [s.sentence for s in samples])
     parts = []
     for start in range(0, len(samples), batch):
         some = samples[start : start + batch]
         maps = images.maps([s.image_id for s in some])
-        _, late = modules["head"](maps, vectors[start : start + batch, None].to(device))  # N = 1
+        _, late = modules["head"](maps, vectors[start : start + batch, None].to(images.device))  # N = 1
         parts.append(late[:, 0].cpu())
     return torch.cat(parts)
 
@@ -60,7 +59,7 @@ def cut_at(R: Tensor, share: float) -> Tensor:
 
 @torch.no_grad()
 def seen_under(critic: Critic, images: Images, samples: Sequence[Sample], masks: Tensor, batch: int = 128) -> Tensor:
-    """S of eq. 16: how well the critic finds that each sentence fits its image under a soft mask; cosines [S].
+    """EHIN eq. 16: S, how well the critic finds that each sentence fits its image under a soft mask; cosines [S].
 
     masks: [S, h, w] in [0, 1], of any size.
     """

@@ -9,7 +9,7 @@ FORMS = ("residual", "eq. 1-2", "eq. 8-13")  # of HIPM
 
 
 class BilateralPrompt(nn.Module):
-    """Two single-head attentions, each side asking the other; what they bring is added by `HIPM`, not here.
+    """EHIN eq. 4-7: two single-head attentions, each side asking the other; what they bring is added by `HIPM`.
 
         A_v = softmax over the N texts of  Q_v K_t' / sqrt(C)    [B, hw, N]     P_v = out(A_v V_t)      eq. 5, 7
         A_t = softmax over the hw cells of Q_t K_v' / sqrt(C)    [B, N, hw]     P_t = out(A_t V_v)      eq. 4, 6
@@ -40,17 +40,19 @@ class BilateralPrompt(nn.Module):
         self.visual_out = nn.Sequential(*_cellwise(width))
         self.textual_out = nn.Linear(width, width)
 
-    def forward(self, image: Tensor, texts: Tensor) -> tuple[Tensor, Tensor]:
-        """image [B, C, h, w] and texts [B, N, C] -> prompts P_v [B, C, h, w] and P_t [B, N, C].
+    def forward(self, V: Tensor, L: Tensor) -> tuple[Tensor, Tensor]:
+        """EHIN eq. 4-7: V [B, C, h, w] and L [B, N, C] -> prompts P_v [B, C, h, w] and P_t [B, N, C].
 
         Each map needs more than one cell: an instance norm over a single number has nothing to norm by.
         """
-        scale = 1 / math.sqrt(image.shape[1])
-        q_v, k_v, v_v = (part(image).flatten(2).mT for part in self.visual)  # [B, hw, C]
-        q_t, k_t, v_t = (part(texts) for part in self.textual)  # [B, N, C]
-        told = (q_v @ k_t.mT * scale).softmax(self.axis) @ v_t  # [B, hw, C]
-        seen = (q_t @ k_v.mT * scale).softmax(2) @ v_v  # [B, N, C]
-        return self.visual_out(told.mT.unflatten(2, image.shape[2:])), self.textual_out(seen)
+        scale = 1 / math.sqrt(V.shape[1])
+        Q_v, K_v, V_v = (part(V).flatten(2).mT for part in self.visual)  # [B, hw, C]
+        Q_t, K_t, V_t = (part(L) for part in self.textual)  # [B, N, C]
+        A_t = (Q_t @ K_v.mT * scale).softmax(2)  # eq. 4, [B, N, hw]
+        A_v = (Q_v @ K_t.mT * scale).softmax(self.axis)  # eq. 5, [B, hw, N]
+        P_t = self.textual_out(A_t @ V_v)  # eq. 6
+        P_v = self.visual_out((A_v @ V_t).mT.unflatten(2, V.shape[2:]))  # eq. 7
+        return P_v, P_t
 
 
 def _cellwise(width: int) -> tuple[nn.Module, nn.Module]:
@@ -58,7 +60,7 @@ def _cellwise(width: int) -> tuple[nn.Module, nn.Module]:
 
 
 class HIPM(nn.Module):
-    """The hierarchical interaction prompt module (EHIN eq. 1, 2 and 8-13): bilateral prompts on top of each other.
+    """EHIN eq. 1-2, 8-13: HIPM, the hierarchical interaction prompt module: bilateral prompts on top of each other.
 
     The paper prints two networks, and its text and Fig. 3 (one prompt on top of the other) fit a third best:
         "eq. 1-2":   V_F = V + alpha P_1(V, L) + beta P_2(V, L): no prompt sees what another did.
@@ -98,26 +100,30 @@ class HIPM(nn.Module):
         if form not in FORMS:
             raise ValueError(f"form is {form!r}; choose one of {', '.join(FORMS)}")
         self.prompts = nn.ModuleList(BilateralPrompt(width, visual_softmax) for _ in range(layers))
-        self.alpha, self.beta, self.form = alpha, beta, form
+        self.alpha = alpha
+        self.beta = beta
+        self.form = form
         self.reuse = range(layers) if reuse is None else reuse
         if surplus := set(self.reuse) - set(range(layers)):
             raise ValueError(f"reuse names layer {max(surplus)} of {layers}; they are counted from 0")
 
-    def forward(self, image: Tensor, texts: Tensor) -> tuple[Tensor, Tensor]:
-        """V [B, C, h, w] and L [B, N, C] -> V_F and L_F of the same shapes."""
-        first = now = (image, texts)
-        states, prompts = [], []  # of each layer: the features that it hands on, and its prompts
-        for layer, prompt in enumerate(self.prompts):
-            prompts.append(prompt(*(first if self.form == "eq. 1-2" else now)))
-            again = 1.0 if layer in self.reuse else 0.0
-            now = tuple(
-                self._sum(again * side, [state[k] for state in states], [pair[k] for pair in prompts])
-                for k, side in enumerate(first)
-            )
-            states.append(now)
-        return now
+    def forward(self, V: Tensor, L: Tensor) -> tuple[Tensor, Tensor]:
+        """EHIN eq. 1-2, 8-13: V [B, C, h, w] and L [B, N, C] -> V_F and L_F of the same shapes."""
+        V_n = [V]  # V, V_1, ..., V_F: after each layer
+        L_n = [L]
+        P_v = []  # P_1, P_2, ...: each layer's prompts
+        P_t = []
+        for n, prompt in enumerate(self.prompts):
+            p_v, p_t = prompt(V, L) if self.form == "eq. 1-2" else prompt(V_n[-1], L_n[-1])  # eq. 10-11
+            P_v.append(p_v)
+            P_t.append(p_t)
+            again = float(n in self.reuse)  # Table 4
+            V_n.append(self._fuse(again * V, V_n[1:], P_v))
+            L_n.append(self._fuse(again * L, L_n[1:], P_t))
+        return V_n[-1], L_n[-1]
 
-    def _sum(self, features: Tensor, states: list[Tensor], prompts: list[Tensor]) -> Tensor:
+    def _fuse(self, x: Tensor, states: list[Tensor], P: list[Tensor]) -> Tensor:
+        """The next V or L, of the features x, what the layers before handed on and the prompts of all layers."""
         if self.form == "eq. 8-13":
-            return prompts[-1] + self.alpha * features + self.beta * sum(states)
-        return features + self.alpha * prompts[0] + self.beta * sum(prompts[1:])
+            return P[-1] + self.alpha * x + self.beta * sum(states)  # eq. 8-9 with one layer; eq. 12-13 with two
+        return x + self.alpha * P[0] + self.beta * sum(P[1:])  # eq. 1-2

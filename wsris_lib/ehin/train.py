@@ -22,7 +22,7 @@ BACKBONE_SHARE = 0.1  # of the learning rate, for CLIP's own weights (TRIS)
 def losses(
     early: Tensor, late: Tensor, own: Tensor, others: Tensor, pixels: Tensor, critic: Critic, settings: Grounding
 ) -> dict[str, Tensor]:
-    """The four terms, not yet weighted; those of weight 0 are left out.
+    """The terms of eq. 17 and the classification, not yet weighted; those of weight 0 are left out.
 
     early, late: R [B, N, h, w], each image's own sentence first; own [B, E] and others [B, K, E]: the critic's vectors
     of the own sentence and of the negatives; pixels: the critic's view [B, 3, P, P].
@@ -31,20 +31,21 @@ def losses(
     if settings.classify:
         mine = torch.zeros(late.shape[:2], dtype=torch.bool, device=late.device)
         mine[:, 0] = True
-        terms["classify"] = classification(image_score(late), mine)
-    asked = torch.cat([own[:, None], others], 1)  # [B, 1 + K, E]
+        terms["classify"] = classification(image_score(late), mine)  # of eq. 14
+    Q = torch.cat([own[:, None], others], 1)  # [B, 1 + K, E]
     if settings.foreground or settings.background:
-        seen = critic(pixels, late[:, 0].sigmoid(), asked)  # [B, 1 + K]
-        terms["foreground"], terms["background"] = foreground(seen[:, 0]), background(seen[:, 1:], settings.reduction)
+        S = critic(pixels, late[:, 0].sigmoid(), Q)  # eq. 16, [B, 1 + K]
+        terms["foreground"] = foreground(S[:, 0])  # eq. 18
+        terms["background"] = background(S[:, 1:], settings.reduction)  # eq. 19
     if settings.contrast:
-        of = {"early": early, "late": late}[settings.contrast_on]
-        seen = critic(pixels, of[:, 0].sigmoid(), asked)
-        terms["contrast"] = early_contrast(seen[:, 0], seen[:, 1:], settings.reduction)
+        R = {"early": early, "late": late}[settings.contrast_on]
+        S = critic(pixels, R[:, 0].sigmoid(), Q)
+        terms["contrast"] = early_contrast(S[:, 0], S[:, 1:], settings.reduction)  # eq. 15
     return terms
 
 
 def total(terms: dict[str, Tensor], settings: Grounding) -> Tensor:
-    """Eq. 17, with the classification that it forgets."""
+    """EHIN eq. 17: the weighted sum of the terms, with the classification that it forgets."""
     return sum(getattr(settings, name) * term for name, term in terms.items())
 
 
@@ -58,7 +59,8 @@ def train(
 
     Returns {"head": Head, and "backbone" if fine-tuned} and the loss curve [[step, mean loss], ...].
     """
-    backbone, device = images.backbone, images.device
+    backbone = images.backbone
+    device = images.device
     known = set(images.ids)
     samples = [s for s in samples if s.image_id in known]
     if not samples:
@@ -68,8 +70,8 @@ def train(
         modules["backbone"] = backbone
     modules.to(device).train()
     negatives = Negatives(samples, settings.negatives_from)
-    asked = sentence_vectors(critic, [s.sentence for s in samples]).to(device)  # [S, E] of the critic
-    told = None if settings.finetune else sentence_vectors(backbone, [s.sentence for s in samples]).to(device)
+    queries = sentence_vectors(critic, [s.sentence for s in samples]).to(device)  # [S, E] of the critic
+    frozen = None if settings.finetune else sentence_vectors(backbone, [s.sentence for s in samples]).to(device)
     refs: dict[int, list[int]] = defaultdict(list)
     for row, sample in enumerate(samples):
         refs[sample.ref_id].append(row)
@@ -91,10 +93,10 @@ def train(
             others = torch.tensor([negatives.draw(row, settings.negatives, run.rng) for row in rows])
             ids = [samples[row].image_id for row in rows]
             with torch.autocast(torch.device(device).type, enabled=device != "cpu", dtype=torch.bfloat16):
-                sentences = backbone.sentences([samples[r].sentence for r in rows]) if told is None else told[rows]
+                sentences = backbone.sentences([samples[r].sentence for r in rows]) if frozen is None else frozen[rows]
                 early, late = modules["head"](images.maps(ids), sentences[shown(len(rows), settings.texts)])
                 terms = losses(
-                    early.float(), late.float(), asked[rows], asked[others], images.small(ids), critic, settings
+                    early.float(), late.float(), queries[rows], queries[others], images.small(ids), critic, settings
                 )
             run.learn(total(terms, settings))
         run.step(settings.learning_rate * (1 - step / steps) ** 0.9)

@@ -8,7 +8,7 @@ from wsris_lib.es3net.esem import ESEM, small
 
 
 class Alignment(nn.Module):
-    """s = <F_cls, t[:d]> + (d / D) <F_geo, t>, inner products of vectors that are not normalised.
+    """ES3Net eq. 3: s = <F_cls, t[:d]> + (d / D) <F_geo, t>, inner products of vectors that are not normalised.
 
     F_cls is a linear layer on CLIP's raw class token, F_geo is ESEM's. With d = 0 only <F_geo, t> is left, with
     factor 1. Without ESEM (the paper's baseline) only <F_cls, t[:d]> is.
@@ -59,18 +59,22 @@ class Alignment(nn.Module):
         self.slicing = None if slicing is None else nn.Parameter(slicing)  # [d, D]
 
     def forward(self, class_tokens: Tensor, pooled: Tensor, geometry: Tensor, text: Tensor) -> Tensor:
-        """Scores [..., B, M] of M proposals (class_tokens [..., M, W], ...) for B sentences (text [..., B, D])."""
-        short = text[..., : self.d] if self.slicing is None else text @ self.slicing.T  # [..., B, d]
-        if self.normalise:
-            return self._cosines(short, class_tokens, pooled, geometry, text)
-        scores = short @ self.class_weight @ class_tokens.mT  # brackets moved as in ESEM.similarity
-        if self.esem is not None:
-            scores = scores + self.factor * self.esem.similarity(pooled, geometry, text)
-        return scores
+        """ES3Net eq. 3: scores s [..., B, M] of M proposals for B sentences.
 
-    def _cosines(self, short: Tensor, class_tokens: Tensor, pooled: Tensor, geometry: Tensor, text: Tensor) -> Tensor:
-        scores = F.normalize(short, dim=-1) @ F.normalize(class_tokens @ self.class_weight.T, dim=-1).mT
+        class_tokens [..., M, W], pooled [..., M, C], geometry [..., M, 3] in [0, 1], text t [..., B, D].
+        """
+        t_d = text[..., : self.d] if self.slicing is None else text @ self.slicing.T  # t[:d], [..., B, d]
+        if self.normalise:
+            return self._cosines(t_d, class_tokens, pooled, geometry, text)
+        s = t_d @ self.class_weight @ class_tokens.mT  # <F_cls, t[:d]>, brackets moved as in ESEM.similarity
         if self.esem is not None:
-            where = F.normalize(self.esem(pooled, geometry), dim=-1)
-            scores = scores + self.factor * F.normalize(text, dim=-1) @ where.mT
-        return scores
+            s = s + self.factor * self.esem.similarity(pooled, geometry, text)  # + (d / D) <F_geo, t>
+        return s
+
+    def _cosines(self, t_d: Tensor, class_tokens: Tensor, pooled: Tensor, geometry: Tensor, text: Tensor) -> Tensor:
+        F_cls = class_tokens @ self.class_weight.T
+        s = F.normalize(t_d, dim=-1) @ F.normalize(F_cls, dim=-1).mT
+        if self.esem is not None:
+            F_geo = self.esem(pooled, geometry)
+            s = s + self.factor * F.normalize(text, dim=-1) @ F.normalize(F_geo, dim=-1).mT
+        return s

@@ -32,8 +32,8 @@ class ProposalTable:
         They may be mapped from a file that is larger than memory; `gathered` takes rows from wherever they are.
         """
         tables = [self.class_tokens, self.pooled, self.geometry]
-        size, gpu = sum(table.nbytes for table in tables), torch.device(device).type == "cuda"
-        if gpu and size < torch.cuda.mem_get_info(device)[0] / 2:
+        size = sum(table.nbytes for table in tables)
+        if torch.device(device).type == "cuda" and size < torch.cuda.mem_get_info(device)[0] / 2:
             return [table.to(device) for table in tables]
         return tables
 
@@ -59,7 +59,7 @@ def gathered(tables: list[Tensor], rows: Tensor) -> list[Tensor]:
 
 
 def candidate_table(proposals: ProposalTable, sentences: SentenceTable, n: int) -> Tensor:
-    """Eq. 1 for every sentence: long [S, n], rows of the proposals' table, best first, padded with -1.
+    """ES3Net eq. 1: M' of every sentence, long [S, n], rows of the proposals' table, best first, padded with -1.
 
     Raises KeyError for a sentence about an image that `proposals` doesn't hold.
     """

@@ -20,7 +20,7 @@ def mask_contrast(
     own_negatives: bool = True,
     same_image_negatives: bool = False,
 ) -> Tensor:
-    """Cross entropy over all B*N candidates of a batch; the target is the best of the sentence's own N.
+    """ES3Net eq. 4: cross entropy over all B*N candidates of a batch; the target is the best of the sentence's own N.
 
     The positive is the model's own choice, so eq. 4 is self-training: watch the entropy of the choice. Candidates of
     the same image at another place of the batch may hold the very object that is meant, so they aren't negatives; the
@@ -49,7 +49,7 @@ def mask_contrast(
 
 
 def language_consistency(original: Tensor, paraphrased: Tensor, padded: Tensor, temperature: float = 1.0) -> Tensor:
-    """LCM (ES3Net eq. 5): a paraphrase shall choose as its original does, CE(SG(p) || p').
+    """ES3Net eq. 5: LCM, CE(SG(p) || p'); a paraphrase shall choose as its original does.
 
     The original's p is a target without gradient: the paraphrase moves towards it and not the other way round.
 

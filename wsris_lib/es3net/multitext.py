@@ -61,32 +61,34 @@ def greedy(candidates: Tensor, p: Tensor, groups: Sequence[int], images: Sequenc
     for group in members:
         of_image[group[0]].append(group)
 
-    rows, confidence = torch.full((len(p),), -1), torch.zeros(len(p))
-    for its_groups in of_image.values():
+    rows = torch.full((len(p),), -1)
+    confidence = torch.zeros(len(p))
+    for rivals in of_image.values():
         taken: set[int] = set()
-        for group in sorted(its_groups, key=lambda g: -float(top[members[g]].sum())):
-            wanted: dict[int, float] = defaultdict(float)
+        for group in sorted(rivals, key=lambda g: -float(top[members[g]].sum())):
+            total: dict[int, float] = defaultdict(float)  # row -> its p, summed over the group
             for s in members[group]:
                 for row, chance in zip(candidates[s].tolist(), p[s].tolist()):
                     if row >= 0:
-                        wanted[row] += chance
-            if not wanted:
+                        total[row] += chance
+            if not total:
                 continue
-            left = {row: chance for row, chance in wanted.items() if row not in taken} or wanted
+            left = {row: chance for row, chance in total.items() if row not in taken} or total
             best = max(sorted(left), key=left.get)  # of equals the earlier proposal, whatever the order of sentences
             taken.add(best)
             rows[members[group]] = best
-            confidence[members[group]] = wanted[best] / len(members[group])
+            confidence[members[group]] = total[best] / len(members[group])
     return rows, confidence
 
 
 def expected_gain(correct: Tensor, confidence: Tensor, groups: Sequence[int]) -> tuple[float, float, float]:
-    """The inequality that Appendix B proves, on data: (accuracy of ST, accuracy of the leaders, their mean advantage).
+    """ES3Net eq. 6: what follows from P = k C + b, on data: the inequality that Appendix B proves.
 
     If P(correct) = k C + b with k > 0 for every sentence alike, copying the most confident of each group makes the
     expected accuracy k mean(max C) + b, which is at least k mean(C) + b. Leaders count once for each of their group.
 
     correct: bool [S], whether each sentence's own choice is right; confidence: [S].
+    Returns (accuracy of ST, accuracy of the leaders, the mean advantage of their confidence).
     """
     led = leaders(confidence, groups)
     advantage = float((confidence[led] - confidence).mean())

@@ -1,11 +1,11 @@
-"""ES3Net eq. 1: CLIP shortlists, for each sentence, the proposals worth looking at."""
+"""CLIP shortlists, for each sentence, the proposals worth looking at."""
 
 import torch.nn.functional as F
 from torch import Tensor
 
 
 def prerank(embeddings: Tensor, sentences: Tensor, n: int) -> Tensor:
-    """The `n` proposals nearest to each sentence by cosine, best first.
+    """ES3Net eq. 1: M' = top-N of sim(phi_I(I * M), phi_T(T)), the `n` proposals nearest to each sentence, best first.
 
     embeddings: [N, E], CLIP's image embeddings of one image's masked crops; sentences: [S, E], CLIP's text embeddings.
     Returns long [S, n], indices into the N proposals, padded with -1 where the image has fewer than n.

@@ -64,14 +64,16 @@ def train(
     if len(usable) == 0:
         raise ValueError("there is no sentence to train on: no image of the split has a proposal")
 
-    candidates, image_ids = candidates.to(device), torch.tensor(sentences.image_ids, device=device)
+    candidates = candidates.to(device)
+    image_ids = torch.tensor(sentences.image_ids, device=device)
     text = sentences.text.to(device)
+    paraphrases = (
+        sentences.paraphrases.to(device) if settings.consistency and sentences.paraphrases is not None else None
+    )
     features = proposals.near(device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=settings.learning_rate, weight_decay=0)
     shuffling = torch.Generator().manual_seed(seed)
-    reworded, drawing = None, torch.Generator().manual_seed(seed + 1)  # apart: eq. 5 leaves the batches as they are
-    if settings.consistency and sentences.paraphrases is not None:
-        reworded = sentences.paraphrases.to(device)
+    drawing = torch.Generator().manual_seed(seed + 1)  # apart: eq. 5 leaves the batches as they are
 
     history = []
     bar = tqdm(range(settings.epochs), desc="eq. 4", unit="epoch", leave=False)
@@ -79,29 +81,44 @@ def train(
         order = usable[torch.randperm(len(usable), generator=shuffling)].to(device)
         sums = torch.zeros(2, device=device)
         for batch in order.split(settings.batch):
-            index = candidates[batch]  # [B, N]
-            everyones = index.clamp(min=0).flatten()  # [B*N]; padding points at row 0 and is masked below
-            scores = model(*gathered(features, everyones), text[batch])  # [B, B*N]
-            negatives = settings.own_negatives, settings.same_image_negatives
-            loss = mask_contrast(scores, image_ids[batch], index < 0, settings.temperature, *negatives)
-            if reworded is not None:
-                rows, wordings = one_paraphrase(reworded[batch], drawing)  # bool [B], [B', D]
-                if rows.any():
-                    own = gathered(features, index[rows].clamp(min=0))  # [B', N, ...]
-                    again = model(*own, wordings[:, None]).squeeze(1)  # [B', N]
-                    share = 1.0 if settings.consistency_mean == "reworded" else len(wordings) / len(batch)
-                    loss = loss + settings.consistency * share * language_consistency(
-                        own_scores(scores)[rows], again, index[rows] < 0, settings.temperature
-                    )
+            index = candidates[batch]  # [B, N]; padding, -1, points at row 0 and is masked
+            padded = index < 0
+            s = model(*gathered(features, index.clamp(min=0).flatten()), text[batch])  # eq. 3, [B, B*N]
+            negatives = (settings.own_negatives, settings.same_image_negatives)
+            loss = mask_contrast(s, image_ids[batch], padded, settings.temperature, *negatives)  # eq. 4
+            if paraphrases is not None:
+                loss = loss + _weighted_consistency(model, features, index, s, paraphrases[batch], settings, drawing)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
             with torch.no_grad():
-                sums += len(batch) * torch.stack([loss, choice_entropy(scores, index < 0, settings.temperature)])
+                sums += len(batch) * torch.stack([loss, choice_entropy(s, padded, settings.temperature)])
         loss, entropy = (sums / len(usable)).tolist()
         history.append({"epoch": epoch, "loss": loss, "entropy": entropy})
         bar.set_postfix(loss=f"{loss:.3f}", entropy=f"{entropy:.3f}")
     return model, history
+
+
+def _weighted_consistency(
+    model: Alignment,
+    features: list[Tensor],
+    index: Tensor,
+    s: Tensor,
+    paraphrases: Tensor,
+    settings: Aligning,
+    generator: torch.Generator,
+) -> Tensor:
+    """A batch's eq. 5 times its weight, with one paraphrase of each sentence that has any; 0 where none has.
+
+    index: long [B, N], the sentences' candidates; s: [B, B*N], their scores; paraphrases: [B, k, D].
+    """
+    rows, t = one_paraphrase(paraphrases, generator)  # bool [B], t' [B', D]
+    if not rows.any():
+        return s.new_zeros(())
+    s_prime = model(*gathered(features, index[rows].clamp(min=0)), t[:, None]).squeeze(1)  # eq. 3 of t', [B', N]
+    share = 1.0 if settings.consistency_mean == "reworded" else len(t) / len(index)
+    consistency = language_consistency(own_scores(s)[rows], s_prime, index[rows] < 0, settings.temperature)
+    return settings.consistency * share * consistency
 
 
 def one_paraphrase(paraphrases: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:

@@ -37,44 +37,48 @@ class Kept(Mapping[int, Stored]):
     """
 
     def __init__(self, paths: dict[int, Path]):
-        self._paths, self._near, self._far, self._room = paths, {}, set(), MEMORY
+        self._paths = paths
+        self._in_memory: dict[int, Stored] = {}
+        self._on_disk: set[int] = set()
+        self._room = MEMORY
         self.size = 0
 
     def read(self, image_id: int) -> bool:
         """Take what an image's file holds; False where there is none, or where a damaged one was removed."""
-        made = stored_tensors(self._paths[image_id])
-        if made is not None:
-            self._take(image_id, made)
-        return made is not None
+        stored = stored_tensors(self._paths[image_id])
+        if stored is not None:
+            self._take(image_id, stored)
+        return stored is not None
 
-    def write(self, image_id: int, made: Stored) -> None:
+    def write(self, image_id: int, stored: Stored) -> None:
         """Store what was made of an image."""
-        save_tensors(self._paths[image_id], made[0], **made[1])
-        self._take(image_id, made)
+        save_tensors(self._paths[image_id], stored[0], **stored[1])
+        self._take(image_id, stored)
 
-    def _take(self, image_id: int, made: Stored) -> None:
-        size = sum(tensor.nbytes for tensor in made[0].values())
+    def _take(self, image_id: int, stored: Stored) -> None:
+        size = sum(tensor.nbytes for tensor in stored[0].values())
         self.size += size
         if size <= self._room:
-            self._near[image_id], self._room = made, self._room - size
+            self._in_memory[image_id] = stored
+            self._room -= size
         else:
-            self._far.add(image_id)
+            self._on_disk.add(image_id)
 
     def key(self) -> str:
         """Changes when another image, or the same made otherwise, is among them; whatever ids they have."""
         return key([self._paths[image_id].name for image_id in self])
 
     def __getitem__(self, image_id: int) -> Stored:
-        return load_tensors(self._paths[image_id]) if image_id in self._far else self._near[image_id]
+        return load_tensors(self._paths[image_id]) if image_id in self._on_disk else self._in_memory[image_id]
 
     def __contains__(self, image_id: object) -> bool:
-        return image_id in self._near or image_id in self._far
+        return image_id in self._in_memory or image_id in self._on_disk
 
     def __iter__(self) -> Iterator[int]:
         return (image_id for image_id in self._paths if image_id in self)
 
     def __len__(self) -> int:
-        return len(self._near) + len(self._far)
+        return len(self._in_memory) + len(self._on_disk)
 
 
 def each_image(
@@ -97,25 +101,16 @@ def each_image(
         load: gives the maker; called only if something is missing, so that reading loads no model.
         image_ids: of the view; None: all.
     """
-    ids, common = sorted(view.image_ids if image_ids is None else image_ids), key(settings)
+    ids = sorted(view.image_ids if image_ids is None else image_ids)
+    common = key(settings)
     kept = Kept({i: out / f"{what}-{key(common, _digest(view, i))}.safetensors" for i in ids})
     for i in ids:
         kept.read(i)
     # Batches are cut from all ids, not from those that are missing: a run that goes on computes in the same company,
     # on which the last bits of a sum may depend.
-    batches, unreadable = [ids[i : i + BATCH] for i in range(0, len(ids), BATCH)], []
-    batches = [batch for batch in ranks.dealt(batches) if any(i not in kept for i in batch)]
-    if batches:
-        make, left = load(), sum(map(len, batches))
-        _announce(make, what, view, batches[0], left)
-        with tqdm(total=left, unit="image", desc=what, disable=not ranks.leads()) as bar:
-            for batch in batches:
-                images, closed = _open(view, batch)
-                unreadable += closed
-                for image_id, made in zip(images, make(images) if images else []):
-                    if image_id not in kept:
-                        kept.write(image_id, made)
-                bar.update(len(batch))
+    batches = [ids[i : i + BATCH] for i in range(0, len(ids), BATCH)]
+    missing = [batch for batch in ranks.dealt(batches) if any(i not in kept for i in batch)]
+    unreadable = _fill(kept, missing, load(), what, view) if missing else []
     unreadable += _await([i for i in ids if i not in kept and i not in unreadable], view, kept)
     if unreadable:
         counted = f"{len(unreadable)} of {len(ids)} images can't be opened"
@@ -144,6 +139,22 @@ def prepared(view: View, image_ids: Sequence[int], backbone: Prepares) -> Kept:
     return each_image(view, home() / "cache" / "pixels", "pixels", how, lambda: make, image_ids)
 
 
+def _fill(kept: Kept, batches: list[list[int]], make: Make, what: str, view: View) -> list[int]:
+    """Make and write what is missing of these batches; returns the images that can't be opened."""
+    unreadable = []
+    left = sum(map(len, batches))
+    _announce(make, what, view, batches[0], left)
+    with tqdm(total=left, unit="image", desc=what, disable=not ranks.leads()) as bar:
+        for batch in batches:
+            images, closed = _open(view, batch)
+            unreadable += closed
+            for image_id, stored in zip(images, make(images) if images else []):
+                if image_id not in kept:
+                    kept.write(image_id, stored)
+            bar.update(len(batch))
+    return unreadable
+
+
 def _await(others: list[int], view: View, kept: Kept) -> list[int]:
     """Read what other processes make; returns the images that can't be opened, for which none will."""
     unreadable = []
@@ -166,7 +177,8 @@ def _announce(make: Make, what: str, view: View, sample: list[int], left: int) -
 
 
 def _open(view: View, group: list[int]) -> tuple[dict[int, Image.Image], list[int]]:
-    images, unreadable = {}, []
+    images = {}
+    unreadable = []
     for image_id in group:
         try:
             images[image_id] = view.image(image_id)

@@ -31,12 +31,12 @@ def pool_patches(patches: Tensor, masks: Tensor, mode: str = "max") -> Tensor:
 
 
 def geometry(masks: Tensor, inverse_depth: Tensor) -> Tensor:
-    """Where each mask is: [N, 3] of (x, y, z) from masks bool [N, H, W] and inverse depth [H, W] in [0, 1].
+    """ES3Net eq. 2: where each mask is, [N, 3] of (x, y, z).
 
-    (x, y) is the mask's centroid in (0, 1), x to the right and y down; z is its mean inverse depth, 1 = nearest point
-    of the image. Eq. 2 has the centroid of the downsampled mask in indices of the patch grid (`cell_geometry`); this is
-    that of the mask itself, the same place without the rounding to patches. Raises ValueError for an empty mask or
-    sizes that differ.
+    From masks bool [N, H, W] and inverse depth [H, W] in [0, 1]. (x, y) is the mask's centroid in (0, 1), x to the
+    right and y down; z is its mean inverse depth, 1 = nearest point of the image. The paper has the centroid of the
+    downsampled mask in indices of the patch grid (`cell_geometry`); this is that of the mask itself, the same place
+    without the rounding to patches. Raises ValueError for an empty mask or sizes that differ.
     """
     masks = _checked(masks)
     if masks.shape[1:] != inverse_depth.shape:
@@ -52,7 +52,7 @@ def geometry(masks: Tensor, inverse_depth: Tensor) -> Tensor:
 
 
 def cell_geometry(masks: Tensor, nearness: Tensor, grid: int) -> Tensor:
-    """Eq. 2 as printed, as shares of the range: [N, 3] of (x, y, z) in [0, 1] from masks bool [N, H, W].
+    """ES3Net eq. 2: as printed, in shares of the range: [N, 3] of (x, y, z) in [0, 1] from masks bool [N, H, W].
 
     x and y are the mean column and row of the mask's cells in a grid x grid of patches, counted from 0 (`patch_cells`;
     how masks are brought down the paper doesn't say), divided by the last index, grid - 1, to be in the range of

@@ -18,11 +18,11 @@ def paths(radius: int) -> dict[tuple[int, int], list[tuple[int, int]]]:
     """offset (dy, dx) -> the cells (y, x) between (0, 0) and it, both included: those nearer than 1 to the line."""
     ends = [(0, x) for x in range(1, radius)]
     ends += [(y, x) for y in range(1, radius) for x in range(1 - radius, radius) if y * y + x * x < radius * radius]
-    found = {}
+    cells = {}
     for dy, dx in ends:
         box = [(y, x) for y in range(dy + 1) for x in range(min(0, dx), max(0, dx) + 1)]
-        found[dy, dx] = [(y, x) for y, x in box if (dy * x - dx * y) ** 2 < dy * dy + dx * dx]
-    return found
+        cells[dy, dx] = [(y, x) for y, x in box if (dy * x - dx * y) ** 2 < dy * dy + dx * dx]
+    return cells
 
 
 def shifted(plane: Tensor, y: int, x: int, dy: int, dx: int) -> Tensor:
@@ -63,9 +63,11 @@ def losses(edge: Tensor, displacement: Tensor, labels: Tensor, radius: int) -> d
         sums[name][1] = sums[name][1] + where.sum()
 
     for (dy, dx), affinity in affinities(edge, radius).items():
-        here, there = shifted(labels, 0, 0, dy, dx), shifted(labels, dy, dx, dy, dx)
+        here = shifted(labels, 0, 0, dy, dx)
+        there = shifted(labels, dy, dx, dy, dx)
         known = (here != IGNORE) & (there != IGNORE)
-        ground, inside = known & (here == 0) & (there == 0), known & (here == 1) & (there == 1)
+        ground = known & (here == 0) & (there == 0)
+        inside = known & (here == 1) & (there == 1)
         add("ground+", -(affinity + SMALL).log(), ground)
         add("object+", -(affinity + SMALL).log(), inside)
         add("different", -(1 + SMALL - affinity).log(), known & (here != there))

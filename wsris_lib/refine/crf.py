@@ -67,8 +67,8 @@ def crf_masks(image: np.ndarray, labels: np.ndarray, settings: Refining, backend
     Faster than one by one, since the kernels are made once.
     """
     unaries = [unary_from_labels(plane, settings.certainty) for plane in labels]
-    found = [Q[1] for Q in _marginals(image, unaries, settings, backend)]
-    return np.stack(found) if found else np.zeros(np.shape(labels), np.float32)
+    soft = [Q[1] for Q in _marginals(image, unaries, settings, backend)]
+    return np.stack(soft) if soft else np.zeros(np.shape(labels), np.float32)
 
 
 def affinity_labels(image: np.ndarray, soft: np.ndarray, settings: Refining, backend: str = "") -> np.ndarray:
@@ -87,8 +87,8 @@ def affinity_labels(image: np.ndarray, soft: np.ndarray, settings: Refining, bac
     if soft.shape != np.shape(image)[:2]:
         raise ValueError(f"the map is {soft.shape}, the image {np.shape(image)}; resize the map to the image's H x W")
     if not ((soft >= 0) & (soft <= 1)).all():
-        found = f"[{soft.min():.3g}, {soft.max():.3g}]"
-        raise ValueError(f"the map lies in {found}, expected [0, 1]; clip it at 0 and divide by its maximum")
+        bounds = f"[{soft.min():.3g}, {soft.max():.3g}]"
+        raise ValueError(f"the map lies in {bounds}, expected [0, 1]; clip it at 0 and divide by its maximum")
     if not soft.any():
         return np.zeros(soft.shape, np.uint8)
     cuts = [unary_from_labels(soft > at, settings.certainty) for at in (settings.foreground, settings.background)]
@@ -111,15 +111,16 @@ def _marginals(image: np.ndarray, unaries: list, settings: Refining, backend: st
         colours = image.reshape(-1, 3) / np.float32(settings.far_colour)
         far = Lattice(np.hstack([_places(height, width, settings.far_px), colours]))  # of [H * W, 5]
         kernels = [(settings.near_weight, _near(height, width, settings.near_px)), (settings.far_weight, far)]
-        found = [mean_field(np.ascontiguousarray(unary.T), kernels, settings.iterations).T for unary in flat]
+        marginals = [mean_field(np.ascontiguousarray(unary.T), kernels, settings.iterations).T for unary in flat]
     else:
-        crf, found = module.DenseCRF2D(width, height, 2), []
+        marginals = []
+        crf = module.DenseCRF2D(width, height, 2)
         crf.addPairwiseGaussian(sxy=settings.near_px, compat=settings.near_weight)
         crf.addPairwiseBilateral(sxy=settings.far_px, srgb=settings.far_colour, rgbim=image, compat=settings.far_weight)
         for unary in flat:
             crf.setUnaryEnergy(unary)
-            found.append(np.array(crf.inference(settings.iterations)))
-    return [np.ascontiguousarray(Q).reshape(2, height, width) for Q in found]
+            marginals.append(np.array(crf.inference(settings.iterations)))
+    return [np.ascontiguousarray(Q).reshape(2, height, width) for Q in marginals]
 
 
 def _places(height: int, width: int, px: float) -> np.ndarray:

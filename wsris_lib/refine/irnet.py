@@ -23,7 +23,9 @@ class IRNet(nn.Module):
         super().__init__()
         self.edge = nn.ModuleList(_branch(c, width, 4) for c in channels)
         self.edge_out = nn.Conv2d(5 * width, 1, 1)
-        fine, middle, coarse = 2 * width, 4 * width, 8 * width
+        fine = 2 * width
+        middle = 4 * width
+        coarse = 8 * width
         self.near = nn.ModuleList([_branch(channels[0], fine, 8), _branch(channels[1], middle, 16)])
         self.far = nn.ModuleList(_branch(c, coarse, 16) for c in channels[2:])
         self.far_out = _branch(3 * coarse, coarse, 16)

@@ -28,10 +28,10 @@ def by_crf(settings: Refining) -> Refine:
 
     def refine(image: Image.Image, soft: NDArray) -> NDArray:
         small = np.asarray(shrunk(image, settings.side))
-        found = crf_masks(small, _resized(soft, small.shape[:2]) > 0.5, settings)
-        found = _resized(found, soft.shape[1:])
-        kept = (found > 0.5).any((1, 2))
-        return np.where(kept[:, None, None], found, soft)
+        refined = crf_masks(small, _resized(soft, small.shape[:2]) > 0.5, settings)
+        refined = _resized(refined, soft.shape[1:])
+        kept = (refined > 0.5).any((1, 2))
+        return np.where(kept[:, None, None], refined, soft)
 
     return refine
 
@@ -92,7 +92,8 @@ def confidence(before: NDArray, after: NDArray) -> NDArray:
     The papers give a refined map no confidence. A map that keeps to an object hardly changes; one that lies across
     several, or beside all, is torn or moved.
     """
-    a, b = before > 0.5, after > 0.5
+    a = before > 0.5
+    b = after > 0.5
     return (a & b).sum((1, 2)) / np.maximum(1, (a | b).sum((1, 2)))
 
 

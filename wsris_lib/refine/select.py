@@ -23,18 +23,19 @@ def best_of_group(images: Images, critic: Critic, samples: Sequence[Sample], R: 
     for row, sample in enumerate(samples):
         groups[sample.ref_id].append(row)
     vectors = sentence_vectors(critic, [sample.sentence for sample in samples])  # [S, E]
-    said = torch.zeros_like(vectors)
+    sums = torch.zeros_like(vectors)  # of each ref's sentences
     for rows in groups.values():
-        said[rows] = vectors[rows].sum(0)
+        sums[rows] = vectors[rows].sum(0)
     masks = R.clamp(min=0)
     masks = masks / (masks.amax((1, 2), keepdim=True) + 1e-5)
     scores = []
     for start in range(0, len(samples), batch):
         some = slice(start, start + batch)
         pixels = images.small([sample.image_id for sample in samples[some]])
-        seen = critic(pixels, masks[some].to(images.device), said[some, None].to(images.device))  # [B, 1]
-        scores.append(seen[:, 0].cpu())
-    score, best = torch.cat(scores), list(range(len(samples)))
+        S = critic(pixels, masks[some].to(images.device), sums[some, None].to(images.device))  # [B, 1]
+        scores.append(S[:, 0].cpu())
+    score = torch.cat(scores)
+    best = list(range(len(samples)))
     for rows in groups.values():
         winner = rows[int(score[rows].argmax())]
         for row in rows:

@@ -31,7 +31,8 @@ class Affinities:
     """
 
     def __init__(self, images: Mapping[int, tuple], owners: Sequence[int], maps: Iterable[NDArray]):
-        self._images, self.owners = images, list(owners)
+        self._images = images
+        self.owners = list(owners)
         self._packed = [(encode_rle(map_ == 1), encode_rle(map_ == IGNORE)) for map_ in maps]
 
     def __len__(self) -> int:
@@ -83,12 +84,11 @@ def train(
         order = torch.randperm(len(data), generator=torch.Generator().manual_seed(seed * 10_007 + epoch))
         for rows in run.parts(order[place * settings.batch : (place + 1) * settings.batch]):
             pixels, labels = data.batch(rows.tolist())
-            seen, wanted = augmented(backbone.normalise(pixels.to(device)), labels.to(device), run.generator)
+            pixels, labels = augmented(backbone.normalise(pixels.to(device)), labels.to(device), run.generator)
             with torch.no_grad():
-                maps = backbone.pyramid(seen)
-            wanted = wanted[:, ::4, ::4][:, : maps[0].shape[2], : maps[0].shape[3]]  # the nearest label of each cell
-            found = model(maps)
-            run.learn(total(losses(found[0], found[1], wanted, settings.radius_train)))
+                maps = backbone.pyramid(pixels)
+            labels = labels[:, ::4, ::4][:, : maps[0].shape[2], : maps[0].shape[3]]  # the nearest label of each cell
+            run.learn(total(losses(*model(maps), labels, settings.radius_train)))
         run.step(settings.learning_rate * (1 - step / steps) ** 0.9, clip=10.0)
     model.eval()
     model.drift.copy_(_drift(model, backbone, data, settings.batch))
@@ -106,17 +106,20 @@ def augmented(pixels: Tensor, labels: Tensor, generator: torch.Generator) -> tup
     mirror = torch.randint(0, 2, (n,), generator=generator) * 2.0 - 1
     move = (2 * torch.rand(n, 2, generator=generator) - 1) * (1 - zoom).abs()[:, None]
     theta = torch.zeros(n, 2, 3)
-    theta[:, 0, 0], theta[:, 1, 1], theta[:, :, 2] = zoom * mirror, zoom, move
+    theta[:, 0, 0] = zoom * mirror
+    theta[:, 1, 1] = zoom
+    theta[:, :, 2] = move
     grid = F.affine_grid(theta, list(pixels.shape), align_corners=False).to(pixels.device)
-    seen = F.grid_sample(pixels, grid, align_corners=False)
+    pixels = F.grid_sample(pixels, grid, align_corners=False)
     offset = (labels.float() - IGNORE)[:, None]  # what lies outside is sampled as 0, which means 255 here
-    wanted = F.grid_sample(offset, grid, mode="nearest", align_corners=False)[:, 0] + IGNORE
-    return seen, wanted.round().to(labels.dtype)
+    warped = F.grid_sample(offset, grid, mode="nearest", align_corners=False)[:, 0] + IGNORE
+    return pixels, warped.round().to(labels.dtype)
 
 
 @torch.no_grad()
 def _drift(model: IRNet, backbone: Backbone, data: Affinities, batch: int) -> Tensor:
-    device, total = next(model.parameters()).device, torch.zeros(2, 1, 1)
+    device = next(model.parameters()).device
+    total = torch.zeros(2, 1, 1)
     ids = list(dict.fromkeys(data.owners))
     for start in range(0, len(ids), batch):
         some = data.pixels(ids[start : start + batch]).to(device)

@@ -21,13 +21,17 @@ def transitions(edge: NDArray[np.float32], radius: int, beta: float) -> sparse.c
     """
     height, width = edge.shape
     cells = np.arange(height * width).reshape(height, width)
-    here, there, weight = [cells.ravel()], [cells.ravel()], [np.ones(cells.size)]
+    here = [cells.ravel()]
+    there = [cells.ravel()]
+    weight = [np.ones(cells.size)]
     for (dy, dx), affinity in affinities(torch.from_numpy(edge)[None], radius).items():
         left = max(0, -dx)
         a = cells[: height - dy, left : width - max(0, dx)].ravel()
         b = a + dy * width + dx
         strength = (affinity[0].double().numpy() ** beta).ravel()
-        here, there, weight = [*here, a, b], [*there, b, a], [*weight, strength, strength]
+        here += [a, b]
+        there += [b, a]
+        weight += [strength, strength]
     pairs = (np.concatenate(here), np.concatenate(there))
     A = sparse.coo_array((np.concatenate(weight), pairs), shape=(cells.size, cells.size)).tocsr()
     return (A @ sparse.diags_array(1 / A.sum(0))).tocsr()
@@ -35,7 +39,8 @@ def transitions(edge: NDArray[np.float32], radius: int, beta: float) -> sparse.c
 
 def walk(x: NDArray, T: sparse.csr_array, steps: int) -> NDArray[np.float64]:
     """x [S, hw] -> x T^steps [S, hw], by `steps` sparse products."""
-    pulled, x = T.T.tocsr(), np.ascontiguousarray(x.T)  # (x T)^T = T^T x^T: rows of a csr matrix are read in order
+    pulled = T.T.tocsr()  # (x T)^T = T^T x^T: rows of a csr matrix are read in order
+    x = np.ascontiguousarray(x.T)
     for _ in range(steps):
         x = pulled @ x
     return x.T

@@ -53,14 +53,16 @@ def distil(
     ValueError where sentences or wordings don't fit the rows, or the images were prepared for another size.
     """
     if not len(data.labels) == len(sentences) == len(reworded):
-        found = f"{len(sentences)} sentences and {len(reworded)} wordings"
-        raise ValueError(f"there are {len(data.labels)} labels, but {found}; give one of each for every label")
+        counts = f"{len(sentences)} sentences and {len(reworded)} wordings"
+        raise ValueError(f"there are {len(data.labels)} labels, but {counts}; give one of each for every label")
     if data.pixels != settings.pixels:
         raise ValueError(f"the images were prepared at {data.pixels} pixels, the settings say {settings.pixels}")
     modules = new_modules(settings, seed).to(device).train()
-    student, teacher = modules["student"], modules["teacher"]
+    student = modules["student"]
+    teacher = modules["teacher"]
     per_epoch = data.steps(settings.batch)
-    burn_in, after = (max(1, round(epochs * per_epoch)) for epochs in (settings.burn_in, settings.epochs))
+    burn_in = max(1, round(settings.burn_in * per_epoch))
+    after = max(1, round(settings.epochs * per_epoch))
     alpha = settings.alpha or decay(settings.horizon, after)
     optimisers = optimisers_of(student, settings)
     made_from = {"settings": repr(settings), "data": data.digest(), "reworded": str(reworded)}
@@ -76,10 +78,10 @@ def distil(
                 pixels, labels = _shrunk(pixels, labels, settings.early_pixels)
             warp = draw(len(rows), run.generator, **({"zoom": settings.zoom} if augmented else STILL))
             words = [_another(sentences[r], reworded[r], run.rng) if augmented else sentences[r] for r in rows]
-            heard = student.tokenizer(warp.sentences(words)).to(device)
+            augmented_tokens = student.tokenizer(warp.sentences(words)).to(device)
             warp = warp.to(device)
             with torch.autocast(torch.device(device).type, enabled=device != "cpu", dtype=torch.bfloat16):
-                ours = student(warp.image(student.normalise(warp.jitter(pixels))), heard)
+                ours = student(warp.image(student.normalise(warp.jitter(pixels))), augmented_tokens)
                 theirs = teacher(student.normalise(pixels), tokens) if taught else ours
             weights = (1.0, settings.masks, settings.features) if taught else (1.0, 0.0, 0.0)
             if not settings.confidence:
@@ -130,11 +132,11 @@ def optimisers_of(student: Lavt, settings: Distilling) -> list[torch.optim.Optim
     if not settings.norm_decay:
         parts = _undecayed(student, parts)
     rate = dict(lr=settings.learning_rate, weight_decay=settings.weight_decay)
-    found = [torch.optim.AdamW(parts, **rate, fused=True)]
+    optimisers = [torch.optim.AdamW(parts, **rate, fused=True)]
     if matrices:
         part = {"params": matrices, "share": settings.matrix_share}
-        found.append(Muon([part], **rate, adjust_lr_fn="match_rms_adamw"))
-    return found
+        optimisers.append(Muon([part], **rate, adjust_lr_fn="match_rms_adamw"))
+    return optimisers
 
 
 def _learning(bert: BertModel, layers: int) -> list[nn.Parameter]:

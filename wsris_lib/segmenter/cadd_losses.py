@@ -15,7 +15,7 @@ WEIGHTS = (1.0, 0.5, 0.05)  # of eq. 7, 8 and 9: lambda 1 = .5 and lambda 2 = .0
 
 
 def supervised(logits: Tensor, labels: Tensor, confidence: Tensor, inside: Tensor) -> Tensor:
-    """Eq. 7: cross entropy with the pseudo labels, each sample times its confidence sigma.
+    """ES3Net eq. 7: cross entropy with the pseudo labels, each sample times its confidence sigma.
 
     Logits [B, 2, H, W], labels [B, H, W] of 0 and 1, confidence [B] in [0, 1], inside bool [B, H, W] -> a number.
     Classes weigh `CLASSES`, and a sample's mean divides by the sum of its pixels' weights, as torch's cross entropy
@@ -36,7 +36,7 @@ def weighted_dice(logits: Tensor, labels: Tensor, confidence: Tensor, inside: Te
 
 
 def mask_agreement(logits: Tensor, teacher: Tensor, inside: Tensor) -> Tensor:
-    """Eq. 8: Dice between the student's foreground probability and the teacher's, which stays soft.
+    """ES3Net eq. 8: Dice between the student's foreground probability and the teacher's, which stays soft.
 
     Logits [B, 2, H, W]; teacher [B, H, W] in [0, 1], already warped; inside bool [B, H, W] -> a number in [0, 1]. It is
     smoothed by one pixel, which the paper leaves open. 0 only if the teacher is sure of each pixel: with a soft mask
@@ -46,7 +46,7 @@ def mask_agreement(logits: Tensor, teacher: Tensor, inside: Tensor) -> Tensor:
 
 
 def feature_agreement(features: Tensor, teacher: Tensor, inside: Tensor) -> Tensor:
-    """Eq. 9: mean squared difference of the last stage's features, over all channels and all cells in the image.
+    """ES3Net eq. 9: mean squared difference of the last stage's features, over all channels and all cells in the image.
 
     Features and teacher [B, C, h, w], the latter already warped; inside bool [B, h, w] -> a number.
     """
@@ -63,18 +63,20 @@ def cadd(
     weights: tuple[float, float, float] = WEIGHTS,
     dice_weight: float = 0.0,
 ) -> Tensor:
-    """Eq. 10: eq. 7 + lambda 1 (eq. 8) + lambda 2 (eq. 9), a number; and dice_weight times `weighted_dice`.
+    """ES3Net eq. 10: eq. 7 + lambda 1 (eq. 8) + lambda 2 (eq. 9), a number; and dice_weight times `weighted_dice`.
 
     Student: logits [B, 2, H, W] and features [B, C, h, w] of what `warp` made of the images; teacher: the same of the
     images as they are; labels [B, H, W], theirs too; confidence [B]. Teacher and labels are warped here.
     """
-    (logits, features), (their_logits, their_features) = student, teacher
-    inside, inside_cells = warp.inside(*logits.shape[2:]), warp.inside(*features.shape[2:])
-    probabilities = warp.maps(their_logits.softmax(1)[:, 1])  # [B, H, W]
+    Y_s, features_s = student
+    Y_t, features_t = teacher
+    inside = warp.inside(*Y_s.shape[2:])
+    inside_cells = warp.inside(*features_s.shape[2:])
     labels = warp.labels(labels)
+    mask_t = warp.maps(Y_t.softmax(1)[:, 1])  # [B, H, W]
     return (
-        weights[0] * supervised(logits, labels, confidence, inside)
-        + dice_weight * weighted_dice(logits, labels, confidence, inside)
-        + weights[1] * mask_agreement(logits, probabilities, inside)
-        + weights[2] * feature_agreement(features, warp.maps(their_features), inside_cells)
+        weights[0] * supervised(Y_s, labels, confidence, inside)  # eq. 7
+        + dice_weight * weighted_dice(Y_s, labels, confidence, inside)
+        + weights[1] * mask_agreement(Y_s, mask_t, inside)  # eq. 8
+        + weights[2] * feature_agreement(features_s, warp.maps(features_t), inside_cells)  # eq. 9
     )

@@ -101,6 +101,7 @@ def _check(label: PseudoLabel, sample: Sample | None, view: TrainingView) -> Non
     if (sample.ref_id, sample.image_id) != (label.ref_id, label.image_id):
         theirs = f"ref {sample.ref_id}, image {sample.image_id}"
         raise DataError(f"{_named(label)}: the split has this sentence for {theirs}; {anew}")
-    size, found = view.image_size(label.image_id), tuple(label.mask.get("size", ()))
-    if found != size:
-        raise DataError(f"{_named(label)}: its mask is of size {found}, its image of {size}; {anew}")
+    size = view.image_size(label.image_id)
+    mask_size = tuple(label.mask.get("size", ()))
+    if mask_size != size:
+        raise DataError(f"{_named(label)}: its mask is of size {mask_size}, its image of {size}; {anew}")

@@ -4,6 +4,8 @@ Swin and BERT are transformers' own, so that sizes come from the checkpoints' co
 miniature are one code path. What LAVT adds is here: pixel-word attention, language gates, a light decoder.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from copy import deepcopy
 from pathlib import Path
 
@@ -16,7 +18,8 @@ from transformers import BertModel, SwinConfig, SwinModel
 
 from wsris_lib.foundation.loading import pretrained, read_config, tokenizer_of
 
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, as Swin was trained
+MEAN = (0.485, 0.456, 0.406)  # ImageNet's, as Swin was trained
+STD = (0.229, 0.224, 0.225)
 CLASSIFIER = (r"^classifier\.",)  # of a Swin's checkpoint, left where it is
 HEADS = (r"^cls\.", r"(^|\.)pooler\.")  # likewise of a BERT's
 
@@ -41,17 +44,21 @@ class Pwam(nn.Module):
         if channels % heads:
             raise ValueError(f"{channels} channels of a cell can't be shared by {heads} heads; choose a divisor")
         self.heads = heads
-        self.key, self.value = nn.Linear(width, channels, bias=False), nn.Linear(width, channels, bias=False)
-        self.query, self.heard = nn.Linear(channels, channels, bias=False), nn.Linear(channels, channels, bias=False)
-        self.seen, self.out = nn.Linear(channels, channels), nn.Linear(channels, channels)
+        self.key = nn.Linear(width, channels, bias=False)
+        self.value = nn.Linear(width, channels, bias=False)
+        self.query = nn.Linear(channels, channels, bias=False)
+        self.heard = nn.Linear(channels, channels, bias=False)
+        self.seen = nn.Linear(channels, channels)
+        self.out = nn.Linear(channels, channels)
 
     def forward(self, cells: Tensor, words: Tensor, real: Tensor) -> Tensor:
         """cells [B, N, C], N > 1, words [B, L, Ct], real bool [B, L] (some true, false at padding) -> [B, N, C]."""
-        queries = F.instance_norm(self.query(cells).mT).mT
-        asked, keys, values = (self._shared(x) for x in (queries, self.key(words), self.value(words)))  # [B, H, ., C/H]
-        heard = F.scaled_dot_product_attention(asked, keys, values, real[:, None, None])  # [B, H, N, C / H]
-        heard = F.instance_norm(self.heard(heard.transpose(1, 2).flatten(2)).mT).mT  # [B, N, C]
-        return F.gelu(self.out(F.gelu(self.seen(cells)) * heard))
+        Q = self._shared(F.instance_norm(self.query(cells).mT).mT)  # [B, H, N, C / H]
+        K = self._shared(self.key(words))  # [B, H, L, C / H]
+        V = self._shared(self.value(words))
+        attended = F.scaled_dot_product_attention(Q, K, V, real[:, None, None])  # [B, H, N, C / H]
+        language = F.instance_norm(self.heard(attended.transpose(1, 2).flatten(2)).mT).mT  # [B, N, C]
+        return F.gelu(self.out(F.gelu(self.seen(cells)) * language))
 
     def _shared(self, x: Tensor) -> Tensor:
         return x.unflatten(2, (self.heads, -1)).transpose(1, 2)  # [B, N, C] -> [B, H, N, C / H]
@@ -66,12 +73,17 @@ class Gate(nn.Module):
 
     def __init__(self, channels: int):
         super().__init__()
-        self.inner, self.outer = nn.Linear(channels, channels, bias=False), nn.Linear(channels, channels, bias=False)
+        self.inner = nn.Linear(channels, channels, bias=False)
+        self.outer = nn.Linear(channels, channels, bias=False)
         nn.init.trunc_normal_(self.outer.weight, std=0.02)
+
+    def values(self, fused: Tensor) -> Tensor:
+        """fused [B, N, C] -> how far each channel is let through, [B, N, C] in (-1, 1)."""
+        return self.outer(self.inner(fused).relu()).tanh()
 
     def forward(self, fused: Tensor) -> Tensor:
         """fused [B, N, C] -> what is to be added to the cells, [B, N, C]."""
-        return self.outer(self.inner(fused).relu()).tanh() * fused
+        return self.values(fused) * fused
 
 
 class Decoder(nn.Module):
@@ -142,7 +154,8 @@ class Lavt(nn.Module):
         self.bert = pretrained(BertModel, text_model, ("bert",), HEADS, add_pooling_layer=False)
         self.swin.layernorm = nn.Identity()
         self._tokenizer = tokenizer_of(text_model, text.vocab_size)
-        self.pixels, self.words = pixels, min(words, text.max_position_embeddings)
+        self.pixels = pixels
+        self.words = min(words, text.max_position_embeddings)
         channels = [config.embed_dim * 2**stage for stage in range(len(config.depths))]
         self.cell = config.patch_size * 2 ** (len(channels) - 1)  # pixels across a cell of the coarsest map
         self.attend = nn.ModuleList(Pwam(c, text.hidden_size, heads) for c in channels)
@@ -213,6 +226,21 @@ class Lavt(nn.Module):
         pixels = self.normalise(images[rows].to(where))
         background, foreground = self(pixels, self.tokenizer(sentences).to(where))[0].unbind(1)
         return foreground - background
+
+    @contextmanager
+    def recorded_gates(self) -> Iterator[list[Tensor]]:
+        """Within it, each forward pass appends every gate's values [B, N, C], stage by stage, without a gradient."""
+        values: list[Tensor] = []
+
+        def record(gate: Gate, inputs: tuple[Tensor], _: Tensor) -> None:
+            values.append(gate.values(inputs[0]).detach())
+
+        hooks = [gate.register_forward_hook(record) for gate in self.gates]
+        try:
+            yield values
+        finally:
+            for hook in hooks:
+                hook.remove()
 
     def own_parameters(self) -> list[nn.Parameter]:
         """All but the Swin's and the BERT's."""

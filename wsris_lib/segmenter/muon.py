@@ -9,8 +9,11 @@ from collections import defaultdict
 import torch
 from torch import Tensor
 
-A, B, C = 3.4445, -4.7750, 2.0315  # of the quintic, as in torch.optim.Muon
-STEPS, LEAST = 5, 1e-7
+A = 3.4445  # of the quintic A X + B X^3 + C X^5, as in torch.optim.Muon
+B = -4.7750
+C = 2.0315
+STEPS = 5
+LEAST = 1e-7
 
 
 class Muon(torch.optim.Muon):
@@ -54,5 +57,5 @@ def orthogonal(G: Tensor) -> Tensor:
     X = X / X.norm(dim=(1, 2), keepdim=True).clamp(min=LEAST)
     for _ in range(STEPS):
         S = X @ X.mT
-        X = torch.baddbmm(X, torch.baddbmm(S, S, S, beta=B, alpha=C), X, beta=A)
+        X = torch.baddbmm(X, torch.baddbmm(S, S, S, beta=B, alpha=C), X, beta=A)  # A X + (B S + C S S) X
     return X.mT if G.shape[1] > G.shape[2] else X

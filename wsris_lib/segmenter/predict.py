@@ -26,7 +26,8 @@ def predict(model: Stage2 | Lavt, view: View, samples: Sequence[Sample], batch: 
     """
     if model.training:
         raise ValueError("the model is in training mode: its batch norms would mix the sentences; call model.eval()")
-    left, prepared = Counter(sample.image_id for sample in samples), {}
+    left = Counter(sample.image_id for sample in samples)
+    prepared = {}
     for start in range(0, len(samples), batch):
         some = samples[start : start + batch]
         ids = sorted({sample.image_id for sample in some})

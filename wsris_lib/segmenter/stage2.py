@@ -22,7 +22,8 @@ class PixelWordAttention(nn.Module):
 
     def __init__(self, channels: int, width: int):
         super().__init__()
-        self.key, self.value = nn.Linear(width, channels), nn.Linear(width, channels)
+        self.key = nn.Linear(width, channels)
+        self.value = nn.Linear(width, channels)
         self.query = nn.Sequential(nn.Conv2d(channels, channels, 1), nn.InstanceNorm2d(channels, affine=True))
         self.heard = nn.Sequential(nn.Conv2d(channels, channels, 1), nn.InstanceNorm2d(channels, affine=True))
         self.seen = nn.Sequential(nn.Conv2d(channels, channels, 1), nn.ReLU())
@@ -30,10 +31,10 @@ class PixelWordAttention(nn.Module):
 
     def forward(self, cells: Tensor, words: Tensor) -> Tensor:
         """cells [B, C, h, w], two or more of them, and words [B, L, Ct] -> [B, C, h, w], 0 or above."""
-        queries = self.query(cells).flatten(2).mT  # [B, hw, C]
-        weights = (queries @ self.key(words).mT / cells.shape[1] ** 0.5).softmax(2)  # [B, hw, L]
-        heard = (weights @ self.value(words)).mT.unflatten(2, cells.shape[2:])  # [B, C, h, w]
-        return self.out(self.seen(cells) * self.heard(heard))
+        Q = self.query(cells).flatten(2).mT  # [B, hw, C]
+        A = (Q @ self.key(words).mT / cells.shape[1] ** 0.5).softmax(2)  # [B, hw, L]
+        language = (A @ self.value(words)).mT.unflatten(2, cells.shape[2:])  # [B, C, h, w]
+        return self.out(self.seen(cells) * self.heard(language))
 
 
 class Stage2(nn.Module):
@@ -51,7 +52,8 @@ class Stage2(nn.Module):
         if not self.backbone.is_resnet:
             raise ValueError(f"{settings.backbone} has a ViT, whose maps are all of one size; choose a CLIP ResNet")
         finest, *coarser = (self.backbone.channels // part for part in (8, 4, 2, 1))
-        words, widths = self.backbone.clip.token_embedding.embedding_dim, settings.widths
+        words = self.backbone.clip.token_embedding.embedding_dim
+        widths = settings.widths
         self.attend = nn.ModuleList(PixelWordAttention(channels, words) for channels in coarser)
         self.reduce = nn.ModuleList(_block(c, width) for c, width in zip((finest, *coarser), widths, strict=True))
         narrower = (widths[0] // 2, *widths[:-1])  # what each level hands on to the next finer one
@@ -83,7 +85,8 @@ class Stage2(nn.Module):
         words = token_features(self.backbone.clip, tokens)  # [B, L, Ct]
         fused = [maps[0]] + [cells + attend(cells, words) for attend, cells in zip(self.attend, maps[1:])]
         levels = [reduce(cells) for reduce, cells in zip(self.reduce, fused)]
-        x, logits = levels[3], []
+        x = levels[3]
+        logits = []
         for n in (3, 2, 1):
             x = _resized(self.merge[n](x), levels[n - 1].shape[2:])
             logits.append(self.heads[n](x))
@@ -96,7 +99,8 @@ class Stage2(nn.Module):
 
         The mask is where they are above 0. Each image's maps are made once.
         """
-        backbone, where = self.backbone, next(self.parameters()).device
+        backbone = self.backbone
+        where = next(self.parameters()).device
         maps = self.pyramid(backbone.normalise(images.to(where)))
         tokens = backbone.tokenizer(sentences, context_length=backbone.words)
         return self.decode([m[rows] for m in maps], tokens.to(where))[0]

@@ -43,8 +43,9 @@ class MeanTeacher(nn.Module):
 
     @torch.no_grad()
     def update(self, student: nn.Module, alpha: float) -> None:
-        """theirs <- alpha * theirs + (1 - alpha) * ours of each parameter; buffers, whole numbers too, are copied."""
-        theirs, ours = ([*module.parameters()] for module in (self.module, student))
-        torch._foreach_lerp_(theirs, ours, 1 - alpha)
-        for theirs, ours in zip(self.module.buffers(), student.buffers(), strict=True):
-            theirs.copy_(ours)
+        """ES3Net eq. 11: theta_t <- alpha theta_t + (1 - alpha) theta_s; buffers, whole numbers too, are copied."""
+        theta_t = [*self.module.parameters()]
+        theta_s = [*student.parameters()]
+        torch._foreach_lerp_(theta_t, theta_s, 1 - alpha)
+        for buffer, value in zip(self.module.buffers(), student.buffers(), strict=True):
+            buffer.copy_(value)

@@ -54,13 +54,13 @@ def train(
             pixels, tokens, masks, _ = (part.to(device) for part in data.batch(rows))
             pixels = student.backbone.normalise(pixels)
             with torch.autocast(torch.device(device).type, enabled=device != "cpu", dtype=torch.bfloat16):
-                found = student(pixels, tokens)
-                wanted = modules["teacher"](pixels, tokens) if settings.teacher else None
-            found = [logits.float() for logits in found]
-            loss = LOSSES[settings.loss](found, masks.float())
-            if wanted is not None:
-                wanted = [logits.float() for logits in wanted]
-                loss = loss + settings.consistency_weight * consistency(found, wanted, settings.consistency)
+                ours = student(pixels, tokens)
+                theirs = modules["teacher"](pixels, tokens) if settings.teacher else []
+            ours = [logits.float() for logits in ours]
+            loss = LOSSES[settings.loss](ours, masks.float())
+            if settings.teacher:
+                theirs = [logits.float() for logits in theirs]
+                loss = loss + settings.consistency_weight * consistency(ours, theirs, settings.consistency)
             run.learn(loss)
         run.step(settings.learning_rate * (1 - step / steps) ** settings.power)
         if settings.teacher:

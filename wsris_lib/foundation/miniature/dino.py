@@ -100,6 +100,31 @@ def view(images: Tensor, size: int, area: tuple[float, float], place: Tensor, ge
     return jitter(crops(images, size, area, near, generator), generator)
 
 
+def self_distillation(
+    student: nn.ModuleDict, teacher: nn.ModuleDict, global_crops: Tensor, local_crops: Tensor, patch_mask: Tensor
+) -> tuple[Tensor, Tensor]:
+    """DINO's loss of the [CLS] tokens plus iBOT's of the hidden patches; and the teacher's logits [M, K] of the latter.
+
+    global_crops [2 B, 3, G, G], of which patch_mask, bool [2 B, patches], hides some from the student; local_crops
+    [n B, 3, L, L], for the student alone. Crops of one image are B apart.
+    """
+    B = len(global_crops) // 2
+    n = len(local_crops) // B
+    with torch.no_grad():
+        tokens = teacher["body"](global_crops).last_hidden_state  # [2B, 1 + patches, C]
+        teacher_patches = teacher["head"](tokens[:, 1:][patch_mask])
+        teacher_cls = sinkhorn(teacher["head"](tokens[:, 0])).unflatten(0, (2, B))  # [2, B, K]
+    tokens = student["body"](global_crops, bool_masked_pos=patch_mask).last_hidden_state
+    student_patches = student["head"](tokens[:, 1:][patch_mask])
+    student_cls = student["head"](tokens[:, 0]).unflatten(0, (2, B))
+    local_cls = student["head"](student["body"](local_crops).last_hidden_state[:, 0]).unflatten(0, (n, B))  # [n, B, K]
+    # [CLS] of a crop against the teacher's of another: 2 such pairs of globals, 2 n of a global and a local
+    targets = torch.cat([teacher_cls.flip(0), *teacher_cls[:, None].expand(-1, n, -1, -1)])  # [2 + 2 n, B, K]
+    dino = cross_entropy(targets, torch.cat([student_cls, local_cls, local_cls]))
+    ibot = cross_entropy(sinkhorn(teacher_patches), student_patches)
+    return dino + ibot, teacher_patches
+
+
 def train(
     out: Path,
     web: Web,
@@ -132,33 +157,22 @@ def train(
         generator = run.generator
         images = load_images(web, run.rng.integers(len(web.images), size=batch))
         place = striking_places(images, generator)
-        wide, near = [
+        global_crops, local_crops = [
             normalise(torch.cat([view(images, size, area, place, generator) for _ in range(n)]))
             for n, (size, *area) in ((2, big), (locals_, small))
         ]  # [2B, 3, G, G], [locals_ * B, 3, L, L]
-        hidden = block_masks(2 * batch, big[0] // PATCH, hide, generator)
-
+        patch_mask = block_masks(2 * batch, big[0] // PATCH, hide, generator)
+        loss, teacher_patches = self_distillation(student, teacher, global_crops, local_crops, patch_mask)
+        run.descend(loss, lr * cosine(step, steps, warmup=max(1, steps // 10)), clip=3.0)
         with torch.no_grad():
-            tokens = teacher["body"](wide).last_hidden_state  # [2B, 1 + patches, C]
-            seen = teacher["head"](tokens[:, 1:][hidden])
-            whole = sinkhorn(teacher["head"](tokens[:, 0])).view(2, batch, prototypes)
-        tokens = student["body"](wide, bool_masked_pos=hidden).last_hidden_state
-        guessed = student["head"](tokens[:, 1:][hidden])
-        named = student["head"](tokens[:, 0]).view(2, batch, prototypes)
-        parts = student["head"](student["body"](near).last_hidden_state[:, 0]).view(locals_, batch, prototypes)
-        # [CLS] of a crop against the teacher's of another: 2 such pairs of globals, 2 * locals_ of a global and a local
-        targets = torch.cat([whole.flip(0), *whole[:, None].expand(-1, locals_, -1, -1)])  # [2 + 2 * locals_, B, K]
-        dino = cross_entropy(targets, torch.cat([named, parts, parts]))
-        ibot = cross_entropy(sinkhorn(seen), guessed)
-
-        run.descend(dino + ibot, lr * cosine(step, steps, warmup=max(1, steps // 10)), clip=3.0)
-        with torch.no_grad():
-            follow = (1 - momentum) * cosine(step, steps, warmup=1)  # DINO: the teacher comes to rest
-            for slow, fast in zip(teacher.parameters(), student.parameters()):
-                slow.lerp_(fast, follow)
-    if not information(seen) > LEAST_INFORMATION:
-        found = f"information {information(seen):.3f}, expected > {LEAST_INFORMATION}"
-        raise RuntimeError(f"the teacher collapsed: {found}; lower lr or give more varied images")
+            rate = (1 - momentum) * cosine(step, steps, warmup=1)  # DINO: the teacher comes to rest
+            for theta_t, theta_s in zip(teacher.parameters(), student.parameters()):
+                theta_t.lerp_(theta_s, rate)
+    if not (gained := information(teacher_patches)) > LEAST_INFORMATION:
+        raise RuntimeError(
+            f"the teacher collapsed: information {gained:.3f}, expected > {LEAST_INFORMATION}; "
+            "lower lr or give more varied images"
+        )
 
     save(teacher["body"], out)
     run.finish(

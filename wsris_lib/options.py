@@ -10,8 +10,8 @@ import argparse
 import os
 import shlex
 from collections.abc import Iterator
-from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import make_dataclass
+from contextlib import redirect_stderr, redirect_stdout, suppress
+from dataclasses import dataclass
 from io import StringIO
 from typing import Any, get_args, get_origin
 
@@ -32,19 +32,16 @@ class _Note(argparse.Action):
 
 
 class _Help(argparse.Action):
-    """Prints all settings with the values of the profile that stands before it, and ends."""
+    """Prints all settings, and ends."""
 
     def __call__(self, parser, namespace, values, option_string=None):
-        name = getattr(namespace, "profile", None) or "tiny"
-        if name not in PROFILES:
-            parser.error(f"no profile {name!r}; choose one of {', '.join(PROFILES)}")
-        print(help_text(parser.prog, PROFILES[name]))
+        print(help_text(parser.prog))
         parser.exit()
 
 
 def add(parser: argparse.ArgumentParser, without: tuple[str, ...] = ()) -> None:
     """Gives a command every setting as a hidden option, but those whose name the command itself uses otherwise."""
-    purpose = "all settings, each an option too, like --aligning.batch 100 (after --profile: with that one's values)"
+    purpose = "list all settings, each an option too, like --aligning.batch 100"
     parser.add_argument("--help-settings", action=_Help, nargs=0, default=argparse.SUPPRESS, help=purpose)
     parser.set_defaults(settings={})
     for name, kind in SETTINGS.items():
@@ -83,27 +80,25 @@ def read(given: dict[str, list[str]]) -> dict[str, Any]:
     return found
 
 
-def help_text(command: str, profile: Profile) -> str:
-    """What every setting means, as its line of the dataclasses says, and its value in the profile."""
-    import tyro
+def help_text(command: str) -> str:
+    """What every setting means, where its number is from, and that number, as the dataclasses' own lines have it."""
+    from tyro import cli, conf
 
-    types = kinds(Profile)
-    hidden = [(name, tyro.conf.Suppress[types[name]], getattr(profile, name)) for name in COMMANDS_OWN]
-    shown = make_dataclass("Settings", hidden, bases=(Profile,), frozen=True)
+    @dataclass(frozen=True)
+    class Shown(Profile):  # without the command's own options
+        name: conf.Suppress[str] = Profile.name
+        data: conf.Suppress[str] = Profile.data
+        corpus: conf.Suppress[str] = Profile.corpus
+        split_by: conf.Suppress[str] = Profile.split_by
+        val_split: conf.Suppress[str] = Profile.val_split
+        trial: conf.Suppress[int] = Profile.trial
+        paraphrases: conf.Suppress[str] = Profile.paraphrases
+
+    about = "Every setting, with the profile paper's value and its source. `profile NAME` has the values of another."
     text = StringIO()
-    try:
-        with redirect_stdout(text):
-            tyro.cli(
-                shown,
-                args=["--help"],
-                prog=command,
-                description=f"Every setting of a profile, with the values of {profile.name}.",
-                default=shown(**vars(profile)),
-                config=(tyro.conf.FlagConversionOff,),
-                use_underscores=True,
-            )
-    except SystemExit:
-        pass
+    with redirect_stdout(text), suppress(SystemExit):
+        plain = (conf.FlagConversionOff,)
+        cli(Shown, args=["--help"], prog=command, description=about, config=plain, use_underscores=True)
     return text.getvalue().rstrip()
 
 

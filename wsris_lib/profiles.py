@@ -43,9 +43,9 @@ class Profile:
     depth: str = "depth-anything/Depth-Anything-V2-Small-hf"  # 4.1
     sam2: str = "facebook/sam2.1-hiera-small"  # 4.1: SAM2-Small, the release isn't named
     text: str = "princeton-nlp/sup-simcse-bert-base-uncased"  # 3.1: SimCSE, the release isn't named
-    # Ours, asked in the mode "boxes" alone. C.2: Detic, which has learnt from COCO's images. Objects365 was collected
-    # apart from COCO (that no photograph is in both we couldn't check): a detector trained on COCO has seen boxes of
-    # RefCOCO's val images.
+    # Ours, asked in the mode "boxes" alone. C.2 has Detic, but every released one also learnt from boxes of LVIS or
+    # COCO, and so of RefCOCO's val images; Objects365 was collected apart from COCO (that no photograph is in both we
+    # couldn't check).
     detector: str = "ustc-community/dfine-large-obj365"
     dino_pixels: int = 448  # ours: 32 x 32 patches of 14
     depth_pixels: int = 518  # Depth Anything V2's own

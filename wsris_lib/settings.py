@@ -44,7 +44,7 @@ class Proposing:
     points_per_side: int = 32  # SAM2's code; "everything" alone: prompts per image = its square
     predicted_iou: float = 0.8  # SAM2's code; "everything" alone: masks that SAM2 itself thinks worse are dropped
     stability: float = 0.95  # SAM2's code; "everything" alone: IoU of the mask cut at logits +1 and -1
-    nms_iou: float = 0.8  # ours; of near duplicates the better one stays
+    nms_iou: float = 0.8  # ours, both modes: of masks that are near duplicates the better one stays (boxes: `Detector`)
     limit: int = 100  # ours; proposals kept per image, best first
 
 
@@ -141,9 +141,11 @@ class Refining:
     learning_rate: float = 0.1
     displacement_rate: float = 10.0  # times the learning rate
     still: float = 2.5  # cells: where the displacement is less, an instance's centre may be
-    radius_walk: int = 5
+    radius_walk: int = 5  # cells
     beta: float = 10.0  # power of the affinity
-    doublings: int = 8  # T ^ (2 ^ doublings); ours walks on 128 x 128 cells of a squashed image
+    # T ^ (2 ^ doublings). The code walks on a photograph's own cells, 120 x 160 of 480 x 640 pixels, we on the
+    # 128 x 128 of the squashed image.
+    doublings: int = 8
     threshold: float = 0.25  # of the walk's maximum
     pieces: int = 1  # of a batch, see `Training.parts`
     fragment: float = 0.01  # of the image: smaller pieces go

@@ -19,7 +19,9 @@ from wsris_lib.es3net.losses import mask_contrast
 from wsris_lib.es3net.ranking import prerank
 from wsris_lib.es3net.train import train
 from wsris_lib.foundation.pooling import patch_cells, pool_patches
-from wsris_lib.settings import Aligning
+from wsris_lib.profiles import PROFILES
+
+TINY = PROFILES["tiny"]
 
 B, N, W, C, E, D = 200, 10, 768, 768, 512, 768  # the paper's
 IMAGES, PROPOSALS = 16_994, 25  # of RefCOCO's train, and in each
@@ -109,7 +111,7 @@ def main(refs: int = 42_404) -> None:
     proposals, text = tables(refs)
     for name, consistency in (("eq. 4", 0.0), ("eq. 4 and 5", 1.0)):
         start = time.perf_counter()
-        train(proposals, text, replace(Aligning(), epochs=1, consistency=consistency), seed=0)
+        train(proposals, text, replace(TINY.aligning, epochs=1, consistency=consistency), seed=0)
         took = time.perf_counter() - start
         print(
             f"an epoch of {refs} refs by {name}: {took:.0f} s, {refs / B / took:.1f} steps a second, ranking included"

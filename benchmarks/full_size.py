@@ -251,7 +251,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".md"), metavar="FILE")
     given = parser.parse_args(arguments)
     try:
-        profile = profiles.load(given.profile, given.checkpoints, data=given.data, device=given.device)
+        profile = profiles.load(given.profile, given.checkpoints, data=given.data or None, device=given.device)
     except FileNotFoundError as why:
         parser.error(str(why))
     all_ways = given.ways == "all" or (given.ways is None and given.device != "cpu")

@@ -6,6 +6,7 @@ optimisers' steps need a real GPU.
 
 import warnings
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 import torch
@@ -18,6 +19,7 @@ from wsris_lib.ehin.train import total as ehin_total
 from wsris_lib.es3net.align import Alignment
 from wsris_lib.es3net.losses import language_consistency, mask_contrast, own_scores
 from wsris_lib.es3net.train import choice_entropy
+from wsris_lib.profiles import PROFILES
 from wsris_lib.refine import affinity
 from wsris_lib.refine.irnet import IRNet, channels
 from wsris_lib.refine.train import augmented
@@ -26,7 +28,8 @@ from wsris_lib.segmenter.cadd_losses import cadd as eq_10
 from wsris_lib.segmenter.losses import KINDS, bce, ce_dice, consistency
 from wsris_lib.segmenter.stage2 import Stage2
 from wsris_lib.segmenter.warp import Warp, draw
-from wsris_lib.settings import Distilling, Grounding, Segmenting
+
+TINY = PROFILES["tiny"]
 
 GPU = torch.device("cuda", 0)
 
@@ -63,7 +66,9 @@ def test_es3nets_alignment():
 
 
 def test_ehins_stage_1(tiny_zoo):
-    settings = Grounding(backbone=str(tiny_zoo / "clip_rn"), critic=str(tiny_zoo / "clip"), pixels=64, width=16)
+    settings = replace(
+        TINY.grounding, backbone=str(tiny_zoo / "clip_rn"), critic=str(tiny_zoo / "clip"), pixels=64, width=16
+    )
     backbone, critic = Backbone(settings.backbone, 64), Critic(settings.critic, 32)
     head = Head(backbone.channels, backbone.sentence_width, settings)
     with pretended():
@@ -92,7 +97,7 @@ def test_irnet(tiny_zoo):
 
 @pytest.mark.parametrize("loss", [bce, ce_dice])
 def test_stage_2(tiny_zoo, loss):
-    network = Stage2(Segmenting(backbone=str(tiny_zoo / "clip_rn"), pixels=64, widths=(8, 8, 16, 16)))
+    network = Stage2(replace(TINY.segmenting, backbone=str(tiny_zoo / "clip_rn"), pixels=64, widths=(8, 8, 16, 16)))
     with pretended():
         network = network.to(GPU)
         pixels = network.backbone.normalise(zeros(2, 3, 64, 64, dtype=torch.uint8))
@@ -105,7 +110,7 @@ def test_stage_2(tiny_zoo, loss):
 
 def test_cadd(tiny_zoo):
     swin, text = (str(tiny_zoo / name) for name in ("swin", "text"))
-    settings = Distilling(image_model=swin, text_model=text, pixels=64, decoder=8, heads=2, places=True)
+    settings = replace(TINY.distilling, image_model=swin, text_model=text, pixels=64, decoder=8, heads=2, places=True)
     modules = cadd.new_modules(settings)
     warp = draw(2, torch.Generator().manual_seed(0))
     with pretended():

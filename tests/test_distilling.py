@@ -1,11 +1,15 @@
 """Students of all labels as cached steps, on a small SynRef and random checkpoints in the public formats."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from wsris_lib import distilling, grounding, profiles, stages
 from wsris_lib.refer.masks import decode_rle
 from wsris_lib.refer.reader import Refer
+
+TINY = profiles.PROFILES["tiny"]
 
 KINDS = ("clip", "dino", "depth", "sam2", "text", "detector")
 
@@ -19,14 +23,19 @@ def profile(tiny_zoo, tmp_path_factory):
             "smoke",
             synref=profiles.SynRefSize(train=8, val=2, test_a=0, test_b=0, pixels=64),
             **{kind: str(tiny_zoo / kind) for kind in KINDS},
-            proposing=profiles.Proposing(box_score=0.0, limit=6),
-            aligning=profiles.Aligning(candidates_train=4, candidates_eval=6, batch=8, epochs=1),
-            grounding=profiles.Grounding(
-                backbone=rn, critic=vit, pixels=64, critic_pixels=32, width=16, negatives=2, batch=4
+            proposing=replace(TINY.proposing, box_score=0.0, limit=6),
+            aligning=replace(TINY.aligning, candidates_train=4, candidates_eval=6, batch=8, epochs=1),
+            grounding=replace(
+                TINY.grounding, backbone=rn, critic=vit, pixels=64, critic_pixels=32, width=16, negatives=2, batch=4
             ),
-            refining=profiles.Refining(backbone=rn, pixels=64, radius_train=4, labels=8, epochs=1),
-            distilling=profiles.Distilling(
-                image_model=str(tiny_zoo / "swin"), text_model=str(tiny_zoo / "text"), pixels=64, decoder=8, batch=8
+            refining=replace(TINY.refining, backbone=rn, pixels=64, radius_train=4, labels=8, epochs=1),
+            distilling=replace(
+                TINY.distilling,
+                image_model=str(tiny_zoo / "swin"),
+                text_model=str(tiny_zoo / "text"),
+                pixels=64,
+                decoder=8,
+                batch=8,
             ),
         )
 

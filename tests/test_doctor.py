@@ -9,6 +9,8 @@ import pytest
 from wsris_lib import doctor, profiles
 from wsris_lib.__main__ import main
 
+TINY = profiles.PROFILES["tiny"]
+
 REAL = Path(__file__).parents[2] / "shared" / "refcoco_mini"
 
 
@@ -53,7 +55,7 @@ def test_the_package_sam2_is_asked_for_where_the_profile_asks_for_it(monkeypatch
         return "99.0"
 
     monkeypatch.setattr(doctor, "version", version)
-    profile = profiles.load("tiny", proposing=profiles.Proposing(backend="sam2"))
+    profile = profiles.load("tiny", proposing=replace(TINY.proposing, backend="sam2"))
     found = {finding.about: finding for finding in doctor.packages(profile)}
     assert found["sam2"].well is False and found["sam2"].mend.startswith('pip install "sam2>=')
     assert found["pydensecrf2"].well is None

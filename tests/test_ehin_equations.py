@@ -1,6 +1,7 @@
 """EHIN's formulas against plain loops in float64, and what must hold of them."""
 
 import math
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -16,8 +17,10 @@ from wsris_lib.ehin.network import SCALE, new_head, response, shown, soft_masks
 from wsris_lib.ehin.predict import cut_at
 from wsris_lib.ehin.prompt import FORMS, HIPM, BilateralPrompt
 from wsris_lib.evaluate import measure
+from wsris_lib.profiles import PROFILES
 from wsris_lib.refer.views import Sample
-from wsris_lib.settings import Grounding
+
+TINY = PROFILES["tiny"]
 
 
 def rand(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -192,15 +195,15 @@ def test_the_response_is_a_scaled_inner_product():
 
 
 def test_early_maps_are_cosines_and_late_ones_those_of_hipm():
-    head = new_head(7, 5, Grounding(width=6), seed=1)
+    head = new_head(7, 5, replace(TINY.grounding, width=6), seed=1)
     maps, sentences = rand(2, 7, 3, 4).float(), rand(2, 3, 5, seed=1).float()
     early, late = head(maps, sentences)
     assert early.shape == late.shape == (2, 3, 3, 4) and early.abs().max() <= SCALE * (1 + 1e-5)
-    plain = new_head(7, 5, Grounding(width=6, layers=0), seed=1)
+    plain = new_head(7, 5, replace(TINY.grounding, width=6, layers=0), seed=1)
     torch.testing.assert_close(plain(maps, sentences)[0], early)  # the seed draws the projections first
     assert torch.equal(*plain(maps, sentences))
     state = torch.get_rng_state()
-    new_head(7, 5, Grounding(width=6), seed=2)
+    new_head(7, 5, replace(TINY.grounding, width=6), seed=2)
     assert torch.equal(state, torch.get_rng_state())
 
 

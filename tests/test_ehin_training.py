@@ -16,9 +16,12 @@ from wsris_lib.ehin import train as training
 from wsris_lib.ehin.backbone import Backbone, Critic
 from wsris_lib.ehin.inputs import Images, sentence_vectors
 from wsris_lib.ehin.predict import clip_maps, response_maps, seen_under
+from wsris_lib.profiles import PROFILES
 from wsris_lib.refer.reader import Refer
 from wsris_lib.refer.synref.make import make_synref
-from wsris_lib.settings import Grounding, SynRefSize
+from wsris_lib.settings import SynRefSize
+
+TINY = PROFILES["tiny"]
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +34,8 @@ def data(tmp_path_factory):
 
 @pytest.fixture
 def settings(tiny_zoo):
-    return Grounding(
+    return replace(
+        TINY.grounding,
         backbone=str(tiny_zoo / "clip_rn"),
         critic=str(tiny_zoo / "clip"),
         pixels=64,

@@ -1,5 +1,6 @@
 """Single- and multi-text choice against slow readings of Appendix B, and eq. 5 against float64."""
 
+from dataclasses import replace
 from itertools import permutations
 
 import numpy as np
@@ -12,7 +13,9 @@ from wsris_lib.es3net.candidates import ProposalTable, SentenceTable
 from wsris_lib.es3net.losses import language_consistency
 from wsris_lib.es3net.multitext import expected_gain, greedy, proved, single_text
 from wsris_lib.es3net.train import new_model, one_paraphrase, train
-from wsris_lib.settings import Aligning
+from wsris_lib.profiles import PROFILES
+
+TINY = PROFILES["tiny"]
 
 
 def world(seed, sentences=12, n=4, images=3, refs=5):
@@ -161,7 +164,10 @@ def test_lcm_makes_paraphrases_choose_as_their_originals(learning):
     agreement = {}
     for weight in (0.0, 1.0):
         model, history = train(
-            proposals, sentences, Aligning(epochs=40, batch=30, consistency=weight, learning_rate=5e-3), learning.seed
+            proposals,
+            sentences,
+            replace(TINY.aligning, epochs=40, batch=30, consistency=weight, learning_rate=5e-3),
+            learning.seed,
         )
         agree = []
         for s, image in enumerate(sentences.image_ids):
@@ -179,24 +185,24 @@ def test_lcm_makes_paraphrases_choose_as_their_originals(learning):
 def test_without_its_weight_eq_5_changes_nothing():
     proposals, sentences = features()
     bare = SentenceTable(sentences.image_ids, sentences.clip_text, sentences.text)
-    without = Aligning(epochs=2, batch=30, consistency=0.0)
+    without = replace(TINY.aligning, epochs=2, batch=30, consistency=0.0)
     one, other = (train(proposals, s, without, 0)[0].state_dict() for s in (sentences, bare))
     assert all(torch.equal(one[name], other[name]) for name in one)
     none = SentenceTable(*vars(bare).values())
     object.__setattr__(none, "paraphrases", torch.full((90, 2, 16), torch.nan))  # a weight, and not one paraphrase
-    silent = train(proposals, none, Aligning(epochs=2, batch=30, consistency=1.0), 0)[0].state_dict()
+    silent = train(proposals, none, replace(TINY.aligning, epochs=2, batch=30, consistency=1.0), 0)[0].state_dict()
     assert all(torch.equal(one[name], silent[name]) for name in one)
 
 
 def first_loss(proposals, sentences, **changes) -> float:
     """The loss of a whole split as one batch, before the first step."""
-    settings = Aligning(candidates_train=5, epochs=1, batch=len(sentences.image_ids), **changes)
+    settings = replace(TINY.aligning, candidates_train=5, epochs=1, batch=len(sentences.image_ids), **changes)
     return train(proposals, sentences, settings, 0)[1][0]["loss"]
 
 
 def slow_first_loss(proposals, sentences, over_batch: bool) -> float:
     """Eq. 4 and 5 in float64, a sentence at a time; each has one paraphrase or none."""
-    model = new_model(proposals, sentences, Aligning(), 0).double()
+    model = new_model(proposals, sentences, TINY.aligning, 0).double()
     tables = [t.double() for t in (proposals.class_tokens, proposals.pooled, proposals.geometry)]
     S, rows = len(sentences.image_ids), [list(range(*proposals.offsets[i])) for i in sentences.image_ids]
 

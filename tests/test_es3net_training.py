@@ -11,10 +11,12 @@ from wsris_lib.es3net.candidates import ProposalTable, SentenceTable
 from wsris_lib.es3net.predict import choose, probabilities
 from wsris_lib.es3net.train import new_model, train
 from wsris_lib.floors import central_proposal, largest_proposal, random_proposal, zero_shot_clip
-from wsris_lib.settings import Aligning
+from wsris_lib.profiles import PROFILES
+
+TINY = PROFILES["tiny"]
 
 THINGS, N = 8, 4  # categories; objects in a scene
-SETTINGS = Aligning(candidates_train=N, candidates_eval=N, epochs=15, batch=100, learning_rate=2e-3)
+SETTINGS = replace(TINY.aligning, candidates_train=N, candidates_eval=N, epochs=15, batch=100, learning_rate=2e-3)
 
 
 def scenes(images: int, seed: int) -> tuple[ProposalTable, SentenceTable, Tensor, Tensor]:

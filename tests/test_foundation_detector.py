@@ -13,6 +13,8 @@ from wsris_lib.foundation.detector import Detector
 from wsris_lib.foundation.extractor import Proposer
 from wsris_lib.foundation.masks import Sam2Proposer
 
+TINY = profiles.PROFILES["tiny"]
+
 
 @pytest.fixture(scope="module")
 def images():
@@ -83,7 +85,9 @@ def test_one_object_under_two_names_is_one(tiny_zoo, images):
 @pytest.fixture
 def profile(tiny_zoo):
     places = {name: str(tiny_zoo / name) for name in ("clip", "dino", "depth", "sam2", "text", "detector")}
-    wanted = profiles.Proposing("boxes", box_score=0.0, points_per_side=3, predicted_iou=0, stability=0, limit=5)
+    wanted = replace(
+        TINY.proposing, mode="boxes", box_score=0.0, points_per_side=3, predicted_iou=0, stability=0, limit=5
+    )
     return profiles.load("smoke", **places, proposing=wanted)
 
 

@@ -23,6 +23,8 @@ from wsris_lib.foundation.text import SentenceEncoder
 from wsris_lib.refer.errors import DataError, DataWarning
 from wsris_lib.refer.masks import decode_rle
 
+TINY = profiles.PROFILES["tiny"]
+
 TABLES = ("class_tokens", "embeddings", "pooled_max", "pooled_mean", "geometry", "scores")
 
 
@@ -57,7 +59,7 @@ def paint(root, count):
 
 
 def tiny(zoo):
-    proposing = profiles.Proposing("everything", points_per_side=3, predicted_iou=0.0, stability=0.0, limit=5)
+    proposing = replace(TINY.proposing, mode="everything", points_per_side=3, predicted_iou=0.0, stability=0.0, limit=5)
     places = {name: str(zoo / name) for name in ("clip", "dino", "depth", "sam2", "text")}
     return profiles.load("smoke", **places, dino_pixels=48, depth_pixels=48, proposing=proposing)
 

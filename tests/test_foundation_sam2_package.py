@@ -22,6 +22,8 @@ from wsris_lib.foundation.zoo import ZOO
 from wsris_lib.refer.synref.render import render
 from wsris_lib.refer.synref.scene import sample_scene
 
+TINY = profiles.PROFILES["tiny"]
+
 needs_package = pytest.mark.skipif(
     importlib.util.find_spec("sam2") is None, reason=f"the package sam2 isn't installed: {INSTALL}"
 )
@@ -87,7 +89,7 @@ def test_an_unstable_mask_of_a_box_gives_way_to_the_best_of_three_where_the_conf
 
 @needs_package
 def test_proposals_are_those_of_transformers(images):
-    profile = profiles.load("smoke", proposing=profiles.Proposing("everything", points_per_side=6, limit=12))
+    profile = profiles.load("smoke", proposing=replace(TINY.proposing, mode="everything", points_per_side=6, limit=12))
     other = replace(profile, proposing=replace(profile.proposing, backend="sam2"))
     boxes = [BOXES * torch.tensor([i.width, i.height] * 2) for i in images]
     public, ours = (extractor.Proposer(each) for each in (profile, other))
@@ -145,7 +147,7 @@ def test_a_missing_package_is_named_with_its_command(monkeypatch):
 
 
 def test_another_backend_is_refused():
-    profile = profiles.load("smoke", proposing=profiles.Proposing(backend="sam"))
+    profile = profiles.load("smoke", proposing=replace(TINY.proposing, backend="sam"))
     with pytest.raises(ValueError, match=r"proposing\.backend is 'sam'; it can be .transformers. or .sam2."):
         extractor.Proposer(profile)
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,8 +22,10 @@ from wsris_lib.es3net.predict import choose
 from wsris_lib.es3net.train import train
 from wsris_lib.foundation import perimage, tables
 from wsris_lib.foundation.perimage import Kept, each_image
+from wsris_lib.profiles import PROFILES
 from wsris_lib.refer.masks import encode_rle
-from wsris_lib.settings import Aligning
+
+TINY = PROFILES["tiny"]
 
 IDS = [3, 7, 20, 41]  # the second has no proposal
 
@@ -228,7 +231,7 @@ def large(folder: Path, room: str) -> None:
         image_ids, torch.randn(len(image_ids), 16, generator=g), torch.randn(len(image_ids), 8, generator=g)
     )
     digest = [stages._sum(its[name], squared) for name in sorted(its) for squared in (False, True)]
-    settings = Aligning(candidates_train=6, candidates_eval=9, batch=50, epochs=2)
+    settings = replace(TINY.aligning, candidates_train=6, candidates_eval=9, batch=50, epochs=2)
     model, history = train(proposals, sentences, settings, seed=0)
     chosen, sure = choose(model, proposals, sentences, 9)
     outlines = sum(len(masks[n]["counts"]) for n in range(len(masks)))

@@ -13,9 +13,8 @@ from scipy.ndimage import gaussian_filter
 from wsris_lib.profiles import PROFILES
 from wsris_lib.refine import crf
 from wsris_lib.refine.lattice import Lattice, mean_field, simplices
-from wsris_lib.settings import Refining
 
-TINY, PAPER = Refining(), PROFILES["paper"].refining
+TINY, PAPER = PROFILES["tiny"].refining, PROFILES["paper"].refining
 WHY = "pydensecrf isn't built here: pip install 'wsris[crf]' with a C++ compiler"
 
 
@@ -163,7 +162,7 @@ def test_the_order_of_colours_and_axes_is_pydensecrfs():
     direct.addPairwiseGaussian(sxy=3, compat=1)
     direct.addPairwiseBilateral(sxy=6, srgb=20, rgbim=image, compat=2)
     wanted = np.array(direct.inference(3)).reshape(2, 24, 40)
-    settings = Refining(near_px=3, near_weight=1, far_px=6, far_colour=20, far_weight=2, iterations=3)
+    settings = replace(TINY, near_px=3, near_weight=1, far_px=6, far_colour=20, far_weight=2, iterations=3)
     image.flags.writeable = False  # as a decoder or a memory map gives it
     for backend in crf.BACKENDS:
         np.testing.assert_allclose(crf.dense_crf(image, unary, settings, backend), wanted, atol=1e-4)

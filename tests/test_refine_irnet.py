@@ -19,7 +19,8 @@ from wsris_lib.refine.crf import _module
 from wsris_lib.refine.irnet import IRNet, channels
 from wsris_lib.refine.refiner import by_crf, by_walk, confidence, fields, in_turn, shrunk
 from wsris_lib.refine.train import Affinities, augmented, train
-from wsris_lib.settings import Refining
+
+TINY = profiles.PROFILES["tiny"]
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +28,7 @@ def backbone(tiny_zoo):
     return Backbone(str(tiny_zoo / "clip_rn"), 64).requires_grad_(False)
 
 
-SETTINGS = Refining(pixels=64, width=8, radius_train=4, radius_walk=4, epochs=2, batch=4, doublings=3)
+SETTINGS = replace(TINY.refining, pixels=64, width=8, radius_train=4, radius_walk=4, epochs=2, batch=4, doublings=3)
 
 
 def scenes(n=12, seed=0):
@@ -190,14 +191,19 @@ def profile(tiny_zoo, tmp_path_factory):
             sam2=str(tiny_zoo / "sam2"),
             text=str(tiny_zoo / "text"),
             detector=str(tiny_zoo / "detector"),
-            grounding=profiles.Grounding(
-                backbone=rn, critic=vit, pixels=64, critic_pixels=32, width=16, negatives=2, batch=4
+            grounding=replace(
+                TINY.grounding, backbone=rn, critic=vit, pixels=64, critic_pixels=32, width=16, negatives=2, batch=4
             ),
             refining=replace(SETTINGS, backbone=rn, labels=8),
-            distilling=profiles.Distilling(
-                image_model=str(tiny_zoo / "swin"), text_model=str(tiny_zoo / "text"), pixels=64, decoder=8, batch=8
+            distilling=replace(
+                TINY.distilling,
+                image_model=str(tiny_zoo / "swin"),
+                text_model=str(tiny_zoo / "text"),
+                pixels=64,
+                decoder=8,
+                batch=8,
             ),
-            segmenting=profiles.Segmenting(backbone=rn, pixels=64, widths=(8, 8, 8, 8), batch=8, epochs=1),
+            segmenting=replace(TINY.segmenting, backbone=rn, pixels=64, widths=(8, 8, 8, 8), batch=8, epochs=1),
         )
 
 

@@ -7,12 +7,14 @@ import pytest
 import torch
 from PIL import Image
 
+from wsris_lib.profiles import PROFILES
 from wsris_lib.refer.labels import PseudoLabel
 from wsris_lib.refer.masks import encode_rle
 from wsris_lib.refer.views import ImageFile, Sample, TrainingView
 from wsris_lib.segmenter import cadd
 from wsris_lib.segmenter.labelled import Labelled
-from wsris_lib.settings import Distilling
+
+TINY = PROFILES["tiny"]
 
 SIDE = 48
 HALVES = {"left": slice(4, 20), "right": slice(28, 44)}  # columns of the two squares
@@ -20,7 +22,8 @@ HALVES = {"left": slice(4, 20), "right": slice(28, 44)}  # columns of the two sq
 
 @pytest.fixture
 def settings(tiny_zoo):
-    return Distilling(
+    return replace(
+        TINY.distilling,
         image_model=str(tiny_zoo / "swin"),
         text_model=str(tiny_zoo / "text"),
         pixels=64,

@@ -2,6 +2,7 @@
 
 import inspect
 import shutil
+from dataclasses import replace
 
 import pytest
 import torch
@@ -9,15 +10,17 @@ from PIL import Image
 from tokenizers import Tokenizer
 from torch._inductor.exc import InductorError, InvalidCxxCompiler
 
-from wsris_lib.profiles import Distilling
+from wsris_lib.profiles import PROFILES
 from wsris_lib.segmenter.cadd import new_modules
 from wsris_lib.segmenter.export import export
+
+TINY = PROFILES["tiny"]
 
 
 @pytest.fixture
 def student(tiny_zoo):
     swin, text = str(tiny_zoo / "swin"), str(tiny_zoo / "text")
-    settings = Distilling(image_model=swin, text_model=text, pixels=64, words=8, decoder=8)
+    settings = replace(TINY.distilling, image_model=swin, text_model=text, pixels=64, words=8, decoder=8)
     return new_modules(settings)["student"]
 
 

@@ -1,6 +1,7 @@
 """Stage 2's network, losses and teacher, against slow float64 versions written here and open_clip's own text."""
 
 import math
+from dataclasses import replace
 
 import open_clip
 import pytest
@@ -9,15 +10,17 @@ import torch.nn.functional as F
 from torch import nn
 
 from wsris_lib.foundation.clip import encode_text, token_features
+from wsris_lib.profiles import PROFILES
 from wsris_lib.segmenter.losses import bce, ce_dice, consistency, dice
 from wsris_lib.segmenter.stage2 import PixelWordAttention, Stage2
 from wsris_lib.segmenter.teacher import MeanTeacher, decay
-from wsris_lib.settings import Segmenting
+
+TINY = PROFILES["tiny"]
 
 
 @pytest.fixture
 def settings(tiny_zoo):
-    return Segmenting(backbone=str(tiny_zoo / "clip_rn"), pixels=64, widths=(8, 8, 16, 16))
+    return replace(TINY.segmenting, backbone=str(tiny_zoo / "clip_rn"), pixels=64, widths=(8, 8, 16, 16))
 
 
 @pytest.fixture
@@ -117,9 +120,9 @@ def test_another_size_of_input_is_refused(model, height, width):
 
 def test_a_wrong_backbone_is_refused(tiny_zoo):
     with pytest.raises(ValueError, match="70 pixels: expected a multiple of 32"):
-        Stage2(Segmenting(backbone=str(tiny_zoo / "clip_rn"), pixels=70))
+        Stage2(replace(TINY.segmenting, backbone=str(tiny_zoo / "clip_rn"), pixels=70))
     with pytest.raises(ValueError, match="choose a CLIP ResNet"):
-        Stage2(Segmenting(backbone=str(tiny_zoo / "clip"), pixels=64))
+        Stage2(replace(TINY.segmenting, backbone=str(tiny_zoo / "clip"), pixels=64))
 
 
 def test_the_finest_output_comes_first_and_each_knows_the_maps_below_it(model):
@@ -131,7 +134,7 @@ def test_the_finest_output_comes_first_and_each_knows_the_maps_below_it(model):
 
 
 def test_the_widths_of_tris(tiny_zoo):
-    model = Stage2(Segmenting(backbone=str(tiny_zoo / "clip_rn"), pixels=64, widths=(64, 128, 256, 512)))
+    model = Stage2(replace(TINY.segmenting, backbone=str(tiny_zoo / "clip_rn"), pixels=64, widths=(64, 128, 256, 512)))
     convolutions = lambda blocks: [(b[0].in_channels, b[0].out_channels) for b in blocks]  # noqa: E731
     assert convolutions(model.merge) == [(64, 32), (128, 64), (256, 128), (512, 256)]
     assert convolutions(head[0] for head in model.heads) == [(32, 32), (64, 32), (128, 64), (256, 64)]

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from PIL import Image
 
 from wsris_lib.ehin.backbone import Backbone
+from wsris_lib.profiles import PROFILES
 from wsris_lib.refer.errors import DataError, DataWarning
 from wsris_lib.refer.labels import PseudoLabel
 from wsris_lib.refer.masks import encode_rle
@@ -22,7 +23,9 @@ from wsris_lib.refer.views import ImageFile, Sample, TrainingView
 from wsris_lib.segmenter.labelled import Labelled
 from wsris_lib.segmenter.predict import predict
 from wsris_lib.segmenter.train import stored_modules, train
-from wsris_lib.settings import Segmenting, SynRefSize
+from wsris_lib.settings import SynRefSize
+
+TINY = PROFILES["tiny"]
 
 H, W = 60, 90
 SQUARES = {0: (slice(10, 40), slice(5, 35)), 1: (slice(20, 50), slice(50, 85))}  # of every image: rows, columns
@@ -32,7 +35,8 @@ SCENES = [("red", "blue"), ("green", "white")]
 
 @pytest.fixture
 def settings(tiny_zoo):
-    return Segmenting(
+    return replace(
+        TINY.segmenting,
         backbone=str(tiny_zoo / "clip_rn"),
         pixels=64,
         widths=(8, 8, 16, 16),

@@ -29,6 +29,8 @@ from wsris_lib.refer.labels import PseudoLabel, read_labels, write_labels
 from wsris_lib.refer.synref.make import make_synref
 from wsris_lib.refer.words import is_spatial
 
+TINY = profiles.PROFILES["tiny"]
+
 SIZE = profiles.SynRefSize(train=10, val=4, test_a=0, test_b=0, pixels=64)
 KINDS = ("clip", "dino", "depth", "sam2", "text", "detector")
 
@@ -44,9 +46,10 @@ def small(tiny_zoo, tmp_path, monkeypatch):
         **{kind: str(tiny_zoo / kind) for kind in KINDS},
         dino_pixels=48,
         depth_pixels=48,
-        proposing=profiles.Proposing(box_score=0.0, limit=6),
-        aligning=profiles.Aligning(candidates_train=4, candidates_eval=6, batch=8, epochs=2),
-        grounding=profiles.Grounding(
+        proposing=replace(TINY.proposing, box_score=0.0, limit=6),
+        aligning=replace(TINY.aligning, candidates_train=4, candidates_eval=6, batch=8, epochs=2),
+        grounding=replace(
+            TINY.grounding,
             backbone=str(tiny_zoo / "clip_rn"),
             critic=str(tiny_zoo / "clip"),
             pixels=64,
@@ -57,11 +60,14 @@ def small(tiny_zoo, tmp_path, monkeypatch):
             epochs=1,
             learning_rate=1e-3,
         ),
-        refining=profiles.Refining(backbone=str(tiny_zoo / "clip_rn"), pixels=64, radius_train=4, labels=16, epochs=1),
-        segmenting=profiles.Segmenting(
-            backbone=str(tiny_zoo / "clip_rn"), pixels=64, widths=(8, 8, 8, 8), batch=16, epochs=0.3
+        refining=replace(
+            TINY.refining, backbone=str(tiny_zoo / "clip_rn"), pixels=64, radius_train=4, labels=16, epochs=1
         ),
-        distilling=profiles.Distilling(
+        segmenting=replace(
+            TINY.segmenting, backbone=str(tiny_zoo / "clip_rn"), pixels=64, widths=(8, 8, 8, 8), batch=16, epochs=0.3
+        ),
+        distilling=replace(
+            TINY.distilling,
             image_model=str(tiny_zoo / "swin"),
             text_model=str(tiny_zoo / "text"),
             pixels=64,
@@ -276,7 +282,7 @@ def test_table_4_as_the_paper_has_it_judges_the_sentences_of_place_of_three_corp
 
 
 def test_the_baseline_and_esem_are_without_lcm_and_all_else_has_it(small, monkeypatch):
-    assert profiles.Aligning().consistency == 1.0 == profiles.PROFILES["paper"].aligning.consistency
+    assert TINY.aligning.consistency == 1.0 == profiles.PROFILES["paper"].aligning.consistency
     used = []
 
     def watched(proposals, sentences, settings, seed, *, esem, device):
@@ -471,7 +477,7 @@ def test_run_names_tell_data_apart(small):
     ("arguments", "message"),
     [
         (["ablate", "table2", "--data", "no/such/folder"], "no/such/folder"),
-        (["scoreboard", "--profile", "huge"], "no profile 'huge'; choose one of tiny"),
+        (["scoreboard", "--profile", "huge"], "no profile 'huge'; choose one of paper, tiny"),
         (["reproduce", "--data", "no/such/folder"], "no/such/folder"),
         (
             ["scoreboard"],
@@ -493,9 +499,8 @@ def test_a_corpus_brings_its_split_and_its_own_folder():
         "umd",
         "google",
     )
-    names = {
-        stages.run_name(profiles.load("tiny", corpus=c, data=d)) for c in ("refcocog", "refcoco", "") for d in ("", "x")
-    }
+    choices = [(corpus, data) for corpus in ("refcocog", "refcoco", None) for data in (None, "x")]
+    names = {stages.run_name(profiles.load("tiny", corpus=corpus, data=data)) for corpus, data in choices}
     x = stages.run_name(profiles.load("tiny", data="x"))
     assert names == {"tiny", x, "tiny-refcocog", f"{x}-refcocog"} and x.startswith("tiny-x-")
     google = profiles.load("tiny", corpus="refcocog", split_by="google", val_split="test")

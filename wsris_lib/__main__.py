@@ -1,6 +1,7 @@
 """`python -m wsris_lib`: the whole project from a shell."""
 
 import argparse
+import json
 import os
 import sys
 from dataclasses import replace
@@ -12,6 +13,7 @@ from wsris_lib import (
     claim_table,
     distilling,
     notebooks,
+    options,
     predicting,
     profiles,
     ranks,
@@ -54,15 +56,15 @@ def main(arguments: list[str] | None = None) -> int:
     sub.add_argument("--late-seeds", type=_count, help="of IRNet, stage 2 and students (default: the profile's)")
     sub.add_argument("--students", help="the profile whose students are asked (default: the run's; long takes hours)")
     sub.add_argument("--groups", nargs="*", default=(), choices=claim_table.GROUPS, help="of claims (default: all)")
-    _of_run(sub)
+    _of_run(sub, without=("seeds", "students"))
     sub.set_defaults(run=judge_claims)
-    told = "what a run needs, what of it is there, how to get the rest, and what it will cost"
-    sub = commands.add_parser("doctor", help=told, description=told)
+    purpose = "what a run needs, what of it is there, how to get the rest, and what it will cost"
+    sub = commands.add_parser("doctor", help=purpose, description=purpose)
     sub.add_argument("--measure", action="store_true", help="time the frozen models on two images for an estimate")
     _of_run(sub)
     sub.set_defaults(run=doctor)
-    told = "the mask that a sentence means in an image, as a black and white PNG"
-    sub = commands.add_parser("predict", help=told, description=told + "; trains what isn't trained yet")
+    purpose = "the mask that a sentence means in an image, as a black and white PNG"
+    sub = commands.add_parser("predict", help=purpose, description=purpose + "; trains what isn't trained yet")
     sub.add_argument("image", type=Path)
     sub.add_argument("sentence")
     sub.add_argument("-o", "--out", type=Path, default=Path("mask.png"), help="(default: mask.png)")
@@ -70,20 +72,20 @@ def main(arguments: list[str] | None = None) -> int:
     sub.add_argument("--seed", type=_whole, default=0)
     _of_run(sub)
     sub.set_defaults(run=predict)
-    told = "write a student as one file that runs without this library (torch.export)"
-    sub = commands.add_parser("export", help=told, description=told)
+    purpose = "write a student as one file that runs without this library (torch.export)"
+    sub = commands.add_parser("export", help=purpose, description=purpose)
     sub.add_argument("-o", "--out", type=Path, default=Path("student.pt2"), help="(default: student.pt2)")
     sub.add_argument("--labels", default="greedy", help=f"it learnt from: one of {', '.join(distilling.LABELS)}")
     sub.add_argument("--seed", type=_whole, default=0)
-    told = "to machine code for this kind of processor; wants a C++ compiler and a minute (AOTInductor)"
-    sub.add_argument("--compile", action="store_true", dest="compiled", help=told)
+    purpose = "to machine code for this kind of processor; wants a C++ compiler and a minute (AOTInductor)"
+    sub.add_argument("--compile", action="store_true", dest="compiled", help=purpose)
     _of_run(sub)
     sub.set_defaults(run=write_student)
-    told = "bring ReferIt's pickles, as TRIS ships them, into the layout of the others (FOLDER/referit)"
-    sub = commands.add_parser("convert", help=told, description=told)
+    purpose = "bring ReferIt's pickles, as TRIS ships them, into the layout of the others (FOLDER/referit)"
+    sub = commands.add_parser("convert", help=purpose, description=purpose)
     sub.add_argument("folder", type=Path, help="with annotations/*.pickle and images/ in it")
-    told = "download corpora, photographs and public checkpoints; goes on where it was stopped"
-    sub = commands.add_parser("fetch", help=told, description=told + ". Nothing else here downloads anything.")
+    purpose = "download corpora, photographs and public checkpoints; goes on where it was stopped"
+    sub = commands.add_parser("fetch", help=purpose, description=purpose + ". Nothing else here downloads anything.")
     sub.add_argument(
         "what", nargs="*", metavar="WHAT", help=f"of {', '.join(KNOWN)} (default: all that the profile needs)"
     )
@@ -91,6 +93,14 @@ def main(arguments: list[str] | None = None) -> int:
     sub.add_argument("--data", help=f"the folder that corpora go to (default: {profiles.PROFILES['paper'].data})")
     sub.add_argument("--pin", action="store_true", help="note the checkpoints' commits in data/checkpoints.json")
     sub.add_argument("--dry-run", action="store_true", help="only say what it would get, how large it is, and where to")
+    options.add(sub)
+    purpose = "the settings of a profile, and why they aren't the paper's"
+    sub = commands.add_parser("profile", help=purpose, description=purpose)
+    sub.add_argument(
+        "profile", nargs="?", metavar="NAME", help=f"one of {', '.join(profiles.PROFILES)} (default: tiny)"
+    )
+    sub.add_argument("--diff", metavar="OTHER", help="only what differs from another profile, with both values")
+    options.add(sub)
     zoo = commands.add_parser(
         "zoo", help="train, probe or describe a miniature checkpoint", description=command.__doc__
     )
@@ -99,8 +109,13 @@ def main(arguments: list[str] | None = None) -> int:
     zoo.add_argument("--out", type=Path, help="the checkpoint's folder (default: data/zoo/NAME)")
     zoo.add_argument("--steps", type=int, help="of training (default: the shipped model's)")
     zoo.add_argument("--start", type=Path, help="of training: from the weights in this folder (sam2, detector, swin)")
-    given = vars(parser.parse_args(arguments))
+    given = vars(options.parsed(parser, arguments))
     try:
+        if words := given.pop("settings", {}):  # lessons run in kernels of their own
+            os.environ["WSRIS_SETTINGS"] = json.dumps(profiles.shell_settings() | options.read(words))
+        if "diff" in given:
+            print(options.table(given["profile"], given["diff"]))
+            return 0
         if "action" in given:
             length = {"steps": given["steps"], "start": given["start"]} if given["action"] == "train" else {}
             getattr(command, given["action"])(given["name"], given["out"], **length)
@@ -117,7 +132,7 @@ def main(arguments: list[str] | None = None) -> int:
             os.environ["WSRIS_CHECKPOINTS"] = given["checkpoints"] = str(Path(given["checkpoints"]).resolve())
         if given["paraphrases"]:
             os.environ["WSRIS_PARAPHRASES"] = given["paraphrases"] = str(Path(given["paraphrases"]).resolve())
-        profile = profiles.load(name or "", **given)
+        profile = profiles.load(name or "", **{option: value or None for option, value in given.items()})
         ranks.start(profile.device)
         status = run(profile, **own)
         ranks.finish()
@@ -130,15 +145,16 @@ def main(arguments: list[str] | None = None) -> int:
         return 130
 
 
-def _of_run(parser: argparse.ArgumentParser) -> None:
-    """The options that say which run is meant."""
+def _of_run(parser: argparse.ArgumentParser, without: tuple[str, ...] = ()) -> None:
+    """The options that say which run is meant, and every setting but those that the command itself calls otherwise."""
+    options.add(parser, without)
     parser.add_argument("--profile", help=f"one of {', '.join(profiles.PROFILES)} (default: tiny)")
     parser.add_argument("--data", help="a folder in the REFER layout instead of the profile's own data")
     parser.add_argument("--corpus", help="the folder of refs and instances in it (default: refcoco)")
     parser.add_argument("--split-by", help="whose split, the word in refs(*.p) (default: the corpus's usual one)")
     parser.add_argument("--checkpoints", help="a folder with the profile's public checkpoints, each in its own folder")
-    told = "a folder of paraphrases by an LLM (refer.paraphrase.llm fills one), for eq. 5 and CADD (default: by rules)"
-    parser.add_argument("--paraphrases", metavar="DIR", help=told)
+    purpose = "a folder of paraphrases by an LLM (refer.paraphrase.llm fills one), for eq. 5, CADD (default: by rules)"
+    parser.add_argument("--paraphrases", metavar="DIR", help=purpose)
     parser.add_argument(
         "--trial", type=_count, help="so many images of each split and a step of each training, no lessons"
     )
@@ -162,7 +178,7 @@ def _whole(given: str) -> int:
 def get(what: list[str], profile: str | None, data: str | None, pin: bool, dry_run: bool) -> int:
     """Download what is named, or what the profile needs; a GPU is nothing to be asked for here."""
     try:
-        fetch(profiles.load(profile or "", data=data, device="cpu"), what, pin, dry_run)
+        fetch(profiles.load(profile or "", data=data or None, device="cpu"), what, pin, dry_run)
     except KeyboardInterrupt:
         print("stopped; what has come is kept, the same command goes on", file=sys.stderr)
         return 130

@@ -1,9 +1,11 @@
-"""The sizes of the whole project; the numbers of each step are in `settings`.
+"""The sizes of the whole project; the numbers of each step are in `settings`, what a profile changes in `differences`.
 
 A profile is a frozen dataclass; library and notebooks read its fields and never its name, so that the laptop run and
 the paper's run are one code path.
 """
 
+import hashlib
+import json
 import os
 import warnings
 from dataclasses import dataclass, field, replace
@@ -12,38 +14,43 @@ from pathlib import Path
 
 import torch
 
+from wsris_lib.changes import changed
+from wsris_lib.differences import BASES
 from wsris_lib.settings import Aligning, Distilling, Grounding, Proposing, Refining, Segmenting, SynRefSize
 
 
 @dataclass(frozen=True)
 class Profile:
-    """One size of the whole project.
+    """One size of the whole project; as it stands it is the profile `paper`.
 
     `data` is "synref" (made on first use) or a folder in the REFER layout. Checkpoints are "zoo:NAME" (shipped under
     data/zoo), a local folder in the public library's format, or a hub's "org/name", "org/name@REVISION" or open_clip's
-    "MODEL:TAG", in its local cache (see `foundation.zoo`).
+    "MODEL:TAG", in its local cache (see `foundation.zoo`). Sections and tables are ES3Net's.
     """
 
-    name: str
-    data: str = "synref"
-    corpus: str = "refcoco"
-    split_by: str = "unc"
+    name: str = "paper"
+    data: str = "data/refer"  # ours: where `fetch` puts the corpora
+    corpus: str = "refcoco"  # 4.1, the first of three
+    split_by: str = "unc"  # 4.1
     train_split: str = "train"
-    val_split: str = "val"
+    val_split: str = "val"  # Tables 2 to 6
     images: int = 0  # of train that are used; 0: all
     trial: int = 0  # that many images of train and of val, see `as_trial`; 0: no trial
     synref: SynRefSize = field(default_factory=SynRefSize)
 
-    clip: str = "zoo:clip"
-    dino: str = "zoo:dino"
-    depth: str = "zoo:depth"
-    sam2: str = "zoo:sam2"
-    text: str = "zoo:text"
-    detector: str = "zoo:detector"  # asked in the mode "boxes" alone
-    dino_pixels: int = 128  # 16 x 16 patches of 8
-    depth_pixels: int = 128
-    paraphrases: str = "rules"  # or a folder of an LLM's answers (the paper: DeepSeek-V3), see refer.paraphrase.llm
-    crop: str = "square"  # what CLIP sees of a proposal: its square crop on mean grey, or the "full" frame
+    clip: str = "ViT-B-16-quickgelu:openai"  # 4.1
+    dino: str = "facebook/dinov2-base"  # 4.1
+    depth: str = "depth-anything/Depth-Anything-V2-Small-hf"  # 4.1
+    sam2: str = "facebook/sam2.1-hiera-small"  # 4.1: SAM2-Small, the release isn't named
+    text: str = "princeton-nlp/sup-simcse-bert-base-uncased"  # 3.1: SimCSE, the release isn't named
+    # Ours, asked in the mode "boxes" alone. C.2 has Detic, but every released one also learnt from boxes of LVIS or
+    # COCO, and so of RefCOCO's val images; Objects365 was collected apart from COCO (that no photograph is in both we
+    # couldn't check).
+    detector: str = "ustc-community/dfine-large-obj365"
+    dino_pixels: int = 448  # ours: 32 x 32 patches of 14
+    depth_pixels: int = 518  # Depth Anything V2's own
+    paraphrases: str = "rules"  # ours, or a folder of an LLM's answers (4.1: DeepSeek-V3), see refer.paraphrase.llm
+    crop: str = "square"  # ours: what CLIP sees of a proposal, its square crop on mean gray; or the "full" frame (3.1)
 
     proposing: Proposing = field(default_factory=Proposing)
     aligning: Aligning = field(default_factory=Aligning)
@@ -51,166 +58,70 @@ class Profile:
     refining: Refining = field(default_factory=Refining)
     segmenting: Segmenting = field(default_factory=Segmenting)
     distilling: Distilling = field(default_factory=Distilling)
-    seeds: tuple[int, ...] = (0, 1, 2)
-    route_seeds: tuple[int, ...] = (0,)  # those for which labels are made and segmenters trained
-    students: tuple[str, ...] = ("greedy", "truth")  # of which labels, see `distilling.LABELS`
-    gpu: bool = False  # whether it is meant for one
+    seeds: tuple[int, ...] = (0, 1, 2)  # ours
+    route_seeds: tuple[int, ...] = (0, 1, 2)  # ours: those for which labels are made and segmenters trained
+    # Of which labels, see `distilling.LABELS`; Tables 1 and 5, and "both", ours.
+    students: tuple[str, ...] = ("single text", "greedy", "ehin", "both", "truth")
+    gpu: bool = True  # whether it is meant for one
     device: str = "cpu"  # `load` says "cuda" where a GPU is meant and there
 
 
 SPLIT_BY = {"refcoco": "unc", "refcoco+": "unc", "refcocog": "umd", "refclef": "berkeley"}  # the usual ones
-PROFILES = {
-    "tiny": Profile("tiny"),
-    # The same path at the smallest size at which every step still has something to do; the project's own tests use it.
-    # Its students' batches come in two pieces, so that two processes have something to share.
-    "smoke": Profile(
-        "smoke",
-        synref=SynRefSize(train=48, val=16, test_a=4, test_b=4),
-        distilling=Distilling(pieces=2),
-        seeds=(0,),
-    ),
-    "paper": Profile(
-        "paper",
-        data="data/refer",
-        clip="ViT-B-16-quickgelu:openai",
-        dino="facebook/dinov2-base",
-        depth="depth-anything/Depth-Anything-V2-Small-hf",
-        sam2="facebook/sam2.1-hiera-small",
-        text="princeton-nlp/sup-simcse-bert-base-uncased",
-        dino_pixels=448,  # 32 x 32 patches of 14 pixels (not stated in the paper)
-        depth_pixels=518,  # Depth Anything V2's own
-        # Objects365 was collected apart from COCO (that no photograph is in both we couldn't check): a detector trained
-        # on COCO has seen boxes of RefCOCO's val images.
-        detector="ustc-community/dfine-large-obj365",
-        proposing=Proposing(
-            box_score=0.1, points_per_side=32, predicted_iou=0.8, stability=0.95, nms_iou=0.8, limit=100
-        ),
-        # RefCLIP's epochs; the rest as printed.
-        aligning=Aligning(epochs=25, centroid="cells", same_image_negatives=True, consistency_mean="batch"),
-        grounding=Grounding(
-            backbone="RN50-quickgelu:openai",
-            pixels=320,
-            finetune=True,
-            critic="ViT-B-32-quickgelu:openai",
-            critic_pixels=224,
-            width=1024,
-            negatives_from="topped_up",  # EHIN 4.2, which makes EHIN and TRIS MT here
-            epochs=15,
-            learning_rate=5e-5,
-        ),
-        refining=Refining(
-            # TRIS's code for IRNet and stage 2, which EHIN 3.5 follows, reads no other labels than these.
-            select="best of group",
-            side=0,
-            near_px=3.0,
-            far_px=50.0,
-            backbone="RN50-quickgelu:openai",
-            sentences=0,
-            pixels=512,
-            width=32,
-            labels=0,
-            radius_train=10,
-            epochs=3,
-            batch=24,
-            optimiser="sgd",
-            learning_rate=0.1,
-            displacement_rate=10.0,
-            still=2.5,
-            doublings=8,
-            stage_2="irnet",
-        ),
-        segmenting=Segmenting(
-            backbone="RN50-quickgelu:openai",
-            pixels=320,
-            widths=(64, 128, 256, 512),
-            epochs=15,
-            power=0.0,
-            learning_rate=1e-5,
-        ),
-        distilling=Distilling(
-            image_model="microsoft/swin-base-patch4-window12-384-in22k",
-            text_model="google-bert/bert-base-uncased",
-            pixels=480,
-            decoder=0,
-            heads=1,
-            places=False,
-            dice=0.0,
-            batch=48,
-            burn_in=4,
-            epochs=10,
-            optimiser="adamw",
-            learning_rate=5e-5,
-            power=0.0,
-            pieces=4,  # for up to 4 GPUs, 12 sentences each, with batch norms of their own; LAVT's code shares them
-            image_share=1.0,
-            text_share=1.0,
-            augment_burn_in=False,
-            zoom=(0.8, 1.0),
-            alpha=0.9996,
-            text_layers=10,
-            drop_path=0.3,
-            norm_decay=False,
-            clip=0.0,
-        ),
-        route_seeds=(0, 1, 2),
-        students=("single text", "greedy", "ehin", "both", "truth"),
-        gpu=True,
-    ),
-}
-# As `tiny`, but for its students: an hour and more of a core for each, the last quarter of it on larger images.
-PROFILES["long"] = replace(
-    PROFILES["tiny"],
-    name="long",
-    distilling=Distilling(pixels=160, early_pixels=128, horizon=0.1, burn_in=8, epochs=20),
-    students=("single text", "greedy", "truth"),  # the first: CADD's own gain, as in the paper's Table 5
-)
-_paper = PROFILES["paper"]
-# One GPU of 16 GB, 12 GB of memory, an hour or two: an eighth of RefCOCO's images and the smallest public checkpoints
-# of each kind. Sizes are chosen by arithmetic and not yet tried on such a machine.
-PROFILES["colab"] = replace(
-    _paper,
-    name="colab",
-    images=2_000,  # some 14,000 sentences
-    dino="facebook/dinov2-small",
-    sam2="facebook/sam2.1-hiera-tiny",
-    detector="ustc-community/dfine-small-obj365",
-    grounding=replace(_paper.grounding, batch=16, epochs=5),  # a fine-tuned ResNet-50, the critic 7 times a sentence
-    refining=replace(_paper.refining, sentences=1, labels=1_500, batch=16),
-    segmenting=replace(_paper.segmenting, batch=16, epochs=5),
-    distilling=replace(
-        _paper.distilling,
-        image_model="microsoft/swin-tiny-patch4-window7-224",  # 28 M parameters instead of 88
-        pixels=320,
-        batch=16,
-        pieces=1,
-        burn_in=2,
-        epochs=5,
-        alpha=0.0,  # of some 1,500 steps
-    ),
-    seeds=(0,),
-    route_seeds=(0,),
-    students=("greedy", "truth"),
-)
+PROFILES = {"paper": Profile()}
+for _name, (_base, _differences) in BASES.items():
+    _values = {setting: value for setting, (value, _) in _differences.items()}
+    PROFILES[_name] = changed(replace(PROFILES[_base], name=_name), _values)
+
+
+def shell_settings() -> dict[str, object]:
+    """The settings of `$WSRIS_SETTINGS`, a JSON object like {"aligning.batch": 100}; {} where it is empty.
+
+    The command line's options are handed on by it to the kernels of lessons. Raises ValueError where it is no object.
+    """
+    given = os.environ.get("WSRIS_SETTINGS") or "{}"
+    try:
+        settings = json.loads(given)
+    except json.JSONDecodeError:
+        settings = None
+    if not isinstance(settings, dict):
+        raise ValueError(f'WSRIS_SETTINGS is {given!r}; it takes a JSON object like {{"aligning.batch": 100}}')
+    return settings
+
+
+def named(base: str, settings: dict[str, object]) -> str:
+    """The name of a profile changed from the shell, tiny+1a2b: its runs have a folder of their own."""
+    read = {name: value for name, value in settings.items() if name != "device"}
+    return f"{base}+{hashlib.sha256(json.dumps(read, sort_keys=True).encode()).hexdigest()[:4]}" if read else base
 
 
 def load(name: str = "", checkpoints: str = "", **changes: object) -> Profile:
-    """The profile called `name` (empty: `$WSRIS_PROFILE`, else "tiny"), with fields replaced by the `changes` given.
+    """The profile called `name` (empty: `$WSRIS_PROFILE`, else "tiny"), with the settings of `changes` instead.
 
-    An empty change keeps the profile's own value, as a notebook's parameter DATA = "" does; another corpus brings its
-    usual split along; `trial` is for `as_trial`. A profile for a GPU falls back to the CPU, with a warning, where torch
-    finds none. `checkpoints` is a folder for `with_checkpoints` (empty: `$WSRIS_CHECKPOINTS`, else none). Raises
-    KeyError that lists the known names, and FileNotFoundError for checkpoints that aren't in the folder, and for a
+    A change is a field, `images=100`, a section, `aligning=Aligning(...)`, or, `**{"aligning.batch": 100}`, a setting
+    of one. None keeps the profile's own value; any other is taken, 0 and "" too; where a setting itself may be None,
+    None is taken. Those of `$WSRIS_SETTINGS` come first, see `shell_settings`.
+
+    Another corpus brings its usual split along; `trial` is for `as_trial`. A profile for a GPU falls back to the CPU,
+    with a warning, where torch finds none. `checkpoints` is a folder for `with_checkpoints` (empty:
+    `$WSRIS_CHECKPOINTS`, else none). Raises KeyError that lists the known names, and for a setting that isn't there,
+    ValueError for a value of another type, and FileNotFoundError for checkpoints that aren't in the folder, and for a
     folder of paraphrases that isn't there (without one given: `$WSRIS_PARAPHRASES`, else the profile's own).
     """
     name = name or os.environ.get("WSRIS_PROFILE") or "tiny"
-    if name not in PROFILES:
+    base = name.partition("+")[0]
+    if base not in PROFILES:
         raise KeyError(f"no profile {name!r}; choose one of {', '.join(PROFILES)}")
-    given = {field: value for field, value in changes.items() if value}
+    shell = shell_settings()
+    if name not in (base, named(base, shell)):
+        raise KeyError(f"{name} is {base} with other settings than those given now: choose {base} and say them again")
+    given = shell | {setting: value for setting, value in changes.items() if value is not None or "." in setting}
+    if given.get("data") == "":
+        raise ValueError("data is empty; give a folder, or None for the profile's own")
     if given.get("corpus") in SPLIT_BY:
         given.setdefault("split_by", SPLIT_BY[given["corpus"]])
     if os.environ.get("WSRIS_PARAPHRASES"):
         given.setdefault("paraphrases", os.environ["WSRIS_PARAPHRASES"])
-    profile = replace(PROFILES[name], **given)
+    profile = replace(changed(PROFILES[base], given), name=named(base, shell))
     if profile.paraphrases != "rules" and not Path(profile.paraphrases).is_dir():
         raise FileNotFoundError(f"paraphrases {profile.paraphrases}: no such folder; fill one by refer.paraphrase.llm")
     profile = as_trial(profile) if profile.trial else profile
@@ -262,8 +173,4 @@ def with_checkpoints(profile: Profile, folder: Path) -> Profile:
     missing = [f"{place.name} (for {where})" for where, place in places.items() if not place.is_dir()]
     if missing:
         raise FileNotFoundError(f"checkpoints {folder}: there is no folder {', '.join(missing)} in it")
-    for where, place in places.items():
-        section, _, last = where.rpartition(".")
-        changed = {last: str(place)}
-        profile = replace(profile, **({section: replace(getattr(profile, section), **changed)} if section else changed))
-    return profile
+    return changed(profile, {where: str(place) for where, place in places.items()})

@@ -19,17 +19,17 @@ from wsris_lib.refer.labels import PseudoLabel
 
 @pytest.fixture
 def copied(tmp_path, monkeypatch):
-    """edit(path, old, new) changes a copy of the library, which is what `code_digest` then reads."""
+    """edit(path, old, new, after="") changes a copy of the library, which is what `code_digest` then reads."""
     library = shutil.copytree(
         LIBRARY, tmp_path / "library", ignore=shutil.ignore_patterns("__pycache__", "zoo", "data")
     )
     monkeypatch.setattr(module, "LIBRARY", library)
     code_digest.cache_clear()
 
-    def edit(path: str, old: str, new: str) -> None:
+    def edit(path: str, old: str, new: str, after: str = "") -> None:
         text = (library / path).read_text()
-        assert old in text
-        (library / path).write_text(text.replace(old, new, 1))
+        start = text.index(old, text.index(after))
+        (library / path).write_text(text[:start] + new + text[start + len(old) :])
         code_digest.cache_clear()
 
     yield edit
@@ -92,7 +92,7 @@ def _inputs(run: Run, width: int, seed: int = 0) -> dict:
     return {"width": width, "seed": seed}
 
 
-@cached_step("counts", uses=("es3net",), inputs=_inputs, title="counting to {width}")
+@cached_step("counts", uses=("es3net",), inputs=_inputs, title=lambda run, width, seed: f"counting to {width}")
 def counted(run: Run, width: int, seed: int = 0, *, out: Path) -> dict:
     """Counts."""
     MADE.append((width, seed, out))
@@ -120,11 +120,13 @@ def test_a_damaged_result_is_named_and_made_again(run):
     assert len(MADE) == 2
 
 
-def _layer(run: Run, seed: int) -> nn.Module:
-    return nn.Linear(2, 3)
+def _layer(state: dict, run: Run, seed: int) -> nn.Module:
+    layer = nn.Linear(2, 3)
+    layer.load_state_dict(state)
+    return layer
 
 
-@cached_step("layers", uses=(), inputs=lambda run, seed: {"seed": seed}, form=weights(_layer))
+@cached_step("layers", uses=(), inputs=lambda run, seed: {"seed": seed}, form=weights(_layer), title="layer")
 def trained(run: Run, seed: int, *, out: Path) -> tuple[nn.Module, list]:
     layer = nn.Linear(2, 3)
     nn.init.constant_(layer.weight, seed)
@@ -138,7 +140,7 @@ def test_weights_come_back_in_a_module_that_evaluates(run):
     assert not (trained(run, 8)[0].weight == 7).any()
 
 
-@cached_step("labels", uses=(), inputs=lambda run: {}, form=LABELS)
+@cached_step("labels", uses=(), inputs=lambda run: {}, form=LABELS, title="labels")
 def labels(run: Run, *, out: Path) -> tuple[list, dict]:
     return [PseudoLabel(1, 2, 3, {"size": [1, 1], "counts": "1"}, 0.5)], dict(supervision="ST", source="here", seed=1)
 

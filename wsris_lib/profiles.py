@@ -53,7 +53,7 @@ class Profile:
     distilling: Distilling = field(default_factory=Distilling)
     seeds: tuple[int, ...] = (0, 1, 2)
     route_seeds: tuple[int, ...] = (0,)  # those for which labels are made and segmenters trained
-    students: tuple[str, ...] = ("greedy", "truth")  # of which labels, see `distilling.LABELS`
+    students: tuple[str, ...] = ("greedy", "truth")  # of which labels, see `pseudo_labels.LABELS`
     gpu: bool = False  # whether it is meant for one
     device: str = "cpu"  # `load` says "cuda" where a GPU is meant and there
 

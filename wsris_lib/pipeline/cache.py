@@ -53,10 +53,10 @@ class Form:
     load: Callable[..., Any]
 
 
-def weights(build: Callable[..., nn.Module]) -> Form:
+def weights(restore: Callable[..., nn.Module]) -> Form:
     """The form of a training: its result is (module, curve), a curve anything that JSON holds.
 
-    build: the step's arguments -> a module that the stored weights fit.
+    restore: the stored weights (a state dict) and the step's arguments -> the module.
     """
 
     def save(path: Path, result: tuple[nn.Module, list], inputs: Inputs) -> None:
@@ -65,9 +65,7 @@ def weights(build: Callable[..., nn.Module]) -> Form:
 
     def load(path: Path, *arguments: object) -> tuple[nn.Module, list]:
         tensors, notes = artefacts.load_tensors(path)
-        module = build(*arguments)
-        module.load_state_dict(tensors)
-        return module.eval(), notes["curve"]
+        return restore(tensors, *arguments).eval(), notes["curve"]
 
     return Form(".safetensors", save, load)
 
@@ -87,11 +85,16 @@ LABELS = Form(
 
 
 def cached_step(
-    folder: str, *, uses: tuple[str, ...], inputs: Callable[..., Inputs], form: Form = JSON, title: str = ""
+    folder: str,
+    *,
+    uses: tuple[str, ...],
+    inputs: Callable[..., Inputs],
+    form: Form = JSON,
+    title: str | Callable[..., str],
 ) -> Callable[[Callable], Callable]:
     """Decorate a function of a run, so that its result is made once and read from then on.
 
-        @cached_step("alignments", uses=("es3net",), inputs=_inputs, form=weights(_untrained), title="training")
+        @cached_step("alignments", uses=("es3net",), inputs=_inputs, form=weights(_restored), title="training")
         def align(run: Run, seed: int, *, out: Path) -> tuple[Alignment, list]: ...
 
         model, history = align(run, 0)
@@ -107,7 +110,7 @@ def cached_step(
         uses: modules and packages of the library whose code decides on the result; the one that defines the step
             is added.
         inputs: the step's arguments -> all else that does.
-        title: of the time it takes; may name arguments, as "training of {kind}".
+        title: of the time it takes, in `Run.seconds`; or what makes it of the step's arguments.
 
     The function gets the file that its result will be written to as `out`; a training's checkpoint lies beside it.
     """
@@ -140,7 +143,7 @@ def cached_step(
                 except artefacts.CorruptArtefact as damage:
                     warnings.warn(f"{damage}; making it again now", stacklevel=2)
             place.parent.mkdir(parents=True, exist_ok=True)
-            with run.timed(title.format(**given.arguments) or make.__name__):
+            with run.timed(title if isinstance(title, str) else title(*given.args)):
                 result = make(*given.args, out=place)
             form.save(place, result, inputs(*given.args))
             return form.load(place, *given.args)

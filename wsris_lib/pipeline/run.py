@@ -61,9 +61,6 @@ class Run:
     def __reduce__(self) -> tuple:
         return Run, (self.profile,)
 
-    def __repr__(self) -> str:
-        return f"Run({self.name!r})"
-
     @classmethod
     def forget(cls) -> None:
         """Start anew: the next `Run(profile)` looks at all files again, as another process would."""

@@ -1,6 +1,8 @@
 import gzip
 import json
+import os
 
+import children
 import pytest
 from learning import Learning, processor, smallest
 
@@ -9,7 +11,7 @@ WORDS = "a the red blue green mug ball tree car on left right of behind big smal
 
 def pytest_addoption(parser):
     parser.addoption("--learning-seed", type=int, default=0, help="of the learning tests and of the random checkpoints")
-    parser.addoption("--no-onednn", action="store_true", help="leave oneDNN's kernels out")
+    parser.addoption("--no-onednn", action="store_true", help="leave oneDNN's kernels out, in started processes too")
     parser.addoption("--margins", choices=["table", "json"], help="how far each learning test was from failing")
 
 
@@ -18,6 +20,9 @@ def pytest_configure(config):
         import torch
 
         torch.backends.mkldnn.set_flags(False)
+        os.environ["PYTHONPATH"] = os.pathsep.join(
+            filter(None, [str(children.WITHOUT_ONEDNN), os.environ.get("PYTHONPATH")])
+        )
 
 
 def pytest_collection_modifyitems(items):

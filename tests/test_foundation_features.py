@@ -9,10 +9,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from children import environment
 from PIL import Image
 
 from wsris_lib import profiles
-from wsris_lib.artefacts import REPO, CorruptArtefact, file_digest
+from wsris_lib.artefacts import CorruptArtefact, file_digest
 from wsris_lib.foundation import features, perimage
 from wsris_lib.foundation.clip import ClipEncoder
 from wsris_lib.foundation.depth import DepthEstimator
@@ -147,14 +148,14 @@ def test_a_run_that_failed_half_way_ends_in_the_same_bytes(view, profile, made, 
 def test_a_run_that_was_killed_ends_in_the_same_bytes(tiny_zoo, profile, tmp_path):
     view = paint(tmp_path / "images", 60)
     script = (
-        "import sys; from pathlib import Path; sys.path[:0] = sys.argv[1:3]\n"
+        "import sys; from pathlib import Path\n"
         "from test_foundation_features import Folder, tiny; from wsris_lib.foundation import features, perimage\n"
-        "images, zoo, out = map(Path, sys.argv[3:])\n"
+        "images, zoo, out = map(Path, sys.argv[1:])\n"
         "perimage.BATCH = 2; features.extract(Folder(images), tiny(zoo), out)\n"
     )
     killed, whole = tmp_path / "killed", tmp_path / "whole"
-    places = [REPO, REPO / "tests", view.root, tiny_zoo]
-    run = subprocess.Popen([sys.executable, "-c", script, *map(str, places), str(killed)], stderr=subprocess.DEVNULL)
+    command = [sys.executable, "-c", script, *map(str, (view.root, tiny_zoo, killed))]
+    run = subprocess.Popen(command, env=environment(), stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
     while len(contents(killed)) < 3 and run.poll() is None and time.monotonic() < deadline:
         time.sleep(0.005)

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -12,11 +11,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from children import environment
 from PIL import Image
 from test_ranks import torchrun
 
 from wsris_lib import artefacts, ranks
-from wsris_lib.artefacts import REPO, CorruptArtefact
+from wsris_lib.artefacts import CorruptArtefact
 from wsris_lib.es3net.candidates import ProposalTable, SentenceTable
 from wsris_lib.es3net.predict import choose
 from wsris_lib.es3net.train import train
@@ -146,13 +146,12 @@ def test_an_image_that_is_damaged_while_the_table_is_written_leaves_no_table(out
 def test_a_process_killed_while_it_writes_leaves_no_table(out, no_room):
     """What lies there under a temporary name is taken for nothing."""
     script = (
-        "import os, signal, sys; from pathlib import Path; sys.path.insert(0, sys.argv[1])\n"
-        "from test_foundation_tables import corpus, perimage, tables; perimage.MEMORY = 0; out = Path(sys.argv[2])\n"
+        "import os, signal, sys; from pathlib import Path\n"
+        "from test_foundation_tables import corpus, perimage, tables; perimage.MEMORY = 0; out = Path(sys.argv[1])\n"
         "os.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
         "tables.joined(corpus(out), out, 'features')\n"
     )
-    env = os.environ | {"PYTHONPATH": str(REPO)}
-    done = subprocess.run([sys.executable, "-c", script, str(REPO / "tests"), str(out)], env=env, check=False)
+    done = subprocess.run([sys.executable, "-c", script, str(out)], env=environment(), check=False)
     assert done.returncode == -9
     left = list(out.glob(".*table*"))
     assert len(left) == 1 and left[0].stat().st_size > 1000 and not list(out.glob("features-table*"))
@@ -254,7 +253,7 @@ def test_a_corpus_larger_than_the_room_is_never_in_memory(tmp_path):
     reports = {}
     for room in (1 << 40, 20 << 20):  # the first shows that the measure tells
         run = [sys.executable, __file__, "large", str(tmp_path / "features"), str(room)]
-        env = os.environ | {"PYTHONPATH": str(REPO), "OMP_NUM_THREADS": "1"}
+        env = environment(OMP_NUM_THREADS=1)
         done = subprocess.run(run, env=env, capture_output=True, text=True, check=True)
         reports[room] = json.loads(done.stdout.splitlines()[-1])
     (whole, bounded), size = reports.values(), reports[1 << 40]["size"]

@@ -9,13 +9,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from children import environment
 from safetensors.torch import load_file
 from torch import nn
 
 from wsris_lib import artefacts, ranks
 from wsris_lib.training import Training, _PairwiseSum
-
-HERE = Path(__file__).parent
 
 
 class Net(nn.Module):
@@ -64,9 +63,9 @@ def main(out: str, pieces: str) -> None:
 
 def torchrun(tmp_path: Path, *arguments: object, processes: int = 2) -> subprocess.CompletedProcess:
     told = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
-    where = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(HERE), "WSRIS_HOME": str(tmp_path)}
+    env = environment(OMP_NUM_THREADS=1, WSRIS_HOME=tmp_path)
     return subprocess.run(
-        [*told, *map(str, arguments)], env=os.environ | where, capture_output=True, text=True, timeout=500, check=False
+        [*told, *map(str, arguments)], env=env, capture_output=True, text=True, timeout=500, check=False
     )
 
 
@@ -92,7 +91,7 @@ def test_two_nodes_are_two_processes(tmp_path):
         port = found.getsockname()[1]
     told = ["--nnodes=2", "--nproc_per_node=1", "--rdzv_backend=c10d", f"--rdzv_endpoint=localhost:{port}"]
     command = [sys.executable, "-m", "torch.distributed.run", *told, __file__, str(tmp_path), "4"]
-    env = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(HERE), "WSRIS_HOME": str(tmp_path)}
+    env = environment(OMP_NUM_THREADS=1, WSRIS_HOME=tmp_path)
     nodes = [subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True) for _ in range(2)]
     try:
         said = [node.communicate(timeout=300)[1] for node in nodes]
@@ -170,7 +169,7 @@ def test_two_processes_reproduce_what_one_does(tmp_path):
     run = ["-m", "wsris_lib", "reproduce", "--profile", "smoke", "--split", "testA"]
     done = torchrun(tmp_path, *run)
     assert done.returncode == 0, done.stderr[-3000:]
-    env = os.environ | {"OMP_NUM_THREADS": "1"}
+    env = environment(OMP_NUM_THREADS=1)
     subprocess.run([sys.executable, *run], env=env, check=True, capture_output=True, timeout=500)
     boards = [artefacts.read_json(home / "smoke-testA" / "scoreboard.json") for home in (tmp_path, artefacts.home())]
     assert boards[0]["rows"] == boards[1]["rows"]
@@ -192,7 +191,7 @@ def test_two_processes_share_an_ablation(tmp_path):
     done = torchrun(tmp_path, *run)
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.count("table2, refcoco, mIoU") == 1, "one speaks for both"
-    env = os.environ | {"OMP_NUM_THREADS": "1"}
+    env = environment(OMP_NUM_THREADS=1)
     subprocess.run([sys.executable, *run], env=env, check=True, capture_output=True, timeout=500)
     where = Path("smoke-testA") / "ablations" / "table2.json"
     assert artefacts.read_json(tmp_path / where) == artefacts.read_json(artefacts.home() / where)

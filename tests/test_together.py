@@ -9,6 +9,8 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+import torch
+from children import environment
 
 from wsris_lib import together
 
@@ -27,6 +29,15 @@ def test_the_first_error_is_raised_and_ends_the_rest(tmp_path, workers):
     with pytest.raises(FileNotFoundError, match="missing"):
         together.run(jobs, "folders", workers)
     assert time.monotonic() - start < 55
+
+
+def test_a_started_python_computes_with_the_kernels_of_the_tests():
+    """Under --no-onednn too; else the numbers of the two can't be compared."""
+    script = "import torch; print(torch.backends.mkldnn.enabled, torch.backends.cpu.get_cpu_capability())"
+    ours = f"{torch.backends.mkldnn.enabled} {torch.backends.cpu.get_cpu_capability()}"
+    for env in (os.environ, environment()):
+        done = subprocess.run([sys.executable, "-c", script], env=env, capture_output=True, text=True, check=True)
+        assert done.stdout.strip() == ours
 
 
 def test_a_worker_keeps_to_one_thread_and_ends_with_its_parent(tmp_path):

@@ -77,7 +77,7 @@ PROFILES = {
         depth="depth-anything/Depth-Anything-V2-Small-hf",
         sam2="facebook/sam2.1-hiera-small",
         text="princeton-nlp/sup-simcse-bert-base-uncased",
-        dino_pixels=448,  # the next multiple of 14 above 32 x 32 patches (not stated in the paper)
+        dino_pixels=448,  # 32 x 32 patches of 14 pixels (not stated in the paper)
         depth_pixels=518,  # Depth Anything V2's own
         # Objects365 was collected apart from COCO (that no photograph is in both we couldn't check): a detector trained
         # on COCO has seen boxes of RefCOCO's val images.

@@ -37,10 +37,11 @@ class Proposing:
     mode: str = "boxes"  # or "everything": on SynRef three times the time, twice the proposals, a lower oracle of 10
     backend: str = "transformers"  # whose SAM2: or "sam2", the package of that name, see foundation.sam2_package
     box_score: float = 0.05  # boxes: drop those that the detector scores lower
-    points_per_side: int = 12  # prompts per image = its square; 16 brought half a point of oracle for twice the time
-    predicted_iou: float = 0.4  # drop masks that SAM2 itself thinks worse than this; stricter loses small objects
-    stability: float = 0.6  # IoU of the mask cut at logits +1 and -1
-    nms_iou: float = 0.7  # near duplicates: keep the better one
+    # everything: prompts per image = its square; 16 brought half a point of oracle for twice the time
+    points_per_side: int = 12
+    predicted_iou: float = 0.4  # everything: drop masks that SAM2 itself thinks worse; stricter loses small objects
+    stability: float = 0.6  # everything: IoU of the mask cut at logits +1 and -1
+    nms_iou: float = 0.7  # both: of masks that are near duplicates keep the better one (of boxes: .8, see `Detector`)
     limit: int = 30  # proposals kept per image, best first; on SynRef some 11 boxes or 24 masks of the grid are left
 
 
@@ -111,8 +112,8 @@ class Grounding:
 @dataclass(frozen=True)
 class Refining:
     """From a response map to a mask: dense CRF, then IRNet's random walk. Values of TRIS's and IRNet's code; EHIN gives
-    none. Lengths are in pixels of the image that the CRF sees; those of `tiny` are the code's divided by four, as its
-    images are."""
+    none. The CRF's lengths are in pixels of the image that it sees, IRNet's in its cells; those of `tiny` are smaller
+    than the code's, as its images are."""
 
     foreground: float = 0.30  # of the map's maximum: surely the object above it
     background: float = 0.10  # surely not below it
@@ -137,9 +138,11 @@ class Refining:
     learning_rate: float = 3e-3
     displacement_rate: float = 1.0  # times the learning rate; the code: 10
     still: float = 0.625  # cells: where the displacement is less, an instance's centre may be; the code: 2.5 of 128
-    radius_walk: int = 5
+    radius_walk: int = 5  # cells; so has the code
     beta: float = 10.0  # power of the affinity
-    doublings: int = 2  # T ^ (2 ^ doublings); the code: 8, on a grid of 120 x 160 cells and not of 32 x 32
+    # T ^ (2 ^ doublings), on 32 x 32 cells. The code: 8, on a photograph's own, 120 x 160 of 480 x 640 pixels; the
+    # profile `paper`: 8 too, on the 128 x 128 of its squashed images.
+    doublings: int = 2
     threshold: float = 0.25  # of the walk's maximum
     pieces: int = 1  # of a batch, see `Training.parts`
     fragment: float = 0.01  # of the image: smaller pieces go

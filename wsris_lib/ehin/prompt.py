@@ -11,12 +11,13 @@ FORMS = ("residual", "eq. 1-2", "eq. 8-13")  # of HIPM
 class BilateralPrompt(nn.Module):
     """Two single-head attentions, each side asking the other; what they bring is added by `HIPM`, not here.
 
-        A_v = softmax over the N texts of  Q_v K_t' / sqrt(C)    [B, hw, N]     P_v = out(A_v V_t)
-        A_t = softmax over the hw cells of Q_t K_v' / sqrt(C)    [B, N, hw]     P_t = out(A_t V_v)
+        A_v = softmax over the N texts of  Q_v K_t' / sqrt(C)    [B, hw, N]     P_v = out(A_v V_t)      eq. 5, 7
+        A_t = softmax over the hw cells of Q_t K_v' / sqrt(C)    [B, N, hw]     P_t = out(A_t V_v)      eq. 4, 6
 
     The paper's equations have plain matrices for Q, K and V and no `out`; the instance norms, the ReLUs and `out` are
-    TRIS's code. (They also cross the names of the two attentions, and their shapes are those of the transposes. Eq. 7's
-    Reshape has to be a transpose: one that kept the order of the numbers would scramble cells and channels.)
+    TRIS's code. (What eq. 4 and 5 compute are A_t' and A_v', which eq. 6 and 7 transpose; the shapes given are those of
+    A_t and A_v. Eq. 7's Reshape has to be a transpose: one that kept the order of the numbers would scramble cells and
+    channels.)
 
     As printed, eq. 4-7 show one text to an image and leave the axes of the softmax open; with one text the first
     softmax is 1 everywhere, so P_v is the same in every cell, and the instance norm behind it makes that 0: the visual

@@ -47,7 +47,7 @@ class IRNet(nn.Module):
         return edge, displacement if self.training else displacement - self.drift
 
     def parts(self) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-        """The edge head's parameters, and the displacement head's, which learn ten times as fast."""
+        """The edge head's parameters, and the displacement head's, which learn at a rate of their own."""
         edge = [*self.edge.parameters(), *self.edge_out.parameters()]
         return edge, [p for p in self.parameters() if not any(p is q for q in edge)]
 

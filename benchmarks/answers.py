@@ -12,7 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from wsris_lib import predicting, profiles, show, stages
+from wsris_lib import profiles, show
+from wsris_lib.pipeline import predict
+from wsris_lib.pipeline.run import Run
 
 COLUMNS = {
     "esem": "ES³Net: chosen proposal",
@@ -25,8 +27,8 @@ COLUMNS = {
 def main(name: str = "long", split: str = "testB", rows: str = "5", seed: str = "0") -> None:
     """Draw, answer and save."""
     profile, rng = profiles.load(name), np.random.default_rng(int(seed))
-    view = stages.corpus(profile).evaluation_view(split)
-    models = {title: predicting.load(model, profile) for model, title in COLUMNS.items()}
+    view = Run(profile).corpus.evaluation_view(split)
+    models = {title: predict.load(model, Run(profile)) for model, title in COLUMNS.items()}
     images, masks, truths, titles = [], [], [], []
     for image_id in rng.choice(view.image_ids, int(rows), replace=False):
         its = [sample for sample in view if sample.image_id == image_id]

@@ -22,8 +22,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from wsris_lib import distilling, papers, profiles, refining, stages
+from wsris_lib import papers, profiles
 from wsris_lib.evaluate import Measures, subsets, summarise
+from wsris_lib.pipeline import es3net, pseudo_labels, students
+from wsris_lib.pipeline.run import Run
 
 METRICS = ("mIoU", "oIoU", "PointM")
 SUBSETS = ("all", "decisive", "other", "part")
@@ -49,22 +51,23 @@ def main(name: str = "tiny", epochs: str = "", seeds: str = "", *kinds: str) -> 
     """Make what is missing and write the page."""
     profile, rows = profiles.load(name), defaultdict(dict)
     if epochs:
-        profile = distilling.with_distilling(profile, epochs=float(epochs), burn_in=0.4 * float(epochs))
+        longer = replace(profile.distilling, epochs=float(epochs), burn_in=0.4 * float(epochs))
+        profile = replace(profile, distilling=longer)
     if seeds:
         profile = replace(profile, seeds=tuple(map(int, seeds.split(","))))
     wanted = {}  # kind -> seeds
-    for kind, _, own in (given.partition(":") for given in kinds or distilling.LABELS):
+    for kind, _, own in (given.partition(":") for given in kinds or pseudo_labels.LABELS):
         wanted[kind] = tuple(map(int, own.split(","))) if own else profile.seeds
-    val = stages.evaluation(profile)
-    note(rows, "best proposal", profile.seeds[0], val.samples, val.judge(stages.floor_choices(profile)["oracle"]))
+    val = Run(profile).evaluation()
+    note(rows, "best proposal", profile.seeds[0], val.samples, val.judge(es3net.floor_choices(Run(profile))["oracle"]))
     for seed in sorted({*profile.seeds, *(seed for its in wanted.values() for seed in its)}):
-        note(rows, CHOICE, seed, val.samples, val.judge(stages.trained_choice(profile, seed)[0]))
+        note(rows, CHOICE, seed, val.samples, val.judge(es3net.trained_choice(Run(profile), seed)[0]))
         for kind in (kind for kind, its in wanted.items() if seed in its):
             if kind != "truth" or not rows["truth, labels"]:  # the same for every seed
                 labelled(rows, profile, kind, seed)
             for who in ("student", "teacher"):
                 start = time.perf_counter()
-                note(rows, f"{kind}, {who}", seed, *distilling.judged(profile, seed, profile.val_split, kind, who))
+                note(rows, f"{kind}, {who}", seed, *students.judged(Run(profile), seed, profile.val_split, kind, who))
                 print(f"{kind}, {who}, seed {seed}: {time.perf_counter() - start:.0f} s", flush=True)
     lines = [*preface(profile, name), "", *two_by_two(rows, profile), "", *compared(profile, wanted), ""]
     lines += [*whole(rows), "", *missed(profile, wanted)]
@@ -88,10 +91,10 @@ def preface(profile: profiles.Profile, name: str) -> list[str]:
 
 def labelled(rows: dict, profile: profiles.Profile, kind: str, seed: int) -> None:
     """How good the labels themselves are, on the sentences of train."""
-    chosen = distilling.labels(profile, seed, kind)
+    chosen = pseudo_labels.labels(Run(profile), seed, kind)
     of_label = {label.sent_id for label in chosen}
-    samples = [s for s in stages.evaluation(profile, profile.train_split).samples if s.sent_id in of_label]
-    note(rows, f"{kind}, labels", seed, samples, refining.judge(profile, profile.train_split, chosen))
+    samples = [s for s in Run(profile).evaluation(profile.train_split).samples if s.sent_id in of_label]
+    note(rows, f"{kind}, labels", seed, samples, pseudo_labels.judge(Run(profile), profile.train_split, chosen))
 
 
 def two_by_two(rows: dict, profile: profiles.Profile) -> list[str]:
@@ -171,14 +174,14 @@ def theirs(pair: tuple[str, str], profile: profiles.Profile, splits: tuple[str, 
 
 def of_split(profile: profiles.Profile, pair: tuple[str, str], seeds: list[int]) -> np.ndarray:
     """`by_image` of both of a pair, of each seed: [seeds, 2, 7, images]."""
-    val, found = stages.evaluation(profile), []
+    val, found = Run(profile).evaluation(), []
     for seed in seeds:
         its = []
         for row in pair:
             if row == CHOICE:
-                its.append((val.samples, val.judge(stages.trained_choice(profile, seed)[0])))
+                its.append((val.samples, val.judge(es3net.trained_choice(Run(profile), seed)[0])))
             else:
-                its.append(distilling.judged(profile, seed, profile.val_split, row))
+                its.append(students.judged(Run(profile), seed, profile.val_split, row))
         known = set.intersection(*({s.sent_id for s in samples} for samples, _ in its))
         found.append([by_image(*only(known, *one)) for one in its])
     return np.array(found)
@@ -229,18 +232,18 @@ def missed(profile: profiles.Profile, wanted: dict[str, tuple[int, ...]]) -> lis
     targets = {"whole thing": {}, "part": {}}  # (split, sentence) -> the object's id
     for split in SPLITS[0] + SPLITS[1]:
         its = replace(profile, val_split=split)
-        val = stages.evaluation(its)
+        val = Run(its).evaluation()
         keys = [(split, sample.sent_id) for sample in val.samples]
-        best = dict(zip(keys, val.judge(stages.floor_choices(its)["oracle"])))
+        best = dict(zip(keys, val.judge(es3net.floor_choices(Run(its))["oracle"])))
         for key, sample in zip(keys, val.samples):
             if best[key].iou < 0.5:
                 targets["part" if sample.part else "whole thing"][key] = split, sample.ann_id
         found["best proposal"][profile.seeds[0]] |= best
         for seed in profile.seeds:
-            chosen = val.judge(stages.trained_choice(its, seed)[0])
+            chosen = val.judge(es3net.trained_choice(Run(its), seed)[0])
             found["alignment's choice"][seed] |= zip(keys, chosen)
         for kind, seed in ((kind, seed) for kind, seeds in wanted.items() for seed in seeds):
-            samples, measures = distilling.judged(its, seed, split, kind)
+            samples, measures = students.judged(Run(its), seed, split, kind)
             found[f"{kind}, student"][seed] |= {(split, s.sent_id): m for s, m in zip(samples, measures)}
     columns = [f"{name}, {metric}" for name in targets for metric in MISSED]
     lines = ["Targets of which no proposal has half (IoU below .5), in val, testA and testB:", ""]

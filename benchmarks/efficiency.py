@@ -22,7 +22,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from wsris_lib import grounding, predicting, profiles, refining, stages
+from wsris_lib import profiles
+from wsris_lib.pipeline import predict
+from wsris_lib.pipeline.run import Run
 from wsris_lib.segmenter.export import export
 from wsris_lib.segmenter.predict import soft_mask
 
@@ -35,10 +37,10 @@ def main(name: str = "tiny", *chosen: str) -> None:
     """Measure and print. The first and the last of MODELS are always there."""
     wanted = [model for model in MODELS if model in (MODELS[0], MODELS[-1], *(chosen or MODELS))]
     profile = profiles.load(name)
-    val = stages.corpus(profile).evaluation_view(profile.val_split)
+    val = Run(profile).corpus.evaluation_view(profile.val_split)
     samples = [val[int(n)] for n in np.linspace(0, len(val) - 1, SENTENCES)]
     asked = [(val.image(sample.image_id), sample.sentence) for sample in samples]
-    models = {model: predicting.load(model, profile) for model in wanted}  # trained before anything is timed
+    models = {model: predict.load(model, Run(profile)) for model in wanted}  # trained before anything is timed
     rows = {model: [0.0, 0.0, sum(p.numel() for p in parameters(it))] for model, it in models.items()}
     student = models["cadd greedy"].network
     with tempfile.TemporaryDirectory() as folder:
@@ -82,7 +84,7 @@ def measured(model: str, folder: Path, profile: profiles.Profile, asked: list, t
     """Median seconds of a sentence, and the peak memory of this process in MB once the model is there."""
     torch.set_num_threads(threads)
     model, _, ending = model.partition(", ")
-    segment = predicting.load(model, profile)
+    segment = predict.load(model, Run(profile))
     if ending:
         segment = Exported(folder / f"{ending}.pt2", segment.network.tokenizer, segment.network.prepare)
     forget_the_loading()
@@ -96,11 +98,8 @@ def measured(model: str, folder: Path, profile: profiles.Profile, asked: list, t
 
 
 def forget_the_loading() -> None:
-    """Loading reads tables of features, to know the model by what it was made from; no sentence needs them."""
-    for module in (stages, grounding, refining):
-        for function in vars(module).values():
-            if hasattr(function, "cache_clear"):
-                function.cache_clear()
+    """Loading reads tables of features, to know how wide they are; no sentence needs them."""
+    Run.forget()
     gc.collect()
     if sys.platform == "linux":
         ctypes.CDLL("libc.so.6").malloc_trim(0)

@@ -16,24 +16,26 @@ from statistics import median
 
 import torch
 
-from wsris_lib import grounding, profiles, stages
+from wsris_lib import profiles
 from wsris_lib.costs import answer_seconds
 from wsris_lib.ehin.backbone import Backbone, Critic
 from wsris_lib.ehin.train import stored_modules, train
+from wsris_lib.pipeline import ehin
+from wsris_lib.pipeline.run import Run
 
 STEPS, ASKED, ROUNDS = 20, 20, 5
-METHODS = {"TRIS": grounding.TRIS, "EHIN": {}}
+METHODS = {"TRIS": ehin.TRIS, "EHIN": {}}
 
 
 def main(name: str = "tiny") -> None:
     profile = profiles.load(name, synref=profiles.SynRefSize(train=200, val=20, test_a=0, test_b=0))
-    samples = list(stages.corpus(profile).training_view("train"))
-    view = stages.corpus(profile).training_view("val")
+    samples = list(Run(profile).corpus.training_view("train"))
+    view = Run(profile).corpus.training_view("val")
     print(f"{torch.get_num_threads()} threads, {profile.device}; {profile.grounding.pixels} pixels")
     rates, heads = {}, {}
     for method, changes in METHODS.items():
         settings = replace(profile.grounding, epochs=1, **changes)
-        images = grounding.images(profile, "train")
+        images = ehin.images(Run(profile), "train")
         critic = Critic(settings.critic, settings.critic_pixels, settings.words).to(profile.device)
         few = samples_of(samples, STEPS * settings.batch)
         with tempfile.TemporaryDirectory() as folder:

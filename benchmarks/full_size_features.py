@@ -15,7 +15,6 @@ from statistics import median
 import torch
 from torch import nn
 
-from wsris_lib import stages
 from wsris_lib.foundation.clip import ClipEncoder
 from wsris_lib.foundation.depth import DepthEstimator
 from wsris_lib.foundation.detector import Detector
@@ -25,6 +24,7 @@ from wsris_lib.foundation.masks import Sam2Proposer
 from wsris_lib.foundation.perimage import BATCH
 from wsris_lib.foundation.pooling import geometry, pool_patches
 from wsris_lib.foundation.text import SentenceEncoder
+from wsris_lib.pipeline.run import Run
 from wsris_lib.profiles import Profile
 from wsris_lib.refer.labels import PseudoLabel
 from wsris_lib.refer.masks import encode_rle
@@ -46,7 +46,7 @@ class Bench:
         self.profile, self.device, self.all_ways = profile, profile.device, all_ways
         self.gpu = self.device != "cpu"
         self.times, self.steps, self.batch = (5, 8, BATCH) if self.gpu else (1, 1, 1)
-        self.view = stages.corpus(profile).training_view(profile.train_split)
+        self.view = Run(profile).corpus.training_view(profile.train_split)
         self.sentences = sorted({sample.sentence for sample in self.view}, key=lambda s: (len(s), s))
         self.note, self.step, self.ways = "", None, []  # step: the sentences of one, of a training
 

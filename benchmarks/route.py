@@ -12,8 +12,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from wsris_lib import profiles, refining, segmenting
+from wsris_lib import profiles
 from wsris_lib.evaluate import Measures, subsets, summarise
+from wsris_lib.pipeline import pseudo_labels, refine, stage2
+from wsris_lib.pipeline.run import Run
 
 METRICS = ("mIoU", "oIoU", "Pr@0.5", "PointM")
 HEAD = """# EHIN from response maps to stage 2, SynRef
@@ -29,15 +31,15 @@ def main(name: str = "tiny") -> None:
     profile, values = profiles.load(name), defaultdict(list)
     for seed in profile.seeds:
         for split in (profile.train_split, profile.val_split):
-            for how in refining.HOW:
-                labels = refining.masks(profile, seed, split, how)
-                measures = refining.judge(profile, split, labels)
+            for how in refine.HOW:
+                labels = refine.masks(Run(profile), seed, split, how)
+                measures = pseudo_labels.judge(Run(profile), split, labels)
                 note(values, (split, how), measures)
                 if split == profile.train_split and how != "raw":
                     r = np.corrcoef([label.confidence for label in labels], [m.iou for m in measures])[0, 1]
                     values["confidence", how].append({"r": float(r)})
         start = time.perf_counter()
-        samples, measures = segmenting.judged(profile, seed, profile.val_split)
+        samples, measures = stage2.judged(Run(profile), seed, profile.val_split)
         print(f"stage 2, seed {seed}: {time.perf_counter() - start:.0f} s")
         for subset, rows in subsets(samples).items():
             if rows:
@@ -48,7 +50,7 @@ def main(name: str = "tiny") -> None:
         if split != "confidence":
             lines.append(f"| {split}, {how} | " + " | ".join(cell([row[m] for row in rows]) for m in METRICS) + " |")
     lines += ["", "Correlation of confidence (agreement of the mask before and after) with IoU, train:", ""]
-    for how in refining.HOW[1:]:
+    for how in refine.HOW[1:]:
         lines.append(f"- {how}: {np.mean([row['r'] for row in values['confidence', how]]):.2f}")
     Path(__file__).with_suffix(".md").write_text("\n".join(lines) + "\n")
     print("\n".join(lines))

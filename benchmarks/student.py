@@ -13,8 +13,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from wsris_lib import distilling, profiles
+from wsris_lib import profiles
 from wsris_lib.evaluate import subsets, summarise
+from wsris_lib.pipeline import students
+from wsris_lib.pipeline.run import Run
 
 PUBLISHED = dict(heads=1, places=False, optimiser="adamw")
 COLUMNS = [(subset, metric) for subset in ("all", "decisive", "other") for metric in ("mIoU", "PointM")]
@@ -39,16 +41,16 @@ def main(name: str = "tiny", seeds: str = "0") -> None:
     ]
     print("\n".join(lines), flush=True)
     for title, changes in zip(titles, steps):
-        found = [row(distilling.with_distilling(usual, **PUBLISHED | changes), int(seed)) for seed in seeds.split(",")]
+        found = [row(Run(usual).changed(distilling=PUBLISHED | changes), int(seed)) for seed in seeds.split(",")]
         values = " | ".join(f"{value:.1f}" for value in np.mean(found, 0))
         lines.append(f"| {title} | {values} |")
         print(lines[-1], flush=True)
     Path(__file__).with_suffix(".md").write_text("\n".join(lines) + "\n")
 
 
-def row(profile: profiles.Profile, seed: int) -> list[float]:
+def row(run: Run, seed: int) -> list[float]:
     """One training's row, in percent."""
-    samples, measures = distilling.judged(profile, seed, profile.val_split, "truth")
+    samples, measures = students.judged(run, seed, run.profile.val_split, "truth")
     groups = {subset: summarise([measures[i] for i in rows]) for subset, rows in subsets(samples).items() if rows}
     return [100 * groups[subset][metric] if subset in groups else float("nan") for subset, metric in COLUMNS]
 

@@ -12,7 +12,9 @@ from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
 
-from wsris_lib import papers, profiles, reproduce, scoreboard, stages, together
+from wsris_lib import papers, profiles, reproduce, scoreboard, together
+from wsris_lib.pipeline import es3net
+from wsris_lib.pipeline.run import Run
 from wsris_lib.profiles import Profile
 
 STUDENTS = ("single text", "greedy", "truth")
@@ -39,10 +41,11 @@ def main(name: str = "tiny", seeds: str = "0", *corpora: str) -> None:
     for corpus in corpora or profiles.SPLIT_BY:
         its = tuple(map(int, seeds.split(",")))
         profile = replace(profiles.load(name, corpus=corpus), seeds=its, route_seeds=its, students=STUDENTS)
-        stages.training_tables(profile)
-        for wave in (reproduce.trainings(profile), reproduce.students(profile)):
+        run = Run(profile)
+        es3net.training_tables(run)
+        for wave in (reproduce.trainings(run), reproduce.cadd(run)):
             together.share(wave, f"trainings on {corpus}", None if profile.device == "cpu" else 1)
-        for split in stages.corpus(profile).splits:
+        for split in run.corpus.splits:
             if split != profile.train_split:
                 judge(replace(profile, val_split=split), found)
     lines = ["# Corpora, splits and methods, SynRef", ""]

@@ -12,11 +12,13 @@ from pathlib import Path
 
 import numpy as np
 
-from wsris_lib import papers, profiles, stages
+from wsris_lib import papers, profiles
 from wsris_lib.es3net.candidates import SentenceTable
 from wsris_lib.es3net.predict import choose
 from wsris_lib.evaluate import summarise
 from wsris_lib.foundation.features import sentence_features
+from wsris_lib.pipeline import es3net
+from wsris_lib.pipeline.run import Run
 from wsris_lib.refer.paraphrase.rules import paraphrase_each
 from wsris_lib.refer.paraphrase.unheard import unheard
 from wsris_lib.refer.synref.wording import misspell
@@ -46,10 +48,10 @@ def table(profile: profiles.Profile) -> list[str]:
     for seed in profile.seeds:
         for row, changes in ROWS.items():
             settings = {key: value for key, value in changes.items() if key != "esem"}
-            its = stages.with_aligning(profile, **settings)
-            model = stages.alignment(its, seed, changes.get("esem", True))[0]
+            run = Run(profile).changed(aligning=settings)
+            model = es3net.align(run, seed, changes.get("esem", True))[0]
             for name, said in texts.items():
-                values[row][name].append(100 * judged(its, model, kept, said))
+                values[row][name].append(100 * judged(run, model, kept, said))
     lines = [f"| {profile.corpus}, {len(kept):,} sentences | {' | '.join(texts)} |", "|---" * (1 + len(texts)) + "|"]
     for row, found in values.items():
         lines.append(f"| {row} | {' | '.join(cell(found[name]) for name in texts)} |")
@@ -66,7 +68,7 @@ def table(profile: profiles.Profile) -> list[str]:
 
 def variants(profile: profiles.Profile) -> tuple[list[int], dict[str, list[str]]]:
     """Which sentences of val can be said in all ways, and how."""
-    samples, rng = stages.evaluation(profile).samples, np.random.default_rng(0)
+    samples, rng = Run(profile).evaluation().samples, np.random.default_rng(0)
     trained = paraphrase_each([s.sentence for s in samples], 3)
     trained = [next(filter(None, trained[s.sentence]), "") for s in samples]
     new = unheard(samples)
@@ -80,12 +82,12 @@ def variants(profile: profiles.Profile) -> tuple[list[int], dict[str, list[str]]
     }
 
 
-def judged(profile: profiles.Profile, model, kept: list[int], said: list[str]) -> float:
+def judged(run: Run, model, kept: list[int], said: list[str]) -> float:
     """mIoU of what a model chooses for some sentences of val in other words; CLIP's ranking hears them as well."""
-    val = stages.evaluation(profile)
-    clip, text = sentence_features(said, profile)
+    val = run.evaluation()
+    clip, text = sentence_features(said, run.profile)
     sentences = SentenceTable([val.samples[n].image_id for n in kept], clip, text)
-    settings, proposals = profile.aligning, stages.proposal_table(profile, profile.val_split)
+    settings, proposals = run.profile.aligning, es3net.proposal_table(run, run.profile.val_split)
     chosen, _ = choose(model, proposals, sentences, settings.candidates_eval, settings.temperature)
     return summarise([val.measures(val.samples[n], c) for n, c in zip(kept, chosen.tolist())])["mIoU"]
 

@@ -6,9 +6,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from wsris_lib import distilling, profiles, stages
+from wsris_lib import profiles
 from wsris_lib.artefacts import REPO
 from wsris_lib.evaluate import Measures
+from wsris_lib.pipeline import es3net, students
+from wsris_lib.pipeline.run import Run
 
 
 @pytest.fixture(scope="module")
@@ -56,10 +58,10 @@ def test_students_are_compared_with_their_own_supervision(cadd, monkeypatch):
     its = samples([0, 0, 1, 1], [True, False, True, False])
     ious = {cadd.CHOICE: 0.4, "single text": 0.5, "greedy": 0.7}
     val = SimpleNamespace(samples=its, judge=lambda chosen: measured([ious[cadd.CHOICE]] * 4))
-    monkeypatch.setattr(stages, "evaluation", lambda profile: val)
-    monkeypatch.setattr(stages, "trained_choice", lambda profile, seed: ([0] * 4, None))
-    judged = lambda profile, seed, split, kind: (its[::-1], measured([ious[kind]] * 4))  # noqa: E731
-    monkeypatch.setattr(distilling, "judged", judged)
+    monkeypatch.setattr(Run, "evaluation", lambda run: val)
+    monkeypatch.setattr(es3net, "trained_choice", lambda run, seed: ([0] * 4, None))
+    judged = lambda run, seed, split, kind: (its[::-1], measured([ious[kind]] * 4))  # noqa: E731
+    monkeypatch.setattr(students, "judged", judged)
     profile = profiles.PROFILES["tiny"]
     text = cadd.compared(profile, {"single text": (0, 1), "greedy": (1, 2)})
     val_rows = [line for line in text if "| val (" in line]

@@ -5,7 +5,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from wsris_lib import distilling, grounding, profiles, stages
+from wsris_lib import profiles
+from wsris_lib.pipeline import answers, ehin, pseudo_labels, students
+from wsris_lib.pipeline.run import Run
 from wsris_lib.refer.masks import decode_rle
 from wsris_lib.refer.reader import Refer
 
@@ -45,40 +47,40 @@ pytestmark = pytest.mark.filterwarnings("ignore:pydensecrf isn't installed")
 
 @pytest.mark.parametrize("kind", ["greedy", "truth"])
 def test_a_student_is_trained_once_and_its_answers_are_kept(profile, kind, monkeypatch):
-    modules, curve, name = distilling.student(profile, 0, kind)
-    samples, found = distilling.judged(profile, 0, "val", kind)
+    modules, curve = students.train(Run(profile), 0, kind)
+    samples, found = students.judged(Run(profile), 0, "val", kind)
     assert len(samples) == len(found) > 0
-    monkeypatch.setattr(distilling, "distil", lambda *_: pytest.fail("trained again"))
-    monkeypatch.setattr(distilling.segmenting, "predict", lambda *_: pytest.fail("asked again"))
-    again, its, same = distilling.student(profile, 0, kind)
-    assert (its, same) == (curve, name)
+    monkeypatch.setattr(students, "distil", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr(answers, "predict", lambda *_: pytest.fail("asked again"))
+    again, read = students.train(Run(profile), 0, kind)
+    assert read == curve
     assert all(torch.equal(a, b) for a, b in zip(modules.state_dict().values(), again.state_dict().values()))
-    assert distilling.judged(profile, 0, "val", kind)[1] == found
+    assert students.judged(Run(profile), 0, "val", kind)[1] == found
 
 
 def test_no_annotation_takes_part_but_in_the_oracle(profile, monkeypatch):
     monkeypatch.setattr(Refer, "evaluation_view", lambda *_: pytest.fail("looked at the truth"))
-    stages._features.cache_clear()
-    for kind, supervision in distilling.LABELS.items():
+    Run.forget()
+    for kind, supervision in pseudo_labels.LABELS.items():
         if supervision != "full":
-            assert distilling.labels(profile, 1, kind)
+            assert pseudo_labels.labels(Run(profile), 1, kind)
     with pytest.raises(pytest.fail.Exception, match="looked at the truth"):
-        distilling.labels(profile, 1, "truth")
+        pseudo_labels.labels(Run(profile), 1, "truth")
     with pytest.raises(KeyError, match="choose one of single text"):
-        distilling.labels(profile, 0, "magic")
+        pseudo_labels.labels(Run(profile), 0, "magic")
 
 
 def test_the_oracles_labels_are_the_true_masks(profile):
-    view = stages.corpus(profile).evaluation_view("train")
-    labels = distilling.labels(profile, 0, "truth")
+    view = Run(profile).corpus.evaluation_view("train")
+    labels = pseudo_labels.labels(Run(profile), 0, "truth")
     truth = {sample.sent_id: view.mask(sample.ann_id) for sample in view}
     assert {label.sent_id for label in labels} == set(truth) and {label.confidence for label in labels} == {1.0}
     assert all((decode_rle(label.mask) == truth[label.sent_id]).all() for label in labels)
 
 
 def test_agreement_of_both_papers_is_a_confidence(profile, monkeypatch):
-    chosen = distilling.labels(profile, 0, "greedy")
-    both = distilling.labels(profile, 0, "both")
+    chosen = pseudo_labels.labels(Run(profile), 0, "greedy")
+    both = pseudo_labels.labels(Run(profile), 0, "both")
     assert [label.mask for label in both] == [label.mask for label in chosen]
     assert all(0 <= label.confidence <= 1 for label in both)
     size = decode_rle(chosen[0].mask).shape
@@ -87,6 +89,6 @@ def test_agreement_of_both_papers_is_a_confidence(profile, monkeypatch):
         R = torch.from_numpy(decode_rle(chosen[0].mask)).float()
         return R.expand(len(chosen), *size)
 
-    monkeypatch.setattr(grounding, "maps", all_on_the_first)
-    (first, *_) = distilling.agreed(profile, 0, chosen)
+    monkeypatch.setattr(ehin, "maps", all_on_the_first)
+    (first, *_) = pseudo_labels.agreed(Run(profile), 0, chosen)
     assert first.confidence == pytest.approx(chosen[0].confidence ** 0.5, abs=1e-3)

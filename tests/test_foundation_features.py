@@ -193,7 +193,7 @@ def test_what_does_not_fit_into_memory_is_read_again(view, profile, made, tmp_pa
     swapped, theirs = (features.extract_swapped(view, profile, f, out) for f in (found, made[0]))
     assert swapped.keys() == theirs.keys() and all(torch.equal(swapped[name], theirs[name]) for name in theirs)
     assert len(list(out.glob("features-table-*"))) == len(list(out.glob("swapped-table-*"))) == 1
-    kept = perimage.each_image(view, out, "features", features._settings(profile), lambda: pytest.fail("made anew"))
+    kept = perimage.each_image(view, out, "features", features.made_from(profile), lambda: pytest.fail("made anew"))
     assert list(kept) == sorted(view.image_ids) and len(kept) == len(view.image_ids) and -1 not in kept
     held = sum(tensor.nbytes for its, _ in kept._in_memory.values() for tensor in its.values())
     assert held <= room and kept._on_disk

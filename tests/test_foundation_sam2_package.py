@@ -152,13 +152,13 @@ def test_another_backend_is_refused():
         extractor.Proposer(profile)
 
 
-def test_the_choice_is_in_the_names_of_features_and_the_default_is_not():
+def test_the_choice_is_in_the_names_of_features():
     profile = profiles.load("smoke")
     other = replace(profile, proposing=replace(profile.proposing, backend="sam2"))
-    before, now = features._settings(profile), features._settings(other)
+    before, now = features.made_from(profile), features.made_from(other)
     assert before[:-1] == now[:-1]
     *sizes, proposing = before[-1]
-    assert "backend" not in proposing and now[-1] == [*sizes, {**proposing, "backend": "sam2"}]
+    assert proposing["backend"] == "transformers" and now[-1] == [*sizes, {**proposing, "backend": "sam2"}]
 
 
 @needs_package

@@ -1,5 +1,6 @@
 """A corpus as tables: the same in memory and on disk, written once by whoever, and never wholly in memory."""
 
+import hashlib
 import json
 import shutil
 import subprocess
@@ -220,9 +221,9 @@ class Watch(threading.Thread):
 
 def large(folder: Path, room: str) -> None:
     """Everything that stage 1 of ES3Net does with a corpus of 400 images x 60 proposals: 225 MB of features."""
-    from wsris_lib import stages  # loads every library; the processes above need none of them
+    from wsris_lib.pipeline import es3net  # noqa: F401  loads every library; the processes above need none of them
 
-    perimage.MEMORY, stages.PIECE = int(room), 1 << 20
+    perimage.MEMORY = int(room)
     kept, watch = corpus(folder, range(100, 500), 60, 768), Watch()
     its, masks, offsets = tables.joined(kept, folder, "features")
     proposals = ProposalTable(its["class_tokens"], its["embeddings"], its["pooled_max"], its["geometry"], offsets)
@@ -230,12 +231,22 @@ def large(folder: Path, room: str) -> None:
     sentences = SentenceTable(
         image_ids, torch.randn(len(image_ids), 16, generator=g), torch.randn(len(image_ids), 8, generator=g)
     )
-    digest = [stages._sum(its[name], squared) for name in sorted(its) for squared in (False, True)]
+    digest = hashlib.sha256()
+    for name in sorted(its):
+        for piece in its[name].split(500):
+            digest.update(piece.clone().numpy().tobytes())
     settings = replace(TINY.aligning, candidates_train=6, candidates_eval=9, batch=50, epochs=2)
     model, history = train(proposals, sentences, settings, seed=0)
     chosen, sure = choose(model, proposals, sentences, 9)
     outlines = sum(len(masks[n]["counts"]) for n in range(len(masks)))
-    result = [history, chosen.tolist(), sure.tolist(), [p.tolist() for p in model.parameters()], digest, outlines]
+    result = [
+        history,
+        chosen.tolist(),
+        sure.tolist(),
+        [p.tolist() for p in model.parameters()],
+        digest.hexdigest(),
+        outlines,
+    ]
     print(json.dumps({"spent": watch.spent(), "size": kept.size / 1e6, "result": artefacts.key(result)}))
 
 

@@ -7,9 +7,10 @@ from fnmatch import fnmatch
 
 import pytest
 
-from wsris_lib import ablations, ehin_tables, labelling, papers
+from wsris_lib import ablations, ehin_tables, papers
 from wsris_lib.artefacts import REPO
 from wsris_lib.papers import FOLDER, printed
+from wsris_lib.pipeline.pseudo_labels import KINDS
 from wsris_lib.variants import MERGED
 
 TEXTS = {"es3net": "000_9dfda1806d6fbcae.txt", "ehin": "002_a8ce23baa347b070.txt"}
@@ -326,7 +327,7 @@ def test_lavts_row_is_its_overall_iou():
 
 
 def board(name: str, corpus: str, metric: str) -> dict:
-    rows = labelling.KINDS if name == "table6" else (ablations.CHOICE | ablations.RESPONSE)[name]
+    rows = KINDS if name == "table6" else (ablations.CHOICE | ablations.RESPONSE)[name]
     split = "train" if name == "table6" else "val"
     return {
         "table": name,

@@ -8,26 +8,28 @@ import torch
 from PIL import Image
 from test_distilling import profile  # noqa: F401  the same small run
 
-from wsris_lib import distilling, grounding, predicting, profiles, stages
+from wsris_lib import profiles
 from wsris_lib.__main__ import main
 from wsris_lib.ehin.network import soft_masks
+from wsris_lib.pipeline import ehin, es3net, predict, students
+from wsris_lib.pipeline.run import Run
 from wsris_lib.refer.errors import DataError
-from wsris_lib.segmenter.predict import predict
+from wsris_lib.segmenter.predict import predict as answers_of
 
 pytestmark = pytest.mark.filterwarnings("ignore:pydensecrf isn't installed")
 
 
 @pytest.fixture(name="asked")
 def some_sentences(profile):  # noqa: F811
-    view = stages.corpus(profile).evaluation_view("val")
+    view = Run(profile).corpus.evaluation_view("val")
     return view, list(view)[:4]
 
 
 def test_a_student_answers_as_on_the_split(profile, asked):  # noqa: F811
     view, samples = asked
-    segment = predicting.load("cadd greedy", profile)
-    student = distilling.student(profile, 0, "greedy")[0]["student"]
-    for sample, soft in zip(samples, predict(student, view, samples)):
+    segment = predict.load("cadd greedy", Run(profile))
+    student = students.train(Run(profile), 0, "greedy")[0]["student"]
+    for sample, soft in zip(samples, answers_of(student, view, samples)):
         found = segment(view.image(sample.image_id), sample.sentence)
         np.testing.assert_allclose(found, soft.numpy(), atol=1e-4)
 
@@ -35,9 +37,9 @@ def test_a_student_answers_as_on_the_split(profile, asked):  # noqa: F811
 @pytest.mark.parametrize("centroid", ["frame", "cells"])
 def test_the_pipeline_chooses_what_the_tables_choose(profile, asked, centroid):  # noqa: F811
     view, samples = asked
-    profile = stages.with_aligning(profile, centroid=centroid)
-    segment, val = predicting.load("esem", profile), stages.evaluation(profile)
-    chosen = dict(zip([s.sent_id for s in val.samples], stages.trained_choice(profile, 0)[0].tolist()))
+    run = Run(profile).changed(aligning={"centroid": centroid})
+    segment, val = predict.load("esem", run), run.evaluation()
+    chosen = dict(zip([s.sent_id for s in val.samples], es3net.trained_choice(run, 0)[0].tolist()))
     for sample in samples:
         mask = segment(view.image(sample.image_id), sample.sentence) > 0.5
         assert (mask == val.mask(sample.image_id, chosen[sample.sent_id])).all()
@@ -45,7 +47,7 @@ def test_the_pipeline_chooses_what_the_tables_choose(profile, asked, centroid): 
 
 def test_a_response_is_that_of_the_split(profile, asked):  # noqa: F811
     view, samples = asked
-    segment, R = predicting.load("ehin", profile), grounding.maps(profile, 0, "val", samples)
+    segment, R = predict.load("ehin", Run(profile)), ehin.maps(Run(profile), 0, "val", samples)
     for sample, response in zip(samples, R):
         image = view.image(sample.image_id)
         expected = soft_masks(response[None], image.height, image.width)[0].numpy()
@@ -54,16 +56,16 @@ def test_a_response_is_that_of_the_split(profile, asked):  # noqa: F811
 
 def test_every_model_gives_a_soft_mask_of_the_images_size(profile):  # noqa: F811
     image = Image.fromarray(np.random.default_rng(0).integers(0, 255, (50, 70, 3), np.uint8))
-    for model in predicting.MODELS:
-        soft = predicting.load(model, profile)(image, "the red mug on the left")
+    for model in predict.MODELS:
+        soft = predict.load(model, Run(profile))(image, "the red mug on the left")
         assert soft.shape == (50, 70) and 0 <= soft.min() and soft.max() <= 1
     with pytest.raises(KeyError, match="choose one of cadd single text"):
-        predicting.load("magic", profile)
+        predict.load("magic", Run(profile))
 
 
 @pytest.mark.parametrize("model", ["cadd greedy", "stage 2", "ehin", "esem"])
 def test_a_sentence_that_is_empty_or_too_long_is_not_passed_over(profile, model):  # noqa: F811
-    image, segment = Image.new("RGB", (70, 50)), predicting.load(model, profile)
+    image, segment = Image.new("RGB", (70, 50)), predict.load(model, Run(profile))
     with pytest.raises(ValueError, match="the sentence is empty"):
         segment(image, " ")
     if model != "esem":
@@ -91,11 +93,11 @@ def test_the_commands_leave_a_mask_and_a_student(profile, tmp_path, monkeypatch)
 def test_a_mask_is_written_as_a_picture(tmp_path):
     soft = np.zeros((5, 7), np.float32)
     soft[1:3, 2:4] = 0.9
-    predicting.write_mask(tmp_path / "mask.png", soft)
+    predict.write_mask(tmp_path / "mask.png", soft)
     assert (np.asarray(Image.open(tmp_path / "mask.png")) == np.where(soft > 0.5, 255, 0)).all()
     (tmp_path / "no.jpg").write_text("no image")
     with pytest.raises(DataError, match=r"no\.jpg: can't be read as an image"):
-        predicting.opened(tmp_path / "no.jpg")
+        predict.opened(tmp_path / "no.jpg")
 
 
 def test_a_file_is_opened_as_its_viewer_sees_it(tmp_path):
@@ -103,9 +105,9 @@ def test_a_file_is_opened_as_its_viewer_sees_it(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6  # the camera was turned: a quarter turn clockwise makes it upright
     Image.fromarray(pixels).save(tmp_path / "turned.png", exif=exif)
-    assert (np.asarray(predicting.opened(tmp_path / "turned.png"))[..., 0] == np.rot90(pixels, -1)).all()
+    assert (np.asarray(predict.opened(tmp_path / "turned.png"))[..., 0] == np.rot90(pixels, -1)).all()
     Image.fromarray(pixels.astype(np.uint16) * 257).save(tmp_path / "deep.png")
-    assert (np.asarray(predicting.opened(str(tmp_path / "deep.png"))) == pixels[..., None]).all()
+    assert (np.asarray(predict.opened(str(tmp_path / "deep.png"))) == pixels[..., None]).all()
 
 
 def test_the_command_names_what_is_wrong(tmp_path, capsys):

@@ -8,11 +8,12 @@ import pytest
 import torch
 from PIL import Image
 
-from wsris_lib import artefacts, grounding, profiles, refining, segmenting, stages
+from wsris_lib import artefacts, profiles
 from wsris_lib.ehin.backbone import Backbone
 from wsris_lib.ehin.network import soft_masks
 from wsris_lib.evaluate import measure, summarise
-from wsris_lib.refer.labels import read_labels
+from wsris_lib.pipeline import answers, ehin, pseudo_labels, refine, stage2
+from wsris_lib.pipeline.run import Run
 from wsris_lib.refer.masks import encode_rle
 from wsris_lib.refer.reader import Refer
 from wsris_lib.refine.crf import _module
@@ -210,24 +211,27 @@ def profile(tiny_zoo, tmp_path_factory):
 pytestmark = pytest.mark.filterwarnings("ignore:pydensecrf isn't installed")
 
 
-@pytest.mark.parametrize("how", refining.HOW)
+@pytest.mark.parametrize("how", refine.HOW)
 def test_masks_are_made_once_and_found_again(profile, how, monkeypatch):
-    made = refining.masks(profile, 0, "val", how)
-    samples, _ = refining.responses(profile, 0, "val")
+    made = refine.masks(Run(profile), 0, "val", how)
+    samples, _ = ehin.responses(Run(profile), 0, "val")
     assert [label.sent_id for label in made] == [sample.sent_id for sample in samples]
-    assert 0 <= summarise(refining.judge(profile, "val", made))["mIoU"] <= 1
-    monkeypatch.setattr(refining, "_refine", lambda *_: pytest.fail("made again"))
-    assert refining.masks(profile, 0, "val", how) == made
+    assert 0 <= summarise(pseudo_labels.judge(Run(profile), "val", made))["mIoU"] <= 1
+    monkeypatch.setattr(refine, "refiner", lambda *_: pytest.fail("made again"))
+    assert refine.masks(Run(profile), 0, "val", how) == made
     with pytest.raises(KeyError, match="choose one of raw"):
-        refining.masks(profile, 0, "val", "magic")
+        refine.masks(Run(profile), 0, "val", "magic")
 
 
 def test_the_crf_goes_on_from_the_walks_masks(profile):
     """As one refinement after the other in one go: the CRF looks at hard masks alone."""
-    samples, R = refining.responses(profile, 0, "val")
-    both = in_turn(by_walk(*refining.irnet(profile, 0)[:2], profile.refining), by_crf(profile.refining))
-    view = stages.corpus(profile).training_view("val")
-    for label, sample, response in zip(refining.masks(profile, 0, "val", "irnet + crf"), samples, R):
+    samples, R = ehin.responses(Run(profile), 0, "val")
+    both = in_turn(
+        by_walk(refine.irnet(Run(profile), 0)[0], refine.backbone(Run(profile)), profile.refining),
+        by_crf(profile.refining),
+    )
+    view = Run(profile).corpus.training_view("val")
+    for label, sample, response in zip(refine.masks(Run(profile), 0, "val", "irnet + crf"), samples, R):
         image = view.image(sample.image_id)
         soft = soft_masks(response[None], image.height, image.width).numpy()
         after = both(image, soft)
@@ -236,107 +240,110 @@ def test_the_crf_goes_on_from_the_walks_masks(profile):
 
 
 def test_labels_are_of_train_in_the_common_form(profile):
-    own, about = read_labels(refining.pseudo_labels(profile, 0))
+    own, about = pseudo_labels.from_responses(Run(profile), 0)
     assert about["supervision"] == "ST" and about["provenance"]["kind"] == "irnet + crf"
     assert len({label.ref_id for label in own}) == len(own)  # one sentence of each ref
-    shared, about = read_labels(refining.pseudo_labels(profile, 0, "raw", "best of group"))
+    shared, about = pseudo_labels.from_responses(Run(profile), 0, "raw", "best of group")
     assert about["supervision"] == "MT"
     every = replace(profile, refining=replace(profile.refining, sentences=0))
-    shared, _ = read_labels(refining.pseudo_labels(every, 0, "raw", "best of group"))
+    shared, _ = pseudo_labels.from_responses(Run(every), 0, "raw", "best of group")
     masks = {}
     for label in shared:
         masks.setdefault(label.ref_id, set()).add(label.mask["counts"])
     assert len(shared) > len(own) and all(len(of_ref) == 1 for of_ref in masks.values())
     with pytest.raises(KeyError, match="choose one of own"):
-        refining.responses(profile, 0, "val", "worst")
+        ehin.responses(Run(profile), 0, "val", "worst")
 
 
 def test_a_profile_may_ask_for_the_groups_best_on_train_and_nowhere_else(profile, monkeypatch):
     """As the profile paper does: of val each sentence answers for itself, by the IRNet that the shared maps taught."""
     shared = replace(profile, refining=replace(profile.refining, select="best of group", sentences=0))
-    _, about = read_labels(refining.pseudo_labels(shared, 0, "raw"))
-    assert about["supervision"] == refining.supervision(shared) == "MT" != refining.supervision(profile)
+    _, about = pseudo_labels.from_responses(Run(shared), 0, "raw")
+    assert (
+        about["supervision"]
+        == pseudo_labels.supervision(Run(shared))
+        == "MT"
+        != pseudo_labels.supervision(Run(profile))
+    )
     of_ref = {}
-    for label in refining.masks(shared, 0, "train", "raw"):
+    for label in refine.masks(Run(shared), 0, "train", "raw"):
         of_ref.setdefault(label.ref_id, set()).add(label.mask["counts"])
     assert all(len(masks) == 1 for masks in of_ref.values())
-    assert refining.masks(shared, 0, "val", "raw") == refining.masks(profile, 0, "val", "raw")
+    assert refine.masks(Run(shared), 0, "val", "raw") == refine.masks(Run(profile), 0, "val", "raw")
     sizes = []
-    monkeypatch.setattr(refining, "Affinities", lambda *given: sizes.append(len(given[1])) or Affinities(*given))
-    asked, irnet = [], refining.irnet
-    monkeypatch.setattr(refining, "irnet", lambda *given: asked.append(given[2]) or irnet(*given))
+    monkeypatch.setattr(refine, "Affinities", lambda *given: sizes.append(len(given[1])) or Affinities(*given))
+    asked, refiner = [], refine.refiner
+    monkeypatch.setattr(refine, "refiner", lambda *given: asked.append(given[3]) or refiner(*given))
     every = replace(shared, refining=replace(shared.refining, labels=0))
-    refining.masks(every, 0, "val", "irnet")
-    refining.masks(every, 0, "train", "irnet + crf")
+    refine.masks(Run(every), 0, "val", "irnet")
+    refine.masks(Run(every), 0, "train", "irnet + crf")
     assert set(asked) == {"best of group"}
     assert sizes == [len(of_ref)]  # a shared map is learnt from once
     own = replace(every, refining=replace(every.refining, select="own"))
-    refining.masks(own, 0, "train", "irnet")
-    assert sizes[1:] == [len(refining.responses(own, 0, "train")[0])]
+    refine.masks(Run(own), 0, "train", "irnet")
+    assert sizes[1:] == [len(ehin.responses(Run(own), 0, "train")[0])]
 
 
 def test_negatives_of_the_same_image_make_labels_mt(profile):
-    told = grounding.with_grounding(profile, negatives_from="topped_up")
-    assert grounding.supervision(told) == refining.supervision(told) == "MT" != grounding.supervision(profile)
-    assert read_labels(refining.pseudo_labels(told, 0, "raw"))[1]["supervision"] == "MT"
+    told = Run(profile).changed(grounding={"negatives_from": "topped_up"})
+    assert ehin.supervision(told) == pseudo_labels.supervision(told) == "MT" != ehin.supervision(Run(profile))
+    assert pseudo_labels.from_responses(told, 0, "raw")[1]["supervision"] == "MT"
 
 
 @pytest.mark.parametrize("how", ["crf", "irnet + crf"])
 def test_anybodys_labels_can_be_refined_too(profile, how, monkeypatch):
-    given, _ = read_labels(refining.pseudo_labels(profile, 0, "raw"))
+    given, _ = pseudo_labels.from_responses(Run(profile), 0, "raw")
     given = [replace(label, confidence=0.5) for label in given]
-    found = refining.refined_labels(profile, 0, given, how)
+    found = pseudo_labels.refined(Run(profile), 0, given, how)
     assert [label.sent_id for label in found] == [label.sent_id for label in given]
     assert all(0 <= label.confidence <= 0.5 for label in found)
-    own = refining.masks(profile, 0, "train", how)  # the same masks, refined as EHIN's own
+    own = refine.masks(Run(profile), 0, "train", how)  # the same masks, refined as EHIN's own
     if how == "crf":  # the walk starts from a map's heights, which a hard mask doesn't have
         assert [label.mask for label in found] == [label.mask for label in own]
-    monkeypatch.setattr(refining, "_refine", lambda *_: pytest.fail("made again"))
-    assert refining.refined_labels(profile, 0, given, how) == found
+    monkeypatch.setattr(refine, "refiner", lambda *_: pytest.fail("made again"))
+    assert pseudo_labels.refined(Run(profile), 0, given, how) == found
     with pytest.raises(KeyError, match="choose one of raw"):
-        refining.refined_labels(profile, 0, given, "magic")
+        pseudo_labels.refined(Run(profile), 0, given, "magic")
 
 
 def test_another_round_trains_another_network(profile, monkeypatch, tmp_path):
     """On maps with something in them: the random head's may be negative everywhere."""
     monkeypatch.setenv("WSRIS_HOME", str(tmp_path))
-    samples, _ = refining.responses(profile, 0, "train")
+    samples, _ = ehin.responses(Run(profile), 0, "train")
     R = torch.randn(len(samples), 2, 2, generator=torch.Generator().manual_seed(0))
-    monkeypatch.setattr(refining, "responses", lambda *_: (samples, R))
-    once, _, _ = refining.irnet(profile, 0)
-    twice, _, _ = refining.irnet(replace(profile, refining=replace(profile.refining, rounds=2)), 0)
+    monkeypatch.setattr(ehin, "responses", lambda *_: (samples, R))
+    once, _ = refine.irnet(Run(profile), 0)
+    twice, _ = refine.irnet(Run(replace(profile, refining=replace(profile.refining, rounds=2))), 0)
     assert not same(once, twice)
-    assert same(once, refining.irnet(profile, 0)[0])
+    assert same(once, refine.irnet(Run(profile), 0)[0])
 
 
 def test_stage_2_learns_from_labels_and_its_answers_are_kept(profile, monkeypatch):
-    samples, found = segmenting.judged(profile, 0, "val")
+    samples, found = stage2.judged(Run(profile), 0, "val")
     assert len(samples) == len(found) > 0
-    hard = segmenting.judged(profile, 0, "val", hard=True)[1]
+    hard = stage2.judged(Run(profile), 0, "val", hard=True)[1]
     assert [m.iou for m in hard] == [m.iou for m in found]  # another point and the same mask
-    monkeypatch.setattr(segmenting, "predict", lambda *_: pytest.fail("asked again"))
-    monkeypatch.setattr(segmenting, "train", lambda *_: pytest.fail("trained again"))
-    assert segmenting.judged(profile, 0, "val", hard=True)[1] == hard
-    again, kept = segmenting.judged(profile, 0, "val")
+    monkeypatch.setattr(answers, "predict", lambda *_: pytest.fail("asked again"))
+    monkeypatch.setattr(stage2, "fit", lambda *_: pytest.fail("trained again"))
+    assert stage2.judged(Run(profile), 0, "val", hard=True)[1] == hard
+    again, kept = stage2.judged(Run(profile), 0, "val")
     assert kept == found and [s.sent_id for s in again] == [s.sent_id for s in samples]
 
 
 def test_a_mask_and_the_map_it_is_of_are_judged_and_kept_apart(profile, monkeypatch):
-    model, kinds = segmenting.stage_2(profile, 0)[0]["student"], []
-    monkeypatch.setattr(segmenting, "measure", lambda soft, truth: kinds.append(soft.dtype) or measure(soft, truth))
+    model, kinds = stage2.train(Run(profile), 0)[0]["student"], []
+    monkeypatch.setattr(answers, "measure", lambda soft, truth: kinds.append(soft.dtype) or measure(soft, truth))
     for hard in (False, True, False, True):
-        segmenting.answered(profile, "val", model, "anybody", "a stage", hard)
+        answers.answered(Run(profile), "val", lambda: model, "anybody", "a stage", hard)
     assert kinds == [np.float32] * (len(kinds) // 2) + [np.bool_] * (len(kinds) // 2)
 
 
 def test_no_annotation_takes_part_in_a_label(profile, monkeypatch):
     """Contract 1: with the evaluation's view out of reach the same labels come out."""
-    expected = read_labels(refining.pseudo_labels(profile, 0, "irnet + crf"))[0]
+    expected = pseudo_labels.from_responses(Run(profile), 0, "irnet + crf")[0]
     monkeypatch.setenv("WSRIS_HOME", str(artefacts.home().parent / "elsewhere"))
     monkeypatch.setattr(Refer, "evaluation_view", lambda *_: pytest.fail("looked at the truth"))
-    for cached in (refining.responses, refining.grounding._images):
-        cached.cache_clear()
-    assert read_labels(refining.pseudo_labels(profile, 0, "irnet + crf"))[0] == expected
+    assert pseudo_labels.from_responses(Run(profile), 0, "irnet + crf")[0] == expected
 
 
 def test_the_crf_is_one_of_two():

@@ -13,17 +13,14 @@ import torch
 from wsris_lib import (
     ablations,
     artefacts,
-    distilling,
-    grounding,
-    labelling,
     profiles,
-    refining,
     scoreboard,
-    stages,
     variants,
 )
 from wsris_lib.__main__ import main
 from wsris_lib.foundation import perimage
+from wsris_lib.pipeline import ehin, es3net, pseudo_labels
+from wsris_lib.pipeline.run import Run
 from wsris_lib.refer.errors import DataError, DataWarning
 from wsris_lib.refer.labels import PseudoLabel, read_labels, write_labels
 from wsris_lib.refer.synref.make import make_synref
@@ -76,27 +73,13 @@ def small(tiny_zoo, tmp_path, monkeypatch):
             burn_in=0.3,
             epochs=0.3,
         ),
-        students=tuple(distilling.LABELS),
+        students=tuple(pseudo_labels.LABELS),
     )
 
 
-def forget():
-    for cached in (
-        stages._corpus,
-        stages._features,
-        stages._swapped,
-        stages._cells,
-        stages._paraphrases,
-        stages._evaluation,
-        grounding._images,
-        refining.responses,
-    ):
-        cached.cache_clear()
-
-
 def weights(profile) -> dict[str, torch.Tensor]:
-    forget()
-    return stages.alignment(profile, seed=0)[0].state_dict()
+    Run.forget()
+    return es3net.align(Run(profile), seed=0)[0].state_dict()
 
 
 def test_no_trained_weight_knows_a_mask(small, tmp_path, monkeypatch):
@@ -112,40 +95,42 @@ def test_no_trained_weight_knows_a_mask(small, tmp_path, monkeypatch):
     assert with_masks.keys() == without.keys()
     assert all(torch.equal(with_masks[name], without[name]) for name in without)
     with pytest.raises(DataError, match="annotations"):
-        stages.evaluation(small)
+        Run(small).evaluation()
 
 
 def test_training_follows_the_sentences_and_the_seed(small):
     """The counterpart: what may matter does."""
     first = weights(small)
-    assert not torch.equal(first["class_weight"], stages.alignment(small, seed=1)[0].class_weight)
-    path = stages.corpus(small).refs_path
+    assert not torch.equal(first["class_weight"], es3net.align(Run(small), seed=1)[0].class_weight)
+    path = Run(small).corpus.refs_path
     path.write_bytes(path.read_bytes().replace(b"left", b"ball"))
     assert not torch.equal(first["class_weight"], weights(small)["class_weight"])
 
 
 def test_a_trained_alignment_is_found_again(small, monkeypatch):
-    model, history = stages.alignment(small, seed=0)
-    monkeypatch.setattr(stages, "train", lambda *_, **__: pytest.fail("trained again"))
-    again, read = stages.alignment(small, seed=0)
+    model, history = es3net.align(Run(small), seed=0)
+    monkeypatch.setattr(es3net, "train", lambda *_, **__: pytest.fail("trained again"))
+    again, read = es3net.align(Run(small), seed=0)
     assert read == history and len(history) == 2
     assert all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), again.state_dict().values()))
 
 
 def test_tables_on_disk_train_and_choose_as_those_in_memory(small, monkeypatch):
     """Bit for bit, under the same names: weights, choices, floors and labels, with Table 3's features too."""
-    swapped, home = stages.with_aligning(small, patches_from="clip", class_from="dino"), artefacts.home() / "cache"
-    cells = stages.with_aligning(small, centroid="cells")
+    home = artefacts.home() / "cache"
 
     def everything():
-        forget()
+        Run.forget()
+        run = Run(small)
+        swapped = run.changed(aligning={"patches_from": "clip", "class_from": "dino"})
+        cells = run.changed(aligning={"centroid": "cells"})
         shutil.rmtree(home / "alignments", ignore_errors=True)
         shutil.rmtree(home / "labels", ignore_errors=True)
-        chosen = {name: (row, None) for name, row in stages.floor_choices(small).items()}
-        chosen |= {"own": stages.trained_choice(small, 0), "swapped": stages.trained_choice(swapped, 0)}
-        chosen["cells"] = stages.trained_choice(cells, 0)
-        chosen |= labelling.chosen(small, 0)
-        labelling.pseudo_labels(small, 0)
+        chosen = {name: (row, None) for name, row in es3net.floor_choices(run).items()}
+        chosen |= {"own": es3net.trained_choice(run, 0), "swapped": es3net.trained_choice(swapped, 0)}
+        chosen["cells"] = es3net.trained_choice(cells, 0)
+        chosen |= pseudo_labels.chosen(run, 0)
+        pseudo_labels.from_choices(run, 0)
         files = {p: p.read_bytes() for folder in ("alignments", "labels") for p in (home / folder).iterdir()}
         return files, {name: [t.tolist() for t in tensors if t is not None] for name, tensors in chosen.items()}
 
@@ -158,29 +143,29 @@ def test_tables_on_disk_train_and_choose_as_those_in_memory(small, monkeypatch):
 
 
 def test_as_printed_coordinates_are_as_loud_as_the_grids_indices(small):
-    printed = stages.with_aligning(small, centroid="cells", geometry_gain=3.0)
-    model, _ = stages.alignment(printed, 0)
+    printed = Run(small).changed(aligning={"centroid": "cells", "geometry_gain": 3.0})
+    model, _ = es3net.align(printed, 0)
     assert float(model.esem.gain) == (48 // 8 - 1) / 2  # 6 x 6 patches
-    assert float(stages.alignment(small, 0)[0].esem.gain) == small.aligning.geometry_gain
-    places = stages.proposal_table(printed, "val").geometry
-    assert 0 <= places.min() and places.max() <= 1 and not torch.equal(places, stages.features(small, "val").geometry)
+    assert float(es3net.align(Run(small), 0)[0].esem.gain) == small.aligning.geometry_gain
+    places = es3net.proposal_table(printed, "val").geometry
+    assert 0 <= places.min() and places.max() <= 1 and not torch.equal(places, Run(small).features("val").geometry)
     with pytest.raises(KeyError, match="centroid can be"):
-        stages.proposal_table(stages.with_aligning(small, centroid="mask"), "val")
+        es3net.proposal_table(Run(small).changed(aligning={"centroid": "mask"}), "val")
 
 
 def test_settings_of_the_alignment_share_the_features(small):
-    assert stages.features(small, "val") is stages.features(stages.with_aligning(small, pooling="mean"), "val")
-    assert stages.evaluation(small) is stages.evaluation(stages.with_aligning(small, geometry="2d"))
+    assert Run(small).features("val") is Run(small).changed(aligning={"pooling": "mean"}).features("val")
+    assert Run(small).evaluation() is Run(small).changed(aligning={"geometry": "2d"}).evaluation()
 
 
 def test_scoreboard_holds_every_method_between_floors_and_ceiling(small):
     board = scoreboard.make(small)
-    assert json.loads((stages.run_folder(small) / "scoreboard.json").read_text()) == board
+    assert json.loads((Run(small).folder / "scoreboard.json").read_text()) == board
     assert board["dataset"] == "data/refcoco" and board["split"] == "unc/val" and board["resolution"] == "original"
     assert {r["method"] for r in board["rows"]} == set(scoreboard.METHODS)
     assert {r["subset"] for r in board["rows"]} >= {"all", "spatial", "other"}
     kept = [row for row in board["rows"] if row["method"] in ("esem", "oracle")]
-    forget()
+    Run.forget()
     assert [row for row in scoreboard.make(small, "es3net")["rows"] if row["method"] in ("esem", "oracle")] == kept
     with pytest.raises(KeyError, match="choose one of es3net"):
         scoreboard.make(small, "es4net")
@@ -215,22 +200,22 @@ def test_the_profile_paper_is_multi_text_and_the_board_says_so(small):
 
 
 def test_the_ideal_map_has_each_cells_share_of_what_is_meant(small):
-    samples, cells = grounding.samples(small, "val"), grounding.true_cells(small, 4, 8)
-    view = stages.corpus(small).evaluation_view("val")
+    samples, cells = ehin.samples(Run(small), "val"), ehin.true_cells(Run(small), 4, 8)
+    view = Run(small).corpus.evaluation_view("val")
     assert cells.shape == (len(samples), 4, 8)
     for sample, soft in zip(samples, cells):
         mask = view.mask(sample.ann_id)
         for i, j in np.ndindex(4, 8):
             assert soft[i, j].item() == pytest.approx(mask[16 * i : 16 * i + 16, 8 * j : 8 * j + 8].mean())
-    ideal = scoreboard.summarise(grounding.judge(small, cells - 0.3))
-    assert ideal["mIoU"] > 0.3 > scoreboard.summarise(grounding.floor(small))["mIoU"]
-    assert grounding.seen_by_critic(small, cells).shape == (len(samples),)
+    ideal = scoreboard.summarise(ehin.judge(Run(small), cells - 0.3))
+    assert ideal["mIoU"] > 0.3 > scoreboard.summarise(ehin.floor(Run(small)))["mIoU"]
+    assert ehin.seen_by_critic(Run(small), cells).shape == (len(samples),)
 
 
 @pytest.mark.parametrize("name", ablations.TABLES)
 def test_every_ablation_has_its_rows_and_trains_nothing_twice(small, name, monkeypatch, capsys):
     board = ablations.run(small, name)
-    rows = labelling.KINDS if name == "table6" else (ablations.CHOICE | ablations.RESPONSE)[name]
+    rows = pseudo_labels.KINDS if name == "table6" else (ablations.CHOICE | ablations.RESPONSE)[name]
     assert {row["row"] for row in board["rows"]} == set(rows) and {row["seed"] for row in board["rows"]} == {0}
     merged = name == variants.MERGED
     subset = "spatial" if merged else "all"
@@ -245,15 +230,15 @@ def test_every_ablation_has_its_rows_and_trains_nothing_twice(small, name, monke
     extra = (2 + len(more) if more else 0) + (1 + len(notes) if notes else 0)
     assert len(text.splitlines()) == 4 + len(rows) + len(ablations.orders(name)) + extra
     assert text.endswith("\n".join(notes)) and ("beside rows that the paper doesn't have" in text) == bool(more)
-    for where in (stages, grounding):
-        monkeypatch.setattr(where, "train", lambda *_, **__: pytest.fail("trained again"))
+    for where, train in ((es3net, "train"), (ehin, "fit")):
+        monkeypatch.setattr(where, train, lambda *_, **__: pytest.fail("trained again"))
     for kind in ("EHIN", "esem"):  # what a training took here rounds to nothing
-        artefacts.write_json(stages.run_folder(small) / "seconds" / f"training of {kind}, one seed.json", 60.0)
+        artefacts.write_json(Run(small).folder / "seconds" / f"training of {kind}, one seed.json", 60.0)
     assert ablations.run(small, name) == board
     times = len(rows) * (3 if merged else 1)
     assert (f"at most {times} trainings, {times} min" in capsys.readouterr().out) == (name != "table6")
     if name == "table6":
-        labelled = labelling.chosen(small, 0)
+        labelled = pseudo_labels.chosen(Run(small), 0)
         sure = {kind: float(confidence.mean()) for kind, (_, confidence) in labelled.items()}
         assert sure["proved"] >= sure["single text"] >= sure["greedy"]
 
@@ -264,9 +249,9 @@ def test_table_4_as_the_paper_has_it_judges_the_sentences_of_place_of_three_corp
     for corpus in variants.MERGED_OF:
         its = profiles.load("smoke", corpus=corpus)
         its = replace(small, corpus=corpus, split_by=its.split_by)
-        row = stages.with_aligning(its, pooling="mean", geometry="none")
-        val = stages.evaluation(row)
-        found = val.judge(stages.trained_choice(row, 0)[0])
+        row = Run(its).changed(aligning={"pooling": "mean", "geometry": "none"})
+        val = row.evaluation()
+        found = val.judge(es3net.trained_choice(row, 0)[0])
         own = [m.iou for s, m in zip(val.samples, found) if is_spatial(s.sentence)]
         count, iou = count + len(own), iou + own
     rows = {(r["row"], r["subset"]): r for r in board["rows"]}
@@ -289,12 +274,12 @@ def test_the_baseline_and_esem_are_without_lcm_and_all_else_has_it(small, monkey
         used.append((esem, settings.consistency, sentences.paraphrases is not None))
         return train(proposals, sentences, settings, seed, esem=esem, device=device)
 
-    train = stages.train
-    monkeypatch.setattr(stages, "train", watched)
+    train = es3net.train
+    monkeypatch.setattr(es3net, "train", watched)
     chosen = scoreboard.choices(small, 0)
     assert used == [(False, 0.0, False), (True, 0.0, False), (True, 1.0, True)]
-    own, _ = stages.trained_choice(small, 0)
-    labelling.chosen(small, 0)
+    own, _ = es3net.trained_choice(Run(small), 0)
+    pseudo_labels.chosen(Run(small), 0)
     assert len(used) == 3 and torch.equal(own, chosen["lcm"])  # labels and `predict` are of the third
     rows = ablations.run(small, "table2")["rows"]
     whole = {row["row"]: row["mIoU"] for row in rows if row["subset"] == "all"}
@@ -326,19 +311,19 @@ def test_an_order_is_tested_over_seeds():
 
 
 def test_the_number_of_candidates_at_test_trains_nothing(small, monkeypatch):
-    stages.trained_choice(small, 0)
-    monkeypatch.setattr(stages, "train", lambda *_, **__: pytest.fail("trained again"))
-    one, _ = stages.trained_choice(stages.with_aligning(small, candidates_eval=1), 0)
-    assert torch.equal(one, stages.floor_choices(small)["zero_shot_clip"])
+    es3net.trained_choice(Run(small), 0)
+    monkeypatch.setattr(es3net, "train", lambda *_, **__: pytest.fail("trained again"))
+    one, _ = es3net.trained_choice(Run(small).changed(aligning={"candidates_eval": 1}), 0)
+    assert torch.equal(one, es3net.floor_choices(Run(small))["zero_shot_clip"])
 
 
-@pytest.mark.parametrize("kind", labelling.KINDS)
+@pytest.mark.parametrize("kind", pseudo_labels.KINDS)
 def test_pseudo_labels_are_the_choices_and_know_no_mask(small, tmp_path, kind, monkeypatch):
-    path = labelling.pseudo_labels(small, 0, kind)
-    labels, told = read_labels(path)
-    assert labelling.pseudo_labels(small, 0, kind) == path and told["supervision"] == labelling.KINDS[kind]
-    rows, sure = labelling.chosen(small, 0)[kind]
-    found, samples = stages.features(small, "train"), stages.training_samples(small)
+    labels, told = pseudo_labels.from_choices(Run(small), 0, kind)
+    path = pseudo_labels.from_choices.path(Run(small), 0, kind)
+    assert read_labels(path) == (labels, told) and told["supervision"] == pseudo_labels.KINDS[kind]
+    rows, sure = pseudo_labels.chosen(Run(small), 0)[kind]
+    found, samples = Run(small).features("train"), es3net.training_samples(Run(small))
     assert [label.sent_id for label in labels] == [s.sent_id for s in samples]
     for label, row, sample, confidence in zip(labels, rows.tolist(), samples, sure.tolist()):
         assert label.mask == found.masks[found.offsets[sample.image_id][0] + row]
@@ -351,9 +336,9 @@ def test_pseudo_labels_are_the_choices_and_know_no_mask(small, tmp_path, kind, m
     bare = json.loads(annotations.read_text())
     del bare["annotations"], bare["categories"]
     annotations.write_text(json.dumps(bare))
-    forget()
+    Run.forget()
     path.unlink()
-    assert read_labels(labelling.pseudo_labels(small, 0, kind)) == (labels, told)
+    assert pseudo_labels.from_choices(Run(small), 0, kind) == (labels, told)
 
 
 def test_bad_labels_are_refused(tmp_path):
@@ -378,19 +363,19 @@ def test_bad_labels_are_refused(tmp_path):
 
 def test_paraphrases_come_from_rules_or_from_an_llms_folder(small, tmp_path):
     told = small
-    _, by_rules = stages.training_tables(told)
-    assert stages.training_tables(stages.with_aligning(small, consistency=0.0))[1].paraphrases is None
+    _, by_rules = es3net.training_tables(Run(told))
+    assert es3net.training_tables(Run(small).changed(aligning={"consistency": 0.0}))[1].paraphrases is None
     assert by_rules.paraphrases.shape[:2] == (len(by_rules.image_ids), 3)
     some = ~by_rules.paraphrases[:, :, 0].isnan()
     assert 0.5 < some[:, 0].float().mean() < 1 and not by_rules.paraphrases[some].isnan().any()
-    first = stages.corpus(small).training_view("train")[0]
+    first = Run(small).corpus.training_view("train")[0]
     (tmp_path / "answers").mkdir()
     answer = {"sentence": first.sentence, "paraphrases": ["that one", "", ""]}
     (tmp_path / "answers" / f"{first.sent_id}.json").write_text(json.dumps(answer))
-    _, by_llm = stages.training_tables(replace(told, paraphrases=str(tmp_path / "answers")))
+    _, by_llm = es3net.training_tables(Run(replace(told, paraphrases=str(tmp_path / "answers"))))
     assert (~by_llm.paraphrases[:, :, 0].isnan()).sum() == 1 and not by_llm.paraphrases[0, 0].isnan().any()
     with pytest.raises(FileNotFoundError, match="no such folder"):
-        stages.training_tables(replace(told, paraphrases=str(tmp_path / "nowhere")))
+        es3net.training_tables(Run(replace(told, paraphrases=str(tmp_path / "nowhere"))))
 
 
 def test_a_folder_of_paraphrases_is_an_option_of_every_command(small, tmp_path, monkeypatch, capsys):
@@ -399,7 +384,7 @@ def test_a_folder_of_paraphrases_is_an_option_of_every_command(small, tmp_path, 
     folder.mkdir()
     assert profiles.load("paper", paraphrases=str(folder), device="cpu").paraphrases == str(folder)
     told = replace(small, paraphrases=str(folder))
-    assert stages.run_name(told) != stages.run_name(small) and "-answers-" in stages.run_name(told)
+    assert Run(told).name != Run(small).name and "-answers-" in Run(told).name
     seen = []
     monkeypatch.setattr("wsris_lib.__main__.show_scoreboard", lambda profile: seen.append(profile.paraphrases))
     monkeypatch.chdir(tmp_path)
@@ -413,8 +398,8 @@ def test_judging_agrees_with_evaluate(small):
     """Memoised measures give the rows that `evaluate` computes one sentence at a time."""
     from wsris_lib.evaluate import evaluate
 
-    val = stages.evaluation(small)
-    chosen = stages.floor_choices(small)["random"]
+    val = Run(small).evaluation()
+    chosen = es3net.floor_choices(Run(small))["random"]
     masks = (val.mask(s.image_id, n) for s, n in zip(val.samples, chosen.tolist()))
     rows = evaluate(val.samples, masks, (val.view.mask(s.ann_id) for s in val.samples))
     ours = scoreboard.rows_of(val, "random", 0, chosen)
@@ -424,10 +409,10 @@ def test_judging_agrees_with_evaluate(small):
 def test_an_unreadable_training_image_is_counted_and_left_out(small, tmp_path):
     broken = sorted((tmp_path / "data" / "images").rglob("*train*.jpg"))[0]
     broken.write_bytes(broken.read_bytes()[:200])
-    forget()
+    Run.forget()
     with pytest.warns(DataWarning, match="1 of .* images can't be opened"):
-        proposals, sentences = stages.training_tables(small)
-    assert len(proposals.offsets) == len(stages.corpus(small).training_view("train").image_ids) - 1
+        proposals, sentences = es3net.training_tables(Run(small))
+    assert len(proposals.offsets) == len(Run(small).corpus.training_view("train").image_ids) - 1
     assert set(sentences.image_ids) == proposals.offsets.keys()
 
 
@@ -442,15 +427,15 @@ def test_a_corrupt_alignment_is_named_and_made_again(small, tmp_path):
 
 def test_a_part_of_train_is_the_same_part_each_time_and_nothing_else_changes(small):
     """As the profile colab asks for: whole images with all their sentences, and val as it is."""
-    whole, part = stages.corpus(small), stages.corpus(replace(small, images=4))
+    whole, part = Run(small).corpus, Run(replace(small, images=4)).corpus
     views = [corpus.training_view("train") for corpus in (whole, part)]
     assert len(views[1].image_ids) == 4 < len(views[0].image_ids)
     kept = [sample for sample in views[0] if sample.image_id in views[1].image_ids]
     assert list(views[1]) == kept
     assert list(part.evaluation_view("val")) == list(whole.evaluation_view("val"))
-    fewer = stages.corpus(replace(small, images=2)).training_view("train").image_ids
+    fewer = Run(replace(small, images=2)).corpus.training_view("train").image_ids
     assert set(fewer) < set(views[1].image_ids)
-    assert len(stages.corpus(replace(small, images=99)).training_view("train").image_ids) == len(views[0].image_ids)
+    assert len(Run(replace(small, images=99)).corpus.training_view("train").image_ids) == len(views[0].image_ids)
 
 
 def test_a_trial_is_short_everywhere_and_keeps_the_models(small, monkeypatch):
@@ -462,14 +447,14 @@ def test_a_trial_is_short_everywhere_and_keeps_the_models(small, monkeypatch):
     sizes = [trial.grounding.pixels, trial.distilling.pixels, trial.dino_pixels, trial.segmenting.widths]
     assert sizes == [paper.grounding.pixels, paper.distilling.pixels, paper.dino_pixels, paper.segmenting.widths]
     assert (len(trial.seeds), len(trial.students), trial.distilling.pieces) == (1, 1, 1)
-    few = stages.corpus(replace(small, trial=2, images=2))
+    few = Run(replace(small, trial=2, images=2)).corpus
     assert [len(few.training_view(split).image_ids) for split in ("train", "val")] == [2, 2]
-    assert stages.run_name(profiles.load("smoke", trial=2)) == "smoke-trial"
+    assert Run(profiles.load("smoke", trial=2)).name == "smoke-trial"
 
 
 def test_run_names_tell_data_apart(small):
-    assert stages.run_name(profiles.load("tiny")) == "tiny"
-    here, there = (stages.run_name(replace(small, data=f"{place}/photos")) for place in ("here", "there"))
+    assert Run(profiles.load("tiny")).name == "tiny"
+    here, there = (Run(replace(small, data=f"{place}/photos")).name for place in ("here", "there"))
     assert here != there and all(name.startswith("smoke-photos-") for name in (here, there))
 
 
@@ -500,11 +485,11 @@ def test_a_corpus_brings_its_split_and_its_own_folder():
         "google",
     )
     choices = [(corpus, data) for corpus in ("refcocog", "refcoco", None) for data in (None, "x")]
-    names = {stages.run_name(profiles.load("tiny", corpus=corpus, data=data)) for corpus, data in choices}
-    x = stages.run_name(profiles.load("tiny", data="x"))
+    names = {Run(profiles.load("tiny", corpus=corpus, data=data)).name for corpus, data in choices}
+    x = Run(profiles.load("tiny", data="x")).name
     assert names == {"tiny", x, "tiny-refcocog", f"{x}-refcocog"} and x.startswith("tiny-x-")
     google = profiles.load("tiny", corpus="refcocog", split_by="google", val_split="test")
-    assert stages.run_name(google) == "tiny-refcocog-google-test"
+    assert Run(google).name == "tiny-refcocog-google-test"
 
 
 def test_a_setting_of_the_shell_that_is_empty_is_none(monkeypatch):

@@ -11,18 +11,18 @@ from wsris_lib import (
     ablations,
     artefacts,
     claim_table,
-    distilling,
     notebooks,
     options,
-    predicting,
     profiles,
     ranks,
     scoreboard,
-    stages,
 )
 from wsris_lib.doctor import doctor
 from wsris_lib.downloads import NotFetched
 from wsris_lib.foundation.miniature import command
+from wsris_lib.pipeline import predict as predicting
+from wsris_lib.pipeline import pseudo_labels, students
+from wsris_lib.pipeline.run import Run
 from wsris_lib.refer import referit
 from wsris_lib.reproduce import reproduce
 from wsris_lib.segmenter.export import export
@@ -75,7 +75,7 @@ def main(arguments: list[str] | None = None) -> int:
     purpose = "write a student as one file that runs without this library (torch.export)"
     sub = commands.add_parser("export", help=purpose, description=purpose)
     sub.add_argument("-o", "--out", type=Path, default=Path("student.pt2"), help="(default: student.pt2)")
-    sub.add_argument("--labels", default="greedy", help=f"it learnt from: one of {', '.join(distilling.LABELS)}")
+    sub.add_argument("--labels", default="greedy", help=f"it learnt from: one of {', '.join(pseudo_labels.LABELS)}")
     sub.add_argument("--seed", type=_whole, default=0)
     purpose = "to machine code for this kind of processor; wants a C++ compiler and a minute (AOTInductor)"
     sub.add_argument("--compile", action="store_true", dest="compiled", help=purpose)
@@ -210,7 +210,7 @@ def predict(profile: profiles.Profile, image: Path, sentence: str, out: Path, mo
     if out.is_dir() or out.suffix.lower() != ".png" or out.resolve() == image.resolve():
         raise ValueError(f"{out}: the mask is written as a PNG; name a file that ends in .png and isn't the image")
     photograph = predicting.opened(image)
-    soft = predicting.load(model, profile, seed)(photograph, sentence)
+    soft = predicting.load(model, Run(profile), seed)(photograph, sentence)
     predicting.write_mask(out, soft)
     print(f"{out}: {(soft > 0.5).mean():.1%} of the image, by {model}")
 
@@ -219,7 +219,7 @@ def write_student(profile: profiles.Profile, out: Path, labels: str, seed: int, 
     """Export a trained student; trains it if need be."""
     if out.suffix != ".pt2":  # before a training, not after it
         raise ValueError(f"{out}: an exported program is a .pt2 file; name it so")
-    student = distilling.student(profile, seed, labels)[0]["student"]
+    student = students.train(Run(profile), seed, labels)[0]["student"]
     export(student, out, compiled)
     print(f"{out}: images uint8 [B, 3, {student.pixels}, {student.pixels}] and tokens [B, {student.words}] to logits")
     print(f"{out.with_suffix('.json')}: sentences to tokens, for the package tokenizers")
@@ -235,7 +235,7 @@ def convert_referit(folder: Path) -> int:
 
 def show_scoreboard(profile: profiles.Profile) -> None:
     """Print the table of an earlier `reproduce`."""
-    path = stages.run_folder(profile) / "scoreboard.json"
+    path = Run(profile).folder / "scoreboard.json"
     if not path.is_file():
         raise FileNotFoundError(
             f"{path}: no such file; run `python -m wsris_lib reproduce` with the same options first"

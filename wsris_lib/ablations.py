@@ -13,9 +13,12 @@ import torch
 from scipy import stats
 from tqdm import tqdm
 
-from wsris_lib import artefacts, grounding, labelling, papers, ranks, stages, together
+from wsris_lib import artefacts, papers, ranks, together
 from wsris_lib.ehin_tables import NOTES, RESPONSE
 from wsris_lib.evaluate import Measures, subsets, summarise
+from wsris_lib.pipeline import ehin, es3net, pseudo_labels
+from wsris_lib.pipeline.evaluation import Evaluation
+from wsris_lib.pipeline.run import Run
 from wsris_lib.profiles import SPLIT_BY, Profile
 from wsris_lib.refer.views import JudgedSample
 from wsris_lib.settings import Aligning
@@ -31,7 +34,7 @@ def run(profile: Profile, name: str) -> dict:
         raise KeyError(f"no table {name!r}; choose one of {', '.join(TABLES)}")
     if ranks.leads():
         for its in _corpora(profile, name):
-            stages.corpus(its)  # SynRef is made by one; a folder that isn't there says so before the first bar
+            Run(its).corpus  # noqa: B018  SynRef is made by one; a folder that isn't there says so before the first bar
         _announce(profile, name)
     ranks.wait()
     together.share(trainings(profile, name), f"{name}, trainings", None if profile.device == "cpu" else 1)
@@ -47,32 +50,32 @@ def run(profile: Profile, name: str) -> dict:
     board = {"table": name, "corpus": papers.MERGED if name == MERGED else profile.corpus, "split": split, "rows": rows}
     board |= {"aligning": asdict(profile.aligning), "grounding": asdict(profile.grounding)}
     if ranks.leads():
-        artefacts.write_json(stages.run_folder(profile) / "ablations" / f"{name}.json", board)
+        artefacts.write_json(Run(profile).folder / "ablations" / f"{name}.json", board)
     return board
 
 
 def trainings(profile: Profile, name: str) -> list[tuple[int, together.Job]]:
     """(pieces, job) of all that a table's rows are answered by, each once; what they read is made here."""
-    changed = [({}, profile)] if name == "table6" else []
+    changed = [({}, Run(profile))] if name == "table6" else []
     changed += [(row, aligned(its, row)) for its in _corpora(profile, name) for row in CHOICE.get(name, {}).values()]
     found = []
-    for changes, its in changed:
-        stages.training_tables(its)
-        stages.evaluation(its)
-        its = stages.with_aligning(its, candidates_eval=Aligning.candidates_eval)  # the same weights for any N at test
-        found += [(1, (stages.alignment, its, seed, changes.get("esem", True))) for seed in profile.seeds]
+    for changes, run in changed:
+        es3net.training_tables(run)
+        run.evaluation()
+        run = run.changed(aligning={"candidates_eval": Aligning.candidates_eval})  # the same weights for any N at test
+        found += [(1, (es3net.align, run, seed, changes.get("esem", True))) for seed in profile.seeds]
     for changes in RESPONSE.get(name, {}).values():
-        its = grounding.with_grounding(profile, **changes)
+        run = Run(profile).changed(grounding=changes)
         for split in (profile.train_split, profile.val_split):
-            grounding.images(its, split)
-        found += [(its.grounding.accumulate, (grounding.trained, its, seed)) for seed in profile.seeds]
+            ehin.images(run, split)
+        found += [(run.profile.grounding.accumulate, (ehin.train, run, seed)) for seed in profile.seeds]
     return list(dict.fromkeys(found))
 
 
 def _announce(profile: Profile, name: str) -> None:
     """What the table will cost, from how long one training took in this run's folder before."""
     kind = "EHIN" if name in RESPONSE else "esem"
-    seconds = stages.seconds(profile).get(f"training of {kind}, one seed")
+    seconds = Run(profile).seconds.get(f"training of {kind}, one seed")
     if seconds and name != "table6":
         trainings = len((CHOICE | RESPONSE)[name]) * len(_corpora(profile, name)) * len(profile.seeds)
         print(f"{name}: at most {trainings} trainings, {trainings * seconds / 60:.0f} min; stored ones cost nothing")
@@ -109,9 +112,9 @@ def compare(
 
 def _choices(profile: Profile, seed: int, row: str, changes: dict) -> list[dict]:
     """What a changed alignment chooses on val, judged by subset."""
-    changed = aligned(profile, changes)
-    chosen, _ = stages.trained_choice(changed, seed, changes.get("esem", True))
-    return _judged(row, seed, stages.evaluation(changed), chosen)
+    run = aligned(profile, changes)
+    chosen, _ = es3net.trained_choice(run, seed, changes.get("esem", True))
+    return _judged(row, seed, run.evaluation(), chosen)
 
 
 def _corpora(profile: Profile, name: str) -> list[Profile]:
@@ -129,9 +132,9 @@ def _merged(profile: Profile, seed: int, row: str, changes: dict) -> list[dict]:
     """
     samples, measures, rows = [], [], []
     for its in _corpora(profile, MERGED):
-        changed = aligned(its, changes)
-        val = stages.evaluation(changed)
-        judged = val.judge(stages.trained_choice(changed, seed)[0])
+        run = aligned(its, changes)
+        val = run.evaluation()
+        judged = val.judge(es3net.trained_choice(run, seed)[0])
         spatial = subsets(val.samples)["spatial"]
         samples += [val.samples[i] for i in spatial]
         measures += [judged[i] for i in spatial]
@@ -140,18 +143,19 @@ def _merged(profile: Profile, seed: int, row: str, changes: dict) -> list[dict]:
     return sorted(whole, key=lambda one: one["subset"] != "spatial") + rows
 
 
-def aligned(profile: Profile, changes: dict) -> Profile:
-    """A row's profile: settings of the alignment, or of the whole profile."""
-    its = {f.name for f in fields(Aligning)}
-    changed = stages.with_aligning(profile, **{name: value for name, value in changes.items() if name in its})
-    return replace(changed, **{name: value for name, value in changes.items() if name not in {*its, "esem"}})
+def aligned(profile: Profile, changes: dict) -> Run:
+    """A row's run: settings of the alignment changed, or of the whole profile."""
+    names = {f.name for f in fields(Aligning)}
+    whole = {name: value for name, value in changes.items() if name not in {*names, "esem"}}
+    return Run(profile).changed(aligning={n: value for n, value in changes.items() if n in names}, **whole)
 
 
 def _labels(profile: Profile, seed: int) -> list[dict]:
     """Table 6: the masks that would be the pseudo labels of train, by each kind of supervision."""
-    made = labelling.chosen(profile, seed)
-    train = stages.evaluation(profile, profile.train_split)
-    at = {sample.sent_id: n for n, sample in enumerate(stages.training_samples(profile))}
+    run = Run(profile)
+    made = pseudo_labels.chosen(run, seed)
+    train = run.evaluation(profile.train_split)
+    at = {sample.sent_id: n for n, sample in enumerate(es3net.training_samples(run))}
     kept = torch.tensor([at.get(sample.sent_id, -1) for sample in train.samples])  # -1: an unreadable image
     rows = []
     for name, (chosen, _) in made.items():
@@ -161,12 +165,11 @@ def _labels(profile: Profile, seed: int) -> list[dict]:
 
 def _responses(profile: Profile, seed: int, row: str, changes: dict) -> list[dict]:
     """What a changed stage 1 of EHIN responds on val, judged by subset."""
-    changed = grounding.with_grounding(profile, **changes)
-    measures = grounding.judge(changed, grounding.maps(changed, seed))
-    return _rows(row, seed, grounding.samples(changed, changed.val_split), measures)
+    run = Run(profile).changed(grounding=changes)
+    return _rows(row, seed, ehin.samples(run), ehin.judge(run, ehin.maps(run, seed)))
 
 
-def _judged(row: str, seed: int, view: stages.Evaluation, chosen: torch.Tensor) -> list[dict]:
+def _judged(row: str, seed: int, view: Evaluation, chosen: torch.Tensor) -> list[dict]:
     return _rows(row, seed, view.samples, view.judge(chosen))
 
 

@@ -7,10 +7,12 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from wsris_lib import distilling, grounding, labelling, refining, segmenting, stages
 from wsris_lib.ablations import aligned
 from wsris_lib.es3net.predict import choose
 from wsris_lib.evaluate import Measures
+from wsris_lib.pipeline import ehin, es3net, pseudo_labels, refine, stage2, students
+from wsris_lib.pipeline.evaluation import Evaluation
+from wsris_lib.pipeline.run import Run
 from wsris_lib.profiles import SPLIT_BY, Profile
 from wsris_lib.refer.paraphrase.unheard import unheard
 from wsris_lib.refer.views import JudgedSample
@@ -45,51 +47,53 @@ class Choice(Arm):
     esem: bool = True
     reworded: bool = False
 
-    def changed(self, profile: Profile) -> Profile:
+    def changed(self, profile: Profile) -> Run:
         return aligned(profile, dict(self.changes))
 
     def jobs(self, profile, seed):
-        return [(stages.alignment, self.changed(profile), seed, self.esem)]
+        return [(es3net.align, self.changed(profile), seed, self.esem)]
 
     def answers(self, profile, seed):
-        changed = self.changed(profile)
-        val = stages.evaluation(changed)
+        run = self.changed(profile)
+        val = run.evaluation()
         if not self.reworded:
-            return _of_proposals(val, stages.trained_choice(changed, seed, self.esem)[0])
+            return _of_proposals(val, es3net.trained_choice(run, seed, self.esem)[0])
         texts = unheard(val.samples)
         kept = [n for n, text in enumerate(texts) if text]
-        said = stages.sentence_table(changed, [replace(val.samples[n], sentence=texts[n]) for n in kept])
-        model, settings = stages.alignment(changed, seed, self.esem)[0], changed.aligning
-        proposals = stages.proposal_table(changed, changed.val_split)
-        chosen, _ = choose(model, proposals, said, settings.candidates_eval, settings.temperature)
+        sentences = run.sentences([replace(val.samples[n], sentence=texts[n]) for n in kept])
+        model, settings = es3net.align(run, seed, self.esem)[0], run.profile.aligning
+        proposals = es3net.proposal_table(run, profile.val_split)
+        chosen, _ = choose(model, proposals, sentences, settings.candidates_eval, settings.temperature)
         asked = [val.samples[n] for n in kept]
         return _by_sentence(asked, [val.measures(sample, n) for sample, n in zip(asked, chosen.tolist())])
 
 
 @dataclass(frozen=True)
 class Untrained(Arm):
-    """A floor or the oracle of `stages.floor_choices`."""
+    """A floor or the oracle of `es3net.floor_choices`."""
 
     name: str
     seeded = False
 
     def answers(self, profile, seed):
-        return _of_proposals(stages.evaluation(profile), stages.floor_choices(profile, seed)[self.name])
+        run = Run(profile)
+        return _of_proposals(run.evaluation(), es3net.floor_choices(run, seed)[self.name])
 
 
 @dataclass(frozen=True)
 class Label(Arm):
-    """A pseudo label of train, one of `labelling.KINDS`; judged on train."""
+    """A pseudo label of train, one of `pseudo_labels.KINDS`; judged on train."""
 
     kind: str
 
     def jobs(self, profile, seed):
-        return [(stages.alignment, profile, seed, True)]
+        return [(es3net.align, Run(profile), seed, True)]
 
     def answers(self, profile, seed):
-        chosen, _ = labelling.chosen(profile, seed)[self.kind]
-        train = stages.evaluation(profile, profile.train_split)
-        at = {sample.sent_id: n for n, sample in enumerate(stages.training_samples(profile))}
+        run = Run(profile)
+        chosen, _ = pseudo_labels.chosen(run, seed)[self.kind]
+        train = run.evaluation(profile.train_split)
+        at = {sample.sent_id: n for n, sample in enumerate(es3net.training_samples(run))}
         kept = torch.tensor([at.get(sample.sent_id, -1) for sample in train.samples])  # -1: an unreadable image
         return _of_proposals(train, torch.where(kept < 0, -1, chosen[kept]))
 
@@ -100,16 +104,15 @@ class Response(Arm):
 
     changes: Changes = ()
 
-    def changed(self, profile: Profile) -> Profile:
-        return grounding.with_grounding(profile, **dict(self.changes))
+    def changed(self, profile: Profile) -> Run:
+        return Run(profile).changed(grounding=dict(self.changes))
 
     def jobs(self, profile, seed):
-        return [(grounding.trained, self.changed(profile), seed)]
+        return [(ehin.train, self.changed(profile), seed)]
 
     def answers(self, profile, seed):
-        changed = self.changed(profile)
-        samples = grounding.samples(changed, changed.val_split)
-        return _by_sentence(samples, grounding.judge(changed, grounding.maps(changed, seed)))
+        run = self.changed(profile)
+        return _by_sentence(ehin.samples(run), ehin.judge(run, ehin.maps(run, seed)))
 
 
 @dataclass(frozen=True)
@@ -119,24 +122,23 @@ class ClipMap(Arm):
     seeded = False
 
     def answers(self, profile, seed):
-        samples = grounding.samples(profile, profile.val_split)
-        return _by_sentence(samples, grounding.judge(profile, grounding.zero_shot(profile)))
+        run = Run(profile)
+        return _by_sentence(ehin.samples(run), ehin.judge(run, ehin.zero_shot(run)))
 
 
 @dataclass(frozen=True)
 class Refined(Arm):
-    """EHIN's response after one of `refining.HOW`."""
+    """EHIN's response after one of `refine.HOW`."""
 
     how: str
 
     def jobs(self, profile, seed):
-        return [(refining.irnet, profile, seed)] if "irnet" in self.how else [(grounding.trained, profile, seed)]
+        return [(refine.irnet if "irnet" in self.how else ehin.train, Run(profile), seed)]
 
     def answers(self, profile, seed):
-        labels = refining.masks(profile, seed, profile.val_split, self.how)
-        return _by_sentence(
-            grounding.samples(profile, profile.val_split), refining.judge(profile, profile.val_split, labels)
-        )
+        run = Run(profile)
+        labels = refine.masks(run, seed, profile.val_split, self.how)
+        return _by_sentence(ehin.samples(run), pseudo_labels.judge(run, profile.val_split, labels))
 
 
 @dataclass(frozen=True)
@@ -144,23 +146,23 @@ class Stage2(Arm):
     """EHIN's segmenter."""
 
     def jobs(self, profile, seed):
-        return [(segmenting.stage_2, profile, seed)]
+        return [(stage2.train, Run(profile), seed)]
 
     def answers(self, profile, seed):
-        return _by_sentence(*segmenting.judged(profile, seed, profile.val_split))
+        return _by_sentence(*stage2.judged(Run(profile), seed))
 
 
 @dataclass(frozen=True)
 class Student(Arm):
-    """CADD's student of one of `distilling.LABELS`."""
+    """CADD's student of one of `pseudo_labels.LABELS`."""
 
     kind: str
 
     def jobs(self, profile, seed):
-        return [(distilling.student, profile, seed, self.kind)]
+        return [(students.train, Run(profile), seed, self.kind)]
 
     def answers(self, profile, seed):
-        return _by_sentence(*distilling.judged(profile, seed, profile.val_split, self.kind))
+        return _by_sentence(*students.judged(Run(profile), seed, profile.val_split, self.kind))
 
 
 def missed(profile: Profile) -> set[int]:
@@ -174,7 +176,7 @@ def on(profile: Profile, corpus: str, split: str) -> Profile:
     return replace(profile, corpus=corpus, split_by=SPLIT_BY.get(corpus, profile.split_by), val_split=split)
 
 
-def _of_proposals(view: stages.Evaluation, chosen: torch.Tensor) -> Answers:
+def _of_proposals(view: Evaluation, chosen: torch.Tensor) -> Answers:
     return _by_sentence(view.samples, view.judge(chosen))
 
 

@@ -6,10 +6,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from wsris_lib import grounding, papers, stages
+from wsris_lib import papers
 from wsris_lib.comparing import DRAWS
 from wsris_lib.costs import answer_seconds
 from wsris_lib.ehin.backbone import Backbone
+from wsris_lib.pipeline import ehin, es3net
+from wsris_lib.pipeline.run import Run
 from wsris_lib.profiles import Profile
 
 BINS, LINEAR = 10, 0.9  # an R of this or more is called a line
@@ -28,9 +30,9 @@ def confidence_line(profile: Profile, splits: tuple[str, ...]) -> tuple[str, ...
     for seed in profile.seeds:
         sure, right, images = [], [], []
         for split in splits:
-            judged = replace(profile, val_split=split)
-            val = stages.evaluation(judged)
-            chosen, confidence = stages.trained_choice(judged, seed)
+            run = Run(replace(profile, val_split=split))
+            val = run.evaluation()
+            chosen, confidence = es3net.trained_choice(run, seed)
             sure += confidence.tolist()
             right += [measures.iou >= 0.5 for measures in val.judge(chosen)]
             images += [f"{split} {sample.image_id}" for sample in val.samples]
@@ -67,11 +69,12 @@ def _interval(of_seed: list[tuple[NDArray, NDArray]], images: list[str]) -> tupl
 
 def cost_line(profile: Profile) -> tuple[str, ...]:
     """EHIN Table 10: an answer of EHIN takes less time than one of TRIS."""
-    trained = {"TRIS": grounding.with_grounding(profile, **grounding.TRIS), "EHIN": profile}
-    heads = {name: grounding.trained(its, profile.seeds[0])[0]["head"].eval() for name, its in trained.items()}
+    run = Run(profile)
+    runs = {"TRIS": run.changed(grounding=ehin.TRIS), "EHIN": run}
+    heads = {name: ehin.train(its, profile.seeds[0])[0]["head"].eval() for name, its in runs.items()}
     settings = profile.grounding
     backbone = Backbone(settings.backbone, settings.pixels, settings.words).eval().to(profile.device)
-    view = stages.corpus(profile).training_view(profile.val_split)
+    view = run.corpus.training_view(profile.val_split)
     with torch.no_grad():
         whole, _ = answer_seconds(backbone, heads, view, view[:ASKED], ROUNDS, profile.device)
     ratios = np.divide(whole["EHIN"], whole["TRIS"])

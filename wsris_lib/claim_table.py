@@ -9,12 +9,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from tqdm import tqdm
 
-from wsris_lib import artefacts, papers, ranks, stages, together
+from wsris_lib import artefacts, papers, ranks, together
 from wsris_lib.arms import Answers, Arm, missed, on
 from wsris_lib.claim_lines import confidence_line, cost_line
 from wsris_lib.claims import CLAIMS, Claim
 from wsris_lib.comparing import Difference, difference
 from wsris_lib.evaluate import subsets
+from wsris_lib.pipeline.run import Run
 from wsris_lib.profiles import Profile
 
 GROUPS = tuple(dict.fromkeys(claim.group for claim in CLAIMS))
@@ -65,7 +66,7 @@ def run(profile: Profile, students: Profile | None = None, groups: tuple[str, ..
         lines.append(cost_line(of_group["ehin"]))
     text = "\n".join("| " + " | ".join(cells) + " |" for cells in [COLUMNS, ("---",) * len(COLUMNS), *lines]) + "\n"
     if ranks.leads():
-        with artefacts.replacing(stages.run_folder(profile) / "claims.md") as temporary:
+        with artefacts.replacing(Run(profile).folder / "claims.md") as temporary:
             temporary.write_text(text, encoding="utf-8")
     return results, text
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from wsris_lib import papers
 from wsris_lib.arms import Arm, Choice, ClipMap, Label, Refined, Response, Stage2, Student, Untrained
-from wsris_lib.grounding import TRIS
+from wsris_lib.pipeline.ehin import TRIS
 
 Place = tuple[str, str, str]  # of the paper's numbers: dataset, split, metric as printed
 VAL, PLUS, TRAIN = (("refcoco", "val", "mIoU"), ("refcoco+", "val", "mIoU"), ("refcoco", "train", "mIoU"))

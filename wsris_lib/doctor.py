@@ -13,9 +13,10 @@ from itertools import groupby
 import torch
 from packaging.requirements import Requirement
 
-from wsris_lib import artefacts, profiles, stages
+from wsris_lib import artefacts, profiles
 from wsris_lib.foundation.extractor import Extractor
 from wsris_lib.foundation.zoo import PINS, resolve
+from wsris_lib.pipeline.run import Run
 from wsris_lib.profiles import Profile
 from wsris_lib.refer.errors import DataError
 from wsris_lib.refer.leakage import exposure, read_declarations
@@ -191,7 +192,7 @@ def disk(profile: Profile) -> float:
 
 def cost(profile: Profile) -> str:
     """How long the frozen models take for the images of both splits, measured on a few of them."""
-    corpus = stages.corpus(profile)
+    corpus = Run(profile).corpus
     views = [corpus.training_view(split) for split in (profile.train_split, profile.val_split)]
     images = [views[0].image(i) for i in views[0].image_ids[:SAMPLE]]
     extract = Extractor(profile)

@@ -60,7 +60,7 @@ class Profile:
     distilling: Distilling = field(default_factory=Distilling)
     seeds: tuple[int, ...] = (0, 1, 2)  # ours
     route_seeds: tuple[int, ...] = (0, 1, 2)  # ours: those for which labels are made and segmenters trained
-    # Of which labels, see `distilling.LABELS`; Tables 1 and 5, and "both", ours.
+    # Of which labels, see `pseudo_labels.LABELS`; Tables 1 and 5, and "both", ours.
     students: tuple[str, ...] = ("single text", "greedy", "ehin", "both", "truth")
     gpu: bool = True  # whether it is meant for one
     device: str = "cpu"  # `load` says "cuda" where a GPU is meant and there

@@ -5,17 +5,10 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
-from wsris_lib import (
-    artefacts,
-    distilling,
-    grounding,
-    notebooks,
-    ranks,
-    scoreboard,
-    segmenting,
-    stages,
-    together,
-)
+from wsris_lib import artefacts, notebooks, ranks, scoreboard, together
+from wsris_lib.code_digest import code_digest
+from wsris_lib.pipeline import ehin, es3net, stage2, students
+from wsris_lib.pipeline.run import Run
 from wsris_lib.profiles import Profile
 
 LATE = ("08", "09", "10", "11")  # lessons that show what the longest steps leave
@@ -27,20 +20,20 @@ def reproduce(profile: Profile) -> None:
     Under torchrun the processes share the images, the steps that don't wait for each other, and the pieces of trainings
     that have several.
     """
-    start, folder, cpu = time.perf_counter(), stages.run_folder(profile), profile.device == "cpu"
+    start, run, cpu = time.perf_counter(), Run(profile), profile.device == "cpu"
     if ranks.leads():
-        print(f"profile {profile.name}, data {profile.data}, results in {folder}")
-        stages.corpus(profile)  # SynRef is made by one
+        print(f"profile {profile.name}, data {profile.data}, results in {run.folder}")
+        run.corpus  # noqa: B018  SynRef is made by one
     ranks.wait()
     # What many steps read is made first, with all cores at work on it.
-    stages.evaluation(profile)
-    stages.training_tables(profile)
+    run.evaluation()
+    es3net.training_tables(run)
     for split in (profile.train_split, profile.val_split):
-        grounding.images(profile, split)
+        ehin.images(run, split)
     workers = None if cpu else 1
-    together.share(trainings(profile), "training", workers)
+    together.share(trainings(run), "training", workers)
     if ranks.world() > 1:  # one process makes these beside the first lessons
-        for wave in (segmenters(profile), students(profile)):
+        for wave in (segmenters(run), cadd(run)):
             together.share(wave, "training")
     usual = (profile.corpus, profile.val_split, profile.trial) == (Profile.corpus, Profile.val_split, 0)
     lessons = notebooks.lessons() if usual else []  # they speak of this corpus and split
@@ -54,7 +47,7 @@ def reproduce(profile: Profile) -> None:
     together.run([(run_lesson, profile, lesson) for lesson in late], "lessons", workers)
     if ranks.leads():
         seconds = time.perf_counter() - start
-        print(f"\n{scoreboard.table(board)}\n\n{seconds:.0f} s in all; {folder / 'scoreboard.json'}")
+        print(f"\n{scoreboard.table(board)}\n\n{seconds:.0f} s in all; {run.folder / 'scoreboard.json'}")
         if profile.trial:
             print("A trial: every step runs; its numbers mean nothing.")
 
@@ -62,37 +55,37 @@ def reproduce(profile: Profile) -> None:
 Pieces = int  # of a step of the training that a job is; with several all processes work on one job
 
 
-def trainings(profile: Profile) -> list[tuple[Pieces, together.Job]]:
+def trainings(run: Run) -> list[tuple[Pieces, together.Job]]:
     """Stage 1 of both papers, every seed; the longest first."""
-    tris, esem = grounding.with_grounding(profile, **grounding.TRIS), stages.with_aligning(profile, consistency=0.0)
-    pieces, seeds = profile.grounding.accumulate, profile.seeds
+    tris, esem = run.changed(grounding=ehin.TRIS), run.changed(aligning={"consistency": 0.0})
+    pieces, seeds = run.profile.grounding.accumulate, run.profile.seeds
     return [
-        *((pieces, (grounding.trained, its, seed)) for its in (profile, tris) for seed in seeds),
-        *((1, (stages.alignment, its, seed)) for its in (profile, esem) for seed in seeds),
-        *((1, (stages.alignment, profile, seed, False)) for seed in seeds),
+        *((pieces, (ehin.train, its, seed)) for its in (run, tris) for seed in seeds),
+        *((1, (es3net.align, its, seed)) for its in (run, esem) for seed in seeds),
+        *((1, (es3net.align, run, seed, False)) for seed in seeds),
     ]
 
 
-def segmenters(profile: Profile) -> list[tuple[Pieces, together.Job]]:
+def segmenters(run: Run) -> list[tuple[Pieces, together.Job]]:
     """EHIN's labels, with the IRNet that refines them, and stage 2."""
-    pieces = max(profile.segmenting.pieces, profile.refining.pieces)
-    return [(pieces, (segmenting.stage_2, profile, seed)) for seed in profile.route_seeds]
+    pieces = max(run.profile.segmenting.pieces, run.profile.refining.pieces)
+    return [(pieces, (stage2.train, run, seed)) for seed in run.profile.route_seeds]
 
 
-def students(profile: Profile) -> list[tuple[Pieces, together.Job]]:
+def cadd(run: Run) -> list[tuple[Pieces, together.Job]]:
     """CADD of all labels that the profile asks for."""
-    wanted = [(profile, seed, kind) for seed in profile.route_seeds for kind in profile.students]
-    return [(profile.distilling.pieces, (distilling.student, *its)) for its in wanted]
+    kinds = [(run, seed, kind) for seed in run.profile.route_seeds for kind in run.profile.students]
+    return [(run.profile.distilling.pieces, (students.train, *which)) for which in kinds]
 
 
 def run_lesson(profile: Profile, lesson: Path) -> None:
     """Execute a notebook unless its copy in the run's folder was made from this notebook, profile, data and library."""
-    out = stages.run_folder(profile) / "notebooks" / lesson.name
-    library = sorted((artefacts.REPO / "wsris_lib").rglob("*.py"))
-    made_from = artefacts.key(lesson, asdict(profile), *library)
+    run = Run(profile)
+    out = run.folder / "notebooks" / lesson.name
+    made_from = artefacts.key(lesson, asdict(profile), code_digest(""))
     stamp = out.with_suffix(".json")
     if out.is_file() and stamp.is_file() and artefacts.read_json(stamp) == made_from:
         return
-    with stages.timed(profile, f"notebook {lesson.stem}"):
+    with run.timed(f"notebook {lesson.stem}"):
         notebooks.execute(lesson, out, PROFILE=profile.name, DATA=profile.data)
     artefacts.write_json(stamp, made_from)

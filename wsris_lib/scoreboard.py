@@ -10,9 +10,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from wsris_lib import artefacts, distilling, grounding, refining, segmenting, stages
+from wsris_lib import artefacts
 from wsris_lib.evaluate import Measures, subsets, summarise
-from wsris_lib.foundation.zoo import fingerprint
+from wsris_lib.pipeline import ehin, es3net, pseudo_labels, refine, stage2, students
+from wsris_lib.pipeline.cache import Inputs, cached_step
+from wsris_lib.pipeline.evaluation import Evaluation
+from wsris_lib.pipeline.run import Run
 from wsris_lib.profiles import Profile
 from wsris_lib.refer.views import JudgedSample
 
@@ -45,9 +48,10 @@ PACKAGES = ("wsris", "torch", "transformers", "open_clip_torch", "numpy")
 
 def supervision(profile: Profile) -> str:
     """Which methods know what; EHIN's and TRIS's supervision is a matter of the profile's settings."""
-    kinds = {"cadd_greedy": "MT", "cadd_both": "MT", "cadd_ehin": refining.supervision(profile)}
-    kinds |= dict.fromkeys(("tris", "ehin", "ehin_crf"), grounding.supervision(profile))
-    kinds |= dict.fromkeys(("ehin_irnet", "ehin_irnet_crf", "ehin_stage_2"), refining.supervision(profile))
+    run = Run(profile)
+    kinds = {"cadd_greedy": "MT", "cadd_both": "MT", "cadd_ehin": pseudo_labels.supervision(run)}
+    kinds |= dict.fromkeys(("tris", "ehin", "ehin_crf"), ehin.supervision(run))
+    kinds |= dict.fromkeys(("ehin_irnet", "ehin_irnet_crf", "ehin_stage_2"), pseudo_labels.supervision(run))
     several = ", ".join(method for method in METHODS if kinds.get(method) == "MT")
     return (
         "ST: image-sentence pairs, one sentence at a time; proposals from a class-agnostic detector and SAM2, "
@@ -67,49 +71,56 @@ def make(profile: Profile, *parts: str) -> dict:
     Returns what is written: dataset, split, sentences, rows (one per method, seed and subset, metrics as fractions),
     supervision, settings, versions, machine and seconds. Raises KeyError for an unknown part.
     """
-    rows = [row for part in parts or PARTS for row in _kept(profile, part)]
+    if unknown := set(parts) - set(PARTS):
+        raise KeyError(f"no part {min(unknown)!r} of the scoreboard; choose one of {', '.join(PARTS)}")
+    run = Run(profile)
+    rows = [row for part in parts or PARTS for row in _rows_of_part(run, part)]
     board = {
         "dataset": f"{'synref' if profile.data == 'synref' else Path(profile.data).resolve().name}/{profile.corpus}",
         "split": f"{profile.split_by}/{profile.val_split}",
-        "sentences": len(stages.evaluation(profile).samples),
+        "sentences": len(run.evaluation().samples),
         "resolution": "original",
         "supervision": supervision(profile),
         "rows": sorted(rows, key=lambda r: METHODS.index(r["method"])),
         "profile": asdict(profile) | {"data": Path(profile.data).name},
         "versions": {"python": platform.python_version()} | {p: version(p) for p in PACKAGES},
         "machine": {"device": profile.device, "threads": torch.get_num_threads(), "processor": platform.machine()},
-        "seconds": stages.seconds(profile),
+        "seconds": run.seconds,
     }
     if not parts:
-        artefacts.write_json(stages.run_folder(profile) / "scoreboard.json", board)
+        artefacts.write_json(run.folder / "scoreboard.json", board)
     return json.loads(json.dumps(board))  # as a reader of the file gets it
 
 
-def _kept(profile: Profile, part: str) -> list[dict]:
-    """The rows of a part, from the store if neither the code nor the data has changed since."""
-    if part not in PARTS:
-        raise KeyError(f"no part {part!r} of the scoreboard; choose one of {', '.join(PARTS)}")
-    data = stages.corpus(profile)
-    views = [data.training_view(profile.train_split), data.evaluation_view(profile.val_split)]
-    paths = sorted(p for p in data.refs_path.parent.iterdir() if p.is_file())  # sentences and ground truth
-    files = [artefacts.file_digest(path) for path in paths]
-    files += [digest for view in views for digest in map(view.image_digest, view.image_ids) if digest]
+def _inputs(run: Run, part: str) -> Inputs:
+    """The whole profile: what a part reads of it is written nowhere, and judging again what is stored costs little."""
+    profile = run.profile
+    splits = (profile.train_split, profile.val_split)
+    data = [(run.samples_key(split), run.images_key(split)) for split in splits]
     models = [profile.clip, profile.dino, profile.depth, profile.sam2, profile.text, profile.detector]
     models += [profile.grounding.backbone, profile.grounding.critic]
     models += [profile.refining.backbone, profile.segmenting.backbone]
     models += [profile.distilling.image_model, profile.distilling.text_model]
-    made_from = [part, asdict(profile), files, [fingerprint(name) for name in models]]
-    code = sorted(Path(__file__).parent.rglob("*.py"))
-    path = artefacts.home() / "cache" / "rows" / f"{artefacts.key(made_from, *code)}.json"
-    if not path.is_file():
-        with stages.timed(profile, f"scoreboard, {part}"):
-            artefacts.write_json(path, PARTS[part](profile))
-    return artefacts.read_json(path)
+    checkpoints = [run.fingerprint(name) for name in models]
+    return {"part": part, "profile": profile, "truth": run.truth_key(), "data": data, "checkpoints": checkpoints}
+
+
+@cached_step(
+    "rows",
+    uses=(
+        *("ehin", "es3net", "evaluate", "floors", "foundation", "pipeline", "refer", "refine", "scoreboard"),
+        *("segmenter", "training"),
+    ),
+    inputs=_inputs,
+    title=lambda run, part: f"scoreboard, {part}",
+)
+def _rows_of_part(run: Run, part: str, *, out: Path) -> list[dict]:
+    return PARTS[part](run.profile)
 
 
 def _es3net(profile: Profile) -> list[dict]:
     """Whatever chooses a proposal."""
-    val, rows = stages.evaluation(profile), []
+    val, rows = Run(profile).evaluation(), []
     for seed in profile.seeds:
         for name, chosen in choices(profile, seed).items():
             if seed == profile.seeds[0] or name not in FIXED:
@@ -119,7 +130,7 @@ def _es3net(profile: Profile) -> list[dict]:
 
 def _ehin(profile: Profile) -> list[dict]:
     """Whatever answers with a map of its own."""
-    samples, rows = grounding.samples(profile, profile.val_split), []
+    samples, rows = ehin.samples(Run(profile)), []
     for seed in profile.seeds:
         for name, measures in responses(profile, seed, seed == profile.seeds[0]).items():
             rows += judged(samples, measures, name, seed)
@@ -128,13 +139,14 @@ def _ehin(profile: Profile) -> list[dict]:
 
 def _route(profile: Profile) -> list[dict]:
     """EHIN's way from its response maps to masks: dense CRF, IRNet's walk, both, and stage 2."""
-    samples, rows = grounding.samples(profile, profile.val_split), []
+    run = Run(profile)
+    samples, rows = ehin.samples(run), []
     for seed in profile.route_seeds:
-        for how in refining.HOW[1:]:
-            labels = refining.masks(profile, seed, profile.val_split, how)
-            measures = refining.judge(profile, profile.val_split, labels)
+        for how in refine.HOW[1:]:
+            labels = refine.masks(run, seed, profile.val_split, how)
+            measures = pseudo_labels.judge(run, profile.val_split, labels)
             rows += judged(samples, measures, f"ehin_{how.replace(' + ', '_')}", seed)
-        rows += judged(*segmenting.judged(profile, seed, profile.val_split), method="ehin_stage_2", seed=seed)
+        rows += judged(*stage2.judged(run, seed), method="ehin_stage_2", seed=seed)
     return rows
 
 
@@ -143,7 +155,7 @@ def _cadd(profile: Profile) -> list[dict]:
     rows = []
     for seed in profile.route_seeds:
         for kind in profile.students:
-            found = distilling.judged(profile, seed, profile.val_split, kind)
+            found = students.judged(Run(profile), seed, profile.val_split, kind)
             rows += judged(*found, method=f"cadd_{kind.replace(' ', '_')}", seed=seed)
     return rows
 
@@ -153,23 +165,24 @@ PARTS = {"es3net": _es3net, "ehin": _ehin, "route": _route, "cadd": _cadd}
 
 def choices(profile: Profile, seed: int) -> dict[str, torch.Tensor]:
     """Every method's chosen proposals on val, long [S] each."""
-    alone = stages.with_aligning(profile, consistency=0.0)
-    rows = {"baseline": (profile, seed, False), "esem": (alone, seed), "lcm": (profile, seed)}  # Table 2's
-    return stages.floor_choices(profile, seed) | {name: stages.trained_choice(*row)[0] for name, row in rows.items()}
+    run = Run(profile)
+    alone = run.changed(aligning={"consistency": 0.0})
+    rows = {"baseline": (run, seed, False), "esem": (alone, seed), "lcm": (run, seed)}  # Table 2's
+    return es3net.floor_choices(run, seed) | {name: es3net.trained_choice(*row)[0] for name, row in rows.items()}
 
 
 def responses(profile: Profile, seed: int, untrained: bool = True) -> dict[str, list[Measures]]:
     """Measures of the methods that answer with a map of their own instead of a proposal."""
-    found = {}
+    run, measures = Run(profile), {}
     if untrained:
-        found = {"centre": grounding.floor(profile), "clip_map": grounding.judge(profile, grounding.zero_shot(profile))}
-    for name, changes in (("tris", grounding.TRIS), ("ehin", {})):
-        changed = grounding.with_grounding(profile, **changes)
-        found[name] = grounding.judge(changed, grounding.maps(changed, seed))
-    return found
+        measures = {"centre": ehin.floor(run), "clip_map": ehin.judge(run, ehin.zero_shot(run))}
+    for name, changes in (("tris", ehin.TRIS), ("ehin", {})):
+        changed = run.changed(grounding=changes)
+        measures[name] = ehin.judge(changed, ehin.maps(changed, seed))
+    return measures
 
 
-def rows_of(val: stages.Evaluation, method: str, seed: int, chosen: torch.Tensor) -> list[dict]:
+def rows_of(val: Evaluation, method: str, seed: int, chosen: torch.Tensor) -> list[dict]:
     """One row for each subset of sentences that isn't empty, of chosen proposals [S]."""
     return judged(val.samples, val.judge(chosen), method, seed)
 

@@ -2,8 +2,8 @@
 
 from itertools import pairwise
 
-from wsris_lib import labelling
 from wsris_lib.ehin_tables import OURS, RESPONSE
+from wsris_lib.pipeline.pseudo_labels import KINDS
 
 ESEM, LCM, BASELINE = {"consistency": 0.0}, {"consistency": 1.0}, {"esem": False}
 # Table -> row -> what differs from the profile's settings; judged on val. Of Table 3 the paper says that LCM is on; of
@@ -72,7 +72,7 @@ def orders(name: str) -> list[tuple[str, str]]:
             (f"{p} pooling, {a}", f"{p} pooling, {b}") for p in ("mean", "max") for a, b in ((none, flat), (flat, deep))
         ]
         return pooled + steps
-    rows = list(labelling.KINDS if name == "table6" else (CHOICE | RESPONSE)[name])
+    rows = list(KINDS if name == "table6" else (CHOICE | RESPONSE)[name])
     if name == "ehin-table6":
         return [("TRIS", "+ HIPM"), ("TRIS", "+ ECLM"), ("+ HIPM", "both"), ("+ ECLM", "both"), ("TRIS", "both")]
     return [(rows[0], row) for row in rows[1:]] if name.endswith("choices") else list(pairwise(rows))

@@ -7,13 +7,14 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from wsris_lib.code_digest import code_digest
 from wsris_lib.ehin.backbone import Backbone, Critic
 from wsris_lib.foundation.perimage import Stored, each_image
 from wsris_lib.foundation.zoo import fingerprint
 from wsris_lib.refer.views import View
 from wsris_lib.settings import Grounding
 
-VERSION = 1  # part of every name: raise it when the maps are computed otherwise
+CODE = ("ehin.backbone", "ehin.inputs", "foundation.clip")  # decides on a map: part of every file's name
 
 
 class Images:
@@ -33,7 +34,7 @@ class Images:
         self.device = device
         self._shrink = torch.nn.AdaptiveAvgPool2d(settings.critic_pixels)
         made_from = [
-            VERSION,
+            code_digest(*CODE),
             fingerprint(settings.backbone),
             settings.pixels,
             settings.critic_pixels,

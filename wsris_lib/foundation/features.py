@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 from wsris_lib.artefacts import home, key, save_tensors, stored_tensors
+from wsris_lib.code_digest import code_digest
 from wsris_lib.foundation.clip import ClipEncoder
 from wsris_lib.foundation.dino import grid_of
 from wsris_lib.foundation.extractor import Extractor, Swapped
@@ -19,9 +20,10 @@ from wsris_lib.foundation.zoo import fingerprint
 from wsris_lib.profiles import Profile
 from wsris_lib.refer.masks import decode_rle, encode_rle
 from wsris_lib.refer.views import View
-from wsris_lib.settings import Proposing
 
-VERSION = 2  # part of every name: raise it when this package computes something else from the same input
+# Whose code decides on a feature: part of every name. What finds and stores files isn't among them.
+_MODULES = "clip", "depth", "detector", "dino", "extractor", "features", "masks", "pooling", "sam2_package", "text"
+CODE = tuple(f"foundation.{name}" for name in _MODULES)
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ def extract(view: View, profile: Profile, out: Path | None = None) -> ImageFeatu
 
     See `each_image` for what it says and raises.
     """
-    stored = each_image(view, _folder(out), "features", _settings(profile), lambda: _maker(Extractor(profile)))
+    stored = each_image(view, _folder(out), "features", made_from(profile), lambda: _maker(Extractor(profile)))
     tables, masks, offsets = joined(stored, _folder(out), "features")
     return ImageFeatures(**tables, masks=masks, offsets=offsets)
 
@@ -78,7 +80,7 @@ def extract_swapped(
 
         return make
 
-    stored = each_image(view, _folder(out), "swapped", _settings(profile), load)
+    stored = each_image(view, _folder(out), "swapped", made_from(profile), load)
     return joined(stored, _folder(out), "swapped")[0]
 
 
@@ -100,7 +102,7 @@ def extract_cells(view: View, profile: Profile, found: ImageFeatures, out: Path 
 
         return make
 
-    stored = each_image(view, _folder(out), "centroids", _settings(profile), load)
+    stored = each_image(view, _folder(out), "centroids", made_from(profile), load)
     return joined(stored, _folder(out), "centroids")[0]["places"]
 
 
@@ -112,7 +114,7 @@ def sentence_features(
     Each different sentence is encoded once and kept in `out`.
     """
     unique = sorted(set(sentences), key=lambda s: (len(s), s))  # like lengths together: little padding
-    name = key(VERSION, fingerprint(profile.clip), fingerprint(profile.text), unique)
+    name = key(code_digest(*CODE), fingerprint(profile.clip), fingerprint(profile.text), unique)
     path = _folder(out) / f"sentences-{name}.safetensors"
     stored = stored_tensors(path)
     if stored is None:
@@ -129,16 +131,13 @@ def _folder(out: Path | None) -> Path:
     return out or home() / "cache" / "features"
 
 
-def _settings(profile: Profile) -> list:
-    """All that an image's features depend on besides the image."""
-    proposing = dict(vars(profile.proposing))
-    if proposing["backend"] == Proposing.backend:
-        del proposing["backend"]  # so that files from before there was a choice are found
+def made_from(profile: Profile) -> list:
+    """All that an image's features depend on besides the image, the code included."""
     return [
-        VERSION,
+        code_digest(*CODE),
         [fingerprint(name) for name in (profile.sam2, profile.clip, profile.dino, profile.depth)],
         [fingerprint(profile.detector)] if profile.proposing.mode == "boxes" else [],
-        [profile.crop, profile.dino_pixels, profile.depth_pixels, proposing],
+        [profile.crop, profile.dino_pixels, profile.depth_pixels, vars(profile.proposing)],
     ]
 
 

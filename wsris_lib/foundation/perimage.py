@@ -16,12 +16,12 @@ from tqdm import tqdm
 
 from wsris_lib import ranks
 from wsris_lib.artefacts import home, key, load_tensors, save_tensors, stored_tensors
+from wsris_lib.code_digest import LIBRARY, code_digest
 from wsris_lib.refer.errors import DataError, DataWarning
 from wsris_lib.refer.views import View
 
 BATCH = 8  # images at once; more gains nothing on a CPU and fills a GPU at 1024 px
 MEMORY = 2 << 30  # bytes
-PREPARED = 1  # part of the names of prepared images: raise it when they are prepared otherwise
 
 Stored = tuple[dict[str, torch.Tensor], dict]  # an image's tensors and its notes, as artefacts gives them
 Make = Callable[[dict[int, Image.Image]], list[Stored]]  # images by id -> what each one's file shall hold
@@ -135,7 +135,8 @@ def prepared(view: View, image_ids: Sequence[int], backbone: Prepares) -> Kept:
     def make(images: dict[int, Image.Image]) -> list[Stored]:
         return [({"pixels": backbone.prepare(image).contiguous()}, {}) for image in images.values()]
 
-    how = [PREPARED, type(backbone).__name__, backbone.pixels]
+    module = type(backbone).__module__.removeprefix(f"{LIBRARY.name}.")
+    how = [code_digest(module), type(backbone).__name__, backbone.pixels]
     return each_image(view, home() / "cache" / "pixels", "pixels", how, lambda: make, image_ids)
 
 

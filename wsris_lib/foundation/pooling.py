@@ -56,7 +56,7 @@ def cell_geometry(masks: Tensor, nearness: Tensor, grid: int) -> Tensor:
 
     x and y are the mean column and row of the mask's cells in a grid x grid of patches, counted from 0 (`patch_cells`;
     how masks are brought down the paper doesn't say), divided by the last index, grid - 1, to be in the range of
-    `geometry`; `stages.alignment` makes them as loud again. z, which the paper brings to the scale of x and y, is the
+    `geometry`; `es3net.align` makes them as loud again. z, which the paper brings to the scale of x and y, is the
     mean inverse depth under the mask itself, nearness [N] as of `geometry`. Raises ValueError for an empty mask.
     """
     cells = patch_cells(masks, grid, grid).double()  # [N, h, w]

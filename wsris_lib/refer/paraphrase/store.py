@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from wsris_lib import artefacts
+from wsris_lib.code_digest import code_digest
 from wsris_lib.refer.paraphrase.rules import paraphrase_each
 from wsris_lib.refer.views import Sample
 
@@ -16,8 +17,8 @@ def wordings(samples: Sequence[Sample], source: str = "rules", k: int = 3) -> li
     """
     if source == "rules":
         sentences = sorted({sample.sentence for sample in samples})
-        made_from = artefacts.key([artefacts.file_digest(path) for path in sorted(Path(__file__).parent.glob("*.py"))])
-        path = artefacts.home() / "cache" / "paraphrases" / f"{artefacts.key(made_from, k, sentences)}.json"
+        name = artefacts.key(code_digest("refer.paraphrase"), k, sentences)
+        path = artefacts.home() / "cache" / "paraphrases" / f"{name}.json"
         if not path.is_file():
             artefacts.write_json(path, paraphrase_each(sentences, k))
         said = artefacts.read_json(path)

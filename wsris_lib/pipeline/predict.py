@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from wsris_lib import artefacts, distilling, grounding, profiles, segmenting, stages
+from wsris_lib import artefacts, profiles
 from wsris_lib.ehin.backbone import Backbone
 from wsris_lib.ehin.network import soft_masks
 from wsris_lib.ehin.predict import respond
@@ -20,41 +20,44 @@ from wsris_lib.foundation.clip import ClipEncoder
 from wsris_lib.foundation.extractor import Extractor
 from wsris_lib.foundation.pooling import cell_geometry
 from wsris_lib.foundation.text import SentenceEncoder
-from wsris_lib.profiles import Profile
+from wsris_lib.pipeline import ehin, es3net, pseudo_labels, stage2, students
+from wsris_lib.pipeline.run import Run
 from wsris_lib.refer.errors import DataError
 from wsris_lib.segmenter.lavt import Lavt
 from wsris_lib.segmenter.predict import soft_mask
 from wsris_lib.segmenter.stage2 import Stage2
 
 Predict = Callable[[Image.Image, str], NDArray]  # an image and a sentence -> a soft mask [H, W]
-MODELS = (*(f"cadd {kind}" for kind in distilling.LABELS), "stage 2", "ehin", "esem")
+MODELS = (*(f"cadd {kind}" for kind in pseudo_labels.LABELS), "stage 2", "ehin", "esem")
 
 
-def load(model: str = "cadd greedy", profile: Profile | None = None, seed: int = 0) -> Predict:
+def load(model: str = "cadd greedy", run: Run | None = None, seed: int = 0) -> Predict:
     """A function from an image and a sentence to a soft mask, float [H, W] in [0, 1]; the mask is where it is > 0.5.
 
-        segment = predicting.load()
-        soft = segment(predicting.opened("desk.jpg"), "the mug on the left")
+        segment = predict.load()
+        soft = segment(predict.opened("desk.jpg"), "the mug on the left")
 
     What isn't trained yet is trained, as everywhere here; a script then needs `if __name__ == "__main__":`, as other
     processes make the data. Raises KeyError for a model that isn't one of MODELS; the function, ValueError for an empty
     sentence. One that is longer than what the network hears is answered with a warning.
 
     Args:
-        model: "cadd LABELS", a student of one of `distilling.LABELS`; "stage 2", EHIN's segmenter; "ehin", its
+        model: "cadd LABELS", a student of one of `pseudo_labels.LABELS`; "stage 2", EHIN's segmenter; "ehin", its
             response map alone; "esem", ES3Net's choice among the proposals of the image (trained with LCM, too).
-        profile: whose; None: the usual one.
+        run: whose; None: that of the usual profile.
     """
-    profile = profile or profiles.load()
+    run = run or Run(profiles.load())
     if model not in MODELS:
         raise KeyError(f"no model {model!r}; choose one of {', '.join(MODELS)}")
     if model == "esem":
-        return Pipeline(profile, stages.alignment(profile, seed)[0])
+        return Pipeline(run, es3net.align(run, seed)[0])
     if model == "ehin":
-        return Responding(profile, seed)
+        return Responding(run, seed)
     if model == "stage 2":
-        return Answering(segmenting.stage_2(profile, seed)[0]["student"].to(profile.device))
-    return Answering(distilling.student(profile, seed, model.removeprefix("cadd "))[0]["student"].to(profile.device))
+        modules, _ = stage2.train(run, seed)
+    else:
+        modules, _ = students.train(run, seed, model.removeprefix("cadd "))
+    return Answering(modules["student"].to(run.profile.device))
 
 
 class Answering:
@@ -74,7 +77,8 @@ class Answering:
 class Pipeline:
     """ES3Net's stage 1 from a photograph to a choice: proposals, CLIP, DINO, depth, the sentence, the alignment."""
 
-    def __init__(self, profile: Profile, alignment: Alignment):
+    def __init__(self, run: Run, alignment: Alignment):
+        profile = run.profile
         self.settings, self.alignment = profile.aligning, alignment
         if (self.settings.class_from, self.settings.patches_from) != ("clip", "dino"):
             raise ValueError("prediction wants CLIP's class token and DINO's patches; the settings swap them")
@@ -101,12 +105,10 @@ class Pipeline:
 class Responding:
     """EHIN's stage 1: where the response is positive."""
 
-    def __init__(self, profile: Profile, seed: int):
-        self.modules, _ = grounding.trained(profile, seed)
-        finetuned = profile.grounding.finetune
-        self.backbone = (
-            self.modules["backbone"] if finetuned else grounding.images(profile, profile.train_split).backbone
-        )
+    def __init__(self, run: Run, seed: int):
+        self.modules, _ = ehin.train(run, seed)
+        finetuned = run.profile.grounding.finetune
+        self.backbone = self.modules["backbone"] if finetuned else ehin.images(run, run.profile.train_split).backbone
 
     @torch.no_grad()
     def __call__(self, image: Image.Image, sentence: str) -> NDArray:

@@ -1,0 +1,1 @@
+"""The cached steps of both papers around a `Run`: whatever is asked for is made on demand and found the next time."""

@@ -1,0 +1,161 @@
+"""Results of steps on disk, each under a key of all that it was made from, the code included."""
+
+import hashlib
+import inspect
+import json
+import warnings
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass, is_dataclass
+from functools import wraps
+from pathlib import Path
+from typing import Any, Protocol
+
+from torch import nn
+
+from wsris_lib import artefacts
+from wsris_lib.code_digest import LIBRARY, code_digest
+from wsris_lib.refer.labels import read_labels, write_labels
+
+Inputs = dict[str, Any]  # what a step's result depends on besides code: settings, seed, keys of steps, digests of data
+STEPS: list[Callable] = []  # all cached steps, in the order in which they were defined
+
+
+class Caching(Protocol):
+    """What a step needs of a run."""
+
+    cache: Path
+
+    def timed(self, stage: str) -> AbstractContextManager: ...
+
+
+def digest(value: object) -> str:
+    """32 hex digits of a value's canonical JSON, dataclasses as their fields. Raises TypeError for another type."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=_fields)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def step_key(step: str, uses: tuple[str, ...], inputs: Inputs) -> str:
+    """The key of what a step makes of its inputs with the code of the modules and packages that it uses."""
+    return digest({"step": step, "code": code_digest(*sorted(set(uses))), "inputs": inputs})
+
+
+@dataclass(frozen=True)
+class Form:
+    """How a step's result lies on disk.
+
+    save: path, result, and the inputs, which are noted beside it where the form has room for them.
+    load: path and the step's own arguments -> the result. Raises CorruptArtefact for a damaged file, which it removes.
+    """
+
+    suffix: str
+    save: Callable[[Path, Any, Inputs], None]
+    load: Callable[..., Any]
+
+
+def weights(restore: Callable[..., nn.Module]) -> Form:
+    """The form of a training: its result is (module, curve), a curve anything that JSON holds.
+
+    restore: the stored weights (a state dict) and the step's arguments -> the module.
+    """
+
+    def save(path: Path, result: tuple[nn.Module, list], inputs: Inputs) -> None:
+        plain = json.loads(json.dumps(inputs, default=_fields))
+        artefacts.save_tensors(path, result[0].state_dict(), curve=result[1], inputs=plain)
+
+    def load(path: Path, *arguments: object) -> tuple[nn.Module, list]:
+        tensors, notes = artefacts.load_tensors(path)
+        return restore(tensors, *arguments).eval(), notes["curve"]
+
+    return Form(".safetensors", save, load)
+
+
+JSON = Form(
+    ".json",
+    lambda path, result, inputs: artefacts.write_json(path, result),
+    lambda path, *arguments: artefacts.read_json(path),
+)
+# Pseudo labels: the step gives (labels, what `write_labels` wants to know of them), and what is returned is as
+# `read_labels` has it.
+LABELS = Form(
+    ".json",
+    lambda path, result, inputs: write_labels(path, result[0], **result[1]),
+    lambda path, *arguments: read_labels(path),
+)
+
+
+def cached_step(
+    folder: str,
+    *,
+    uses: tuple[str, ...],
+    inputs: Callable[..., Inputs],
+    form: Form = JSON,
+    title: str | Callable[..., str],
+) -> Callable[[Callable], Callable]:
+    """Decorate a function of a run, so that its result is made once and read from then on.
+
+        @cached_step("alignments", uses=("es3net",), inputs=_inputs, form=weights(_restored), title="training")
+        def align(run: Run, seed: int, *, out: Path) -> tuple[Alignment, list]: ...
+
+        model, history = align(run, 0)
+        align.key(run, 0), align.path(run, 0)
+
+    The key holds the function's name, its inputs, and the code of all that it uses (`code_digest`). Where an input is
+    itself a step's result, its place is taken by that step's key: so a key is a chain down to raw data (texts, images,
+    checkpoints, by content), and no number that was computed, with its last bits, is part of it. What is returned was
+    read from the file, the first time too. A damaged file is made again, with a warning.
+
+    Args:
+        folder: below the run's cache.
+        uses: modules and packages of the library whose code decides on the result; the one that defines the step
+            is added.
+        inputs: the step's arguments -> all else that does.
+        title: of the time it takes, in `Run.seconds`; or what makes it of the step's arguments.
+
+    The function gets the file that its result will be written to as `out`; a training's checkpoint lies beside it.
+    """
+
+    def decorate(make: Callable) -> Callable:
+        package, _, own = make.__module__.partition(".")
+        used = (*uses, own) if package == LIBRARY.name else uses  # a step of somebody else's script names all it uses
+        signature = inspect.signature(make)
+        shown = [p for p in signature.parameters.values() if p.name != "out"]
+        signature = signature.replace(parameters=shown)
+
+        def bound(arguments: tuple, named: dict) -> inspect.BoundArguments:
+            given = signature.bind(*arguments, **named)
+            given.apply_defaults()
+            return given
+
+        def key(*arguments: object, **named: object) -> str:
+            return step_key(f"{make.__module__}.{make.__name__}", used, inputs(*bound(arguments, named).args))
+
+        def path(run: Caching, *arguments: object, **named: object) -> Path:
+            return run.cache / folder / f"{key(run, *arguments, **named)}{form.suffix}"
+
+        @wraps(make)
+        def step(run: Caching, *arguments: object, **named: object) -> Any:
+            given = bound((run, *arguments), named)
+            place = path(*given.args)
+            if place.is_file():
+                try:
+                    return form.load(place, *given.args)
+                except artefacts.CorruptArtefact as damage:
+                    warnings.warn(f"{damage}; making it again now", stacklevel=2)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            with run.timed(title if isinstance(title, str) else title(*given.args)):
+                result = make(*given.args, out=place)
+            form.save(place, result, inputs(*given.args))
+            return form.load(place, *given.args)
+
+        step.key, step.path, step.uses, step.__signature__ = key, path, used, signature
+        STEPS.append(step)
+        return step
+
+    return decorate
+
+
+def _fields(value: object) -> dict:
+    if is_dataclass(value):
+        return asdict(value)
+    raise TypeError(f"{type(value).__name__} is no part of a key: {value!r}")

@@ -1,0 +1,169 @@
+"""EHIN's stage 1 as cached steps: the backbone's maps, the trained head of a seed, its responses, their measures."""
+
+from collections import defaultdict
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from wsris_lib.ehin.backbone import Backbone, Critic
+from wsris_lib.ehin.inputs import Images
+from wsris_lib.ehin.network import soft_masks
+from wsris_lib.ehin.predict import HALF, clip_maps, response_maps, seen_under
+from wsris_lib.ehin.train import stored_modules
+from wsris_lib.ehin.train import train as fit
+from wsris_lib.evaluate import Measures, measure
+from wsris_lib.pipeline.cache import Inputs, cached_step, weights
+from wsris_lib.pipeline.run import Run
+from wsris_lib.refer.views import JudgedSample, Sample
+from wsris_lib.refine.select import best_of_group
+
+TRIS = {"layers": 1, "contrast": 0.0}  # what is left of EHIN without HIPM's second layer and ECLM
+SELECT = {"own": "ST", "best of group": "MT"}  # whose map a sentence is answered by
+
+
+def supervision(run: Run) -> str:
+    """What training sees: "ST", or "MT" where negatives are known to be about other objects of the image."""
+    return "ST" if run.profile.grounding.negatives_from == "dataset" else "MT"
+
+
+def images(run: Run, split: str) -> Images:
+    """A split's images for EHIN; runs that differ in what only the head reads share them."""
+    settings = run.profile.grounding
+    shared = {name: getattr(settings, name) for name in ("backbone", "pixels", "critic_pixels", "words", "finetune")}
+
+    def make() -> Images:
+        view = run.corpus.training_view(split)
+        device = run.profile.device
+        with run.timed(f"EHIN's maps of {split}"):
+            backbone = Backbone(settings.backbone, settings.pixels, settings.words).to(device)
+            return Images(view, backbone, replace(type(settings)(), **shared), run.cache / "maps", device)
+
+    return run.base.remember(("EHIN's images", split, *shared.values()), make)
+
+
+def _critic(run: Run) -> Critic:
+    settings = run.profile.grounding
+    return Critic(settings.critic, settings.critic_pixels, settings.words).to(run.profile.device)
+
+
+def _own_backbone(run: Run) -> Backbone:
+    """The shared one, but where it is fine-tuned."""
+    settings = run.profile.grounding
+    if not settings.finetune:
+        return images(run, run.profile.train_split).backbone
+    return Backbone(settings.backbone, settings.pixels, settings.words)
+
+
+def _inputs(run: Run, seed: int) -> Inputs:
+    settings, split = run.profile.grounding, run.profile.train_split
+    checkpoints = [run.fingerprint(settings.backbone), run.fingerprint(settings.critic)]
+    data = {"samples": run.samples_key(split), "images": run.images_key(split)}
+    return {"settings": settings, "checkpoints": checkpoints, **data, "seed": seed}
+
+
+def _restored(state: dict[str, Tensor], run: Run, seed: int) -> nn.ModuleDict:
+    return stored_modules(_own_backbone(run), run.profile.grounding, state)
+
+
+@cached_step(
+    "groundings",
+    uses=("ehin", "foundation.clip", "training"),
+    inputs=_inputs,
+    form=weights(_restored),
+    title="training of EHIN, one seed",
+)
+def train(run: Run, seed: int, *, out: Path) -> tuple[nn.ModuleDict, list[list[float]]]:
+    """The trained modules of stage 1 and their loss curve."""
+    settings, split = run.profile.grounding, run.profile.train_split
+    samples = list(run.corpus.training_view(split))
+    inputs = images(run, split)
+    if settings.finetune:  # a backbone of its own: the shared one stays as it was
+        inputs = inputs.seen_by(_own_backbone(run).to(run.profile.device))
+    return fit(inputs, samples, _critic(run), settings, seed, out)
+
+
+def maps(run: Run, seed: int, split: str = "", asked: list[Sample] | None = None) -> Tensor:
+    """R [S, h, w] for the sentences of a split (empty: val), or for those `asked` of it, by the trained modules."""
+    modules, _ = train(run, seed)
+    split = split or run.profile.val_split
+    inputs = images(run, split)
+    if run.profile.grounding.finetune:
+        inputs = inputs.seen_by(modules["backbone"])
+    return response_maps(modules.to(run.profile.device), inputs, samples(run, split) if asked is None else asked)
+
+
+def responses(run: Run, seed: int, split: str, select: str = "own") -> tuple[list[Sample], Tensor]:
+    """The sentences of a split and their response maps [S, h, w], each its own or the best of its ref's.
+
+    They come from the training view, whatever the split: where labels are made no mask is in reach. On train,
+    `refining.sentences` of each ref are drawn. Raises KeyError for an unknown way to select.
+    """
+    if select not in SELECT:
+        raise KeyError(f"no selection {select!r}; choose one of {', '.join(SELECT)}")
+    return run.remember(("responses", seed, split, select), lambda: _responses(run, seed, split, select))
+
+
+def _responses(run: Run, seed: int, split: str, select: str) -> tuple[list[Sample], Tensor]:
+    known = set(images(run, split).ids)
+    every = [sample for sample in run.corpus.training_view(split) if sample.image_id in known]
+    R = maps(run, seed, split, every)
+    if select == "best of group":
+        R = R[best_of_group(images(run, split), _critic(run), every, R)]
+    drawn = split == run.profile.train_split
+    rows = _drawn(every, run.profile.refining.sentences, seed) if drawn else range(len(every))
+    return [every[row] for row in rows], R[list(rows)]
+
+
+def _drawn(samples: list[Sample], each: int, seed: int) -> list[int]:
+    """Rows of `each` sentences of every ref at random; 0: all."""
+    rng, refs = np.random.default_rng(seed), defaultdict(list)
+    for row, sample in enumerate(samples):
+        refs[sample.ref_id].append(row)
+    return sorted(int(row) for rows in refs.values() for row in (rng.permutation(rows)[:each] if each else rows))
+
+
+def zero_shot(run: Run, split: str = "", cut: float = HALF) -> Tensor:
+    """CLIP's own response to the same sentences, [S, h, w], positive above a `cut` of its maximum."""
+    split = split or run.profile.val_split
+    return clip_maps(images(run, split), samples(run, split), cut=cut)
+
+
+def samples(run: Run, split: str = "") -> list[JudgedSample]:
+    """The sentences of a split (empty: val) on images that can be read, with what they are judged by."""
+    split = split or run.profile.val_split
+    known = set(images(run, split).ids)
+    return [sample for sample in run.corpus.evaluation_view(split) if sample.image_id in known]
+
+
+def judge(run: Run, R: Tensor, split: str = "") -> list[Measures]:
+    """Measures of R [S, h, w] at original resolution, in the order of `samples`."""
+    split = split or run.profile.val_split
+    truths = run.corpus.evaluation_view(split).truths(samples(run, split))
+    return [measure(soft_masks(r[None], *truth.shape)[0].numpy(), truth) for r, truth in zip(R, truths)]
+
+
+def seen_by_critic(run: Run, soft: Tensor, split: str = "") -> Tensor:
+    """S of eq. 16, cosines [S]: what FG (eq. 18) raises, for soft masks [S, h, w] in the order of `samples`."""
+    split = split or run.profile.val_split
+    return seen_under(_critic(run), images(run, split), samples(run, split), soft)
+
+
+def true_cells(run: Run, height: int, width: int, split: str = "") -> Tensor:
+    """What a map of so many cells would have to be: the share of each cell that is truly meant, [S, height, width].
+
+    To judge by and to look at, never to learn from.
+    """
+    split = split or run.profile.val_split
+    truths = run.corpus.evaluation_view(split).truths(samples(run, split))
+    pool = nn.AdaptiveAvgPool2d((height, width))
+    return torch.stack([pool(torch.from_numpy(truth)[None].float())[0] for truth in truths])
+
+
+def floor(run: Run) -> list[Measures]:
+    """What needs no sentence: the middle of the image, half its width and height."""
+    center = torch.full((8, 8), -1.0)
+    center[2:6, 2:6] = 1.0
+    return judge(run, center.expand(len(samples(run)), -1, -1))

@@ -1,0 +1,155 @@
+"""ES3Net's stage 1 as cached steps: its tables, the trained alignment of a seed, and what it chooses."""
+
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from wsris_lib import floors
+from wsris_lib.es3net.align import Alignment
+from wsris_lib.es3net.candidates import ProposalTable, SentenceTable
+from wsris_lib.es3net.predict import choose
+from wsris_lib.es3net.train import new_model, train
+from wsris_lib.foundation.dino import grid_of
+from wsris_lib.foundation.features import extract_cells, extract_swapped, sentence_features
+from wsris_lib.pipeline.cache import Inputs, cached_step, digest, weights
+from wsris_lib.pipeline.run import Run, shared
+from wsris_lib.refer.masks import decode_rle
+from wsris_lib.refer.paraphrase.store import wordings
+from wsris_lib.refer.views import Sample
+
+
+def proposal_table(run: Run, split: str) -> ProposalTable:
+    """A split's proposals as the tables that ES3Net reads, pooled and placed the way the profile says.
+
+    Raises KeyError for a class token or patches that are neither CLIP's nor DINO's, and for an unknown centroid.
+    """
+    features, settings = run.features(split), run.profile.aligning
+    if settings.centroid not in ("frame", "cells"):
+        raise KeyError(f'centroid can be "frame" or "cells", not {settings.centroid!r}')
+    places = features.geometry if settings.centroid == "frame" else _cells(run, split)
+    chosen = []
+    for name, encoder, usual in (
+        ("class_tokens", settings.class_from, "clip"),
+        (f"pooled_{settings.pooling}", settings.patches_from, "dino"),
+    ):
+        if encoder not in ("clip", "dino"):
+            raise KeyError(f'class_from and patches_from can be "clip" or "dino", not {encoder!r}')
+        chosen.append(getattr(features, name) if encoder == usual else _swapped(run, split)[name])
+    return ProposalTable(chosen[0], features.embeddings, chosen[1], places, features.offsets)
+
+
+@shared
+def _cells(run: Run, split: str) -> Tensor:
+    """Eq. 2 as printed, made only when asked for."""
+    view = run.corpus.training_view(split)
+    return extract_cells(view, run.profile, run.features(split), run.cache / "features")
+
+
+@shared
+def _swapped(run: Run, split: str) -> dict[str, Tensor]:
+    """Table 3's features, made only when asked for."""
+    view = run.corpus.training_view(split)
+    return extract_swapped(view, run.profile, run.features(split), run.cache / "features")
+
+
+def training_samples(run: Run) -> list[Sample]:
+    """The sentences of train, but for those on unreadable images."""
+    split = run.profile.train_split
+    known = run.features(split).offsets
+    return [sample for sample in run.corpus.training_view(split) if sample.image_id in known]
+
+
+def training_tables(run: Run) -> tuple[ProposalTable, SentenceTable]:
+    """What the alignment learns from: image-sentence pairs (ST). Sentences on unreadable images are left out."""
+    proposals = proposal_table(run, run.profile.train_split)
+    sentences = run.sentences(training_samples(run))
+    if not run.profile.aligning.consistency:
+        return proposals, sentences
+    return proposals, replace(sentences, paraphrases=_paraphrases(run))
+
+
+@shared
+def _paraphrases(run: Run) -> Tensor:
+    """The sentence vectors of all that the training sentences were reworded to, [S, k, D], NaN where there is none."""
+    with run.timed("paraphrases"):
+        reworded = wordings(training_samples(run), run.profile.paraphrases)
+        texts = [text for texts in reworded for text in texts if text]
+        encoded = sentence_features(texts, run.profile, run.cache / "features")[1]  # [texts, D]
+    table = torch.full((len(reworded), len(reworded[0]), encoded.shape[1]), torch.nan)
+    table[torch.tensor([[bool(text) for text in texts] for texts in reworded])] = encoded
+    return table
+
+
+@shared
+def wordings_key(run: Run) -> str:
+    """Changes with any other wording of a training sentence."""
+    view = run.corpus.training_view(run.profile.train_split)
+    return digest(wordings(view, run.profile.paraphrases))
+
+
+def _trained_as(run: Run, esem: bool) -> Run:
+    """The run with the settings that its alignment is trained with, see `align`."""
+    if not esem:
+        run = run.changed(aligning={"class_width": 1.0, "consistency": 0.0})
+    if run.profile.aligning.centroid == "cells":
+        gain = (grid_of(run.profile.dino, run.profile.dino_pixels) - 1) / 2
+        run = run.changed(aligning={"geometry_gain": gain})
+    return run
+
+
+def _inputs(run: Run, seed: int, esem: bool) -> Inputs:
+    run = _trained_as(run, esem)
+    settings = asdict(run.profile.aligning)
+    del settings["candidates_eval"]  # takes no part in training: the rows of Fig. 10 share theirs
+    wording = wordings_key(run) if settings["consistency"] else ""
+    features = run.features_key(run.profile.train_split)
+    return {"settings": settings, "esem": esem, "features": features, "paraphrases": wording, "seed": seed}
+
+
+def _restored(state: dict[str, Tensor], run: Run, seed: int, esem: bool) -> Alignment:
+    run = _trained_as(run, esem)
+    model = new_model(*training_tables(run), run.profile.aligning, seed, esem)
+    model.load_state_dict(state)
+    return model
+
+
+@cached_step(
+    "alignments",
+    uses=("es3net",),
+    inputs=_inputs,
+    form=weights(_restored),
+    title=lambda run, seed, esem: f"training of {'esem' if esem else 'baseline'}, one seed",
+)
+def align(run: Run, seed: int, esem: bool = True, *, out: Path) -> tuple[Alignment, list[dict]]:
+    """The trained alignment and its history, a row an epoch.
+
+    The paper's baseline (`esem=False`) compares the class token with the whole sentence vector, d = D, as without ESEM
+    there is nothing to share it with, and has no LCM, whatever the profile says. With centroid "cells" coordinates are
+    as loud as the indices of the patch grid (0 to 31 are a gain of 15.5), whatever geometry_gain says.
+    """
+    run = _trained_as(run, esem)
+    return train(*training_tables(run), run.profile.aligning, seed, esem=esem, device=run.profile.device)
+
+
+def floor_choices(run: Run, seed: int = 0) -> dict[str, Tensor]:
+    """What the untrained methods choose on val: the floors, zero-shot CLIP, and the oracle that bounds them all."""
+    val = run.evaluation()
+    proposals = proposal_table(run, run.profile.val_split)
+    areas = torch.tensor([int(decode_rle(mask).sum()) for mask in val.features.masks])
+    return {
+        "random": floors.random_proposal(proposals, val.sentences, seed),
+        "central": floors.central_proposal(proposals, val.sentences),
+        "largest": floors.largest_proposal(proposals, val.sentences, areas),
+        "zero_shot_clip": floors.zero_shot_clip(proposals, val.sentences),
+        "oracle": floors.oracle(val.proposal_masks(), val.sentences.image_ids, val.truths()),
+    }
+
+
+def trained_choice(run: Run, seed: int, esem: bool = True) -> tuple[Tensor, Tensor]:
+    """(chosen proposal long [S] within its image, confidence [S]) of a trained alignment on val."""
+    model, _ = align(run, seed, esem)
+    settings = run.profile.aligning
+    proposals = proposal_table(run, run.profile.val_split)
+    return choose(model, proposals, run.evaluation().sentences, settings.candidates_eval, settings.temperature)

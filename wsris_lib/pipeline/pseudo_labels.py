@@ -1,0 +1,191 @@
+"""Pseudo labels of train as cached steps: by ES3Net's choices, by EHIN's refined responses, by both, and the truth."""
+
+from dataclasses import asdict, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor
+
+from wsris_lib.es3net.multitext import greedy, proved, single_text
+from wsris_lib.es3net.predict import probabilities, within_image
+from wsris_lib.evaluate import Measures, measure
+from wsris_lib.pipeline import ehin, es3net, refine
+from wsris_lib.pipeline.cache import LABELS as LABELS_FILE
+from wsris_lib.pipeline.cache import Inputs, cached_step, digest, step_key
+from wsris_lib.pipeline.run import Run
+from wsris_lib.refer.labels import PseudoLabel
+from wsris_lib.refer.masks import decode_rle, encode_rle
+
+KINDS = {"single text": "ST", "proved": "MT", "greedy": "MT"}  # of choices: ES3Net, Appendix B and Table 6
+LABELS = {  # what a student can learn from
+    "single text": "ST",  # ES3Net's alignment, each sentence alone
+    "greedy": "MT",  # ... and all that is said of an object
+    "ehin": "ST",  # EHIN's refined response maps; MT where `supervision` says so, as in the profile paper
+    "both": "MT",  # greedy, trusted as far as EHIN's response agrees
+    "truth": "full",  # the oracle: ground-truth masks
+}
+Labelled = tuple[list[PseudoLabel], dict]  # labels, and {"supervision", "source", "provenance"} as `read_labels` has it
+
+
+def labels(run: Run, seed: int, kind: str) -> list[PseudoLabel]:
+    """What a student learns from, one of LABELS. Raises KeyError for another kind."""
+    _check(kind, LABELS)
+    if kind == "truth":
+        return from_truth(run)
+    if kind == "ehin":
+        return from_responses(run, seed)[0]
+    chosen, _ = from_choices(run, seed, "greedy" if kind == "both" else kind)
+    return agreed(run, seed, chosen) if kind == "both" else chosen
+
+
+def labels_key(run: Run, seed: int, kind: str) -> str:
+    """Of `labels`, without making any."""
+    _check(kind, LABELS)
+    if kind == "truth":
+        split = run.profile.train_split
+        inputs = {"truth": run.truth_key(), "samples": run.samples_key(split), "images": run.images_key(split)}
+        return step_key("truth", ("pipeline.pseudo_labels", "refer.masks"), inputs)
+    if kind == "ehin":
+        return from_responses.key(run, seed)
+    chosen = from_choices.key(run, seed, "greedy" if kind == "both" else kind)
+    if kind != "both":
+        return chosen
+    inputs = {"choices": chosen, "ehin": ehin.train.key(run, seed)}
+    return step_key("both", ("ehin", "pipeline.pseudo_labels", "pipeline.refine"), inputs)
+
+
+def _check(kind: str, kinds: dict[str, str]) -> None:
+    if kind not in kinds:
+        raise KeyError(f"no labels of kind {kind!r}; choose one of {', '.join(kinds)}")
+
+
+# -- ES3Net's choices -------------------------------------------------------------------------------------------------
+
+
+def chosen(run: Run, seed: int) -> dict[str, tuple[Tensor, Tensor]]:
+    """For each usable sentence of train, by each of KINDS: the proposal within its image [S] and sigma [S].
+
+    Made from the training view alone: no mask, box or class takes part.
+    """
+    model, _ = es3net.align(run, seed)
+    proposals, sentences = es3net.training_tables(run)
+    settings, samples = run.profile.aligning, es3net.training_samples(run)
+    candidates, p = probabilities(model, proposals, sentences, settings.candidates_train, settings.temperature)
+    groups = [sample.ref_id for sample in samples]
+    images = [sample.image_id for sample in samples]
+    made = single_text(candidates, p), proved(candidates, p, groups), greedy(candidates, p, groups, images)
+    return {name: (within_image(rows, proposals, sentences), sure) for name, (rows, sure) in zip(KINDS, made)}
+
+
+def _choices_inputs(run: Run, seed: int, kind: str) -> Inputs:
+    _check(kind, KINDS)
+    return {"alignment": es3net.align.key(run, seed), "kind": kind, "split": run.profile.train_split}
+
+
+@cached_step("labels", uses=("es3net",), inputs=_choices_inputs, form=LABELS_FILE, title="labels, one seed")
+def from_choices(run: Run, seed: int, kind: str = "greedy", *, out: Path) -> Labelled:
+    """The alignment's choices on train, and what they know. Raises KeyError for a kind that isn't one of KINDS."""
+    rows, sure = chosen(run, seed)[kind]
+    split = run.profile.train_split
+    features, made = run.features(split), []
+    for sample, row, confidence in zip(es3net.training_samples(run), rows.tolist(), sure.tolist()):
+        if row >= 0:  # an image without proposals has no label
+            mask = features.masks[features.offsets[sample.image_id][0] + row]
+            made.append(PseudoLabel(sample.image_id, sample.ref_id, sample.sent_id, mask, min(1.0, confidence)))
+    about = dict(seed=seed, kind=kind, aligning=asdict(run.profile.aligning), corpus=run.profile.corpus, split=split)
+    return made, dict(supervision=KINDS[kind], source="es3net alignment", **about)
+
+
+# -- EHIN's responses -------------------------------------------------------------------------------------------------
+
+
+def supervision(run: Run, select: str = "") -> str:
+    """Of EHIN's labels: "MT" if the maps are, or if these were selected by all sentences of a ref."""
+    kinds = {ehin.supervision(run), ehin.SELECT[select or run.profile.refining.select]}
+    return "MT" if "MT" in kinds else "ST"
+
+
+def _asked(run: Run, how: str, select: str) -> tuple[str, str]:
+    return how or run.profile.refining.stage_2, select or run.profile.refining.select
+
+
+def _responses_inputs(run: Run, seed: int, how: str, select: str) -> Inputs:
+    how, select = _asked(run, how, select)
+    return {"masks": refine.masks_key(run, seed, run.profile.train_split, how, select), "select": select}
+
+
+@cached_step("labels", uses=(), inputs=_responses_inputs, form=LABELS_FILE, title="labels, one seed")
+def from_responses(run: Run, seed: int, how: str = "", select: str = "", *, out: Path) -> Labelled:
+    """EHIN's masks of train after one of `refine.HOW`, and what they know.
+
+    Empty: as the profile's settings say, refining.stage_2 and refining.select.
+    """
+    how, select = _asked(run, how, select)
+    split = run.profile.train_split
+    about = dict(refining=asdict(run.profile.refining), grounding=asdict(run.profile.grounding))
+    about |= dict(seed=seed, kind=how, corpus=run.profile.corpus, split=split)
+    made = refine.masks(run, seed, split, how, select)
+    return made, dict(supervision=supervision(run, select), source="ehin stage 1", **about)
+
+
+# -- what changes them, and what they are worth -----------------------------------------------------------------------
+
+
+def agreed(run: Run, seed: int, chosen: list[PseudoLabel]) -> list[PseudoLabel]:
+    """Chosen proposals, each trusted as far as EHIN's response to its sentence agrees; ours, neither paper's.
+
+    sigma becomes its geometric mean with the share of the positive response that lies in the mask.
+    """
+    split = run.profile.train_split
+    samples = {sample.sent_id: sample for sample in run.corpus.training_view(split)}
+    known = set(ehin.images(run, split).ids)
+    answered = [label for label in chosen if label.image_id in known]
+    R = ehin.maps(run, seed, split, [samples[label.sent_id] for label in answered])
+    trusted = []
+    for label, response in zip(answered, R):
+        mask = decode_rle(label.mask)
+        strength = refine.strength(response, *mask.shape)
+        share = strength[mask].sum() / max(1e-6, strength.sum())
+        trusted.append(replace(label, confidence=float(np.sqrt(label.confidence * share))))
+    return trusted
+
+
+def refined(run: Run, seed: int, labels: list[PseudoLabel], how: str = "crf") -> list[PseudoLabel]:
+    """Anybody's labels of train refined as EHIN's, ES3Net's chosen proposals among them; kept image by image.
+
+    The confidence becomes the label's own times its mask's agreement before and after. IRNet is the one that EHIN's
+    maps of this seed trained. Raises KeyError for an unknown refinement.
+    """
+    given = {"labels": digest([(label.sent_id, label.mask["counts"]) for label in labels])}
+    key = refine.refinement_key(run, seed, how, given)
+    load = partial(refine.refiner, run, seed, how)
+    after = refine.each_mask(run, run.profile.train_split, how, key, labels, refine.stacked(labels), load)
+    return [
+        replace(label, mask=after[label.sent_id][0], confidence=label.confidence * after[label.sent_id][1])
+        for label in labels
+    ]
+
+
+def from_truth(run: Run) -> list[PseudoLabel]:
+    """The fully supervised oracle's: each sentence's true mask, confidence 1. Nothing else here trains on a mask.
+
+    A ceiling for what is learned from the same sentences without masks.
+    """
+    view, masks, made = run.corpus.evaluation_view(run.profile.train_split), {}, []
+    known = run.features(run.profile.train_split).offsets
+    for sample in (sample for sample in view if sample.image_id in known):
+        if sample.ann_id not in masks:
+            masks[sample.ann_id] = encode_rle(view.mask(sample.ann_id))
+        made.append(PseudoLabel(sample.image_id, sample.ref_id, sample.sent_id, masks[sample.ann_id], 1.0))
+    return made
+
+
+def judge(run: Run, split: str, labels: list[PseudoLabel]) -> list[Measures]:
+    """Measures of masks against the ground truth, which is read here for no training.
+
+    In the order of the split's evaluation view, of the sentences that have a label.
+    """
+    view, mask_of = run.corpus.evaluation_view(split), {label.sent_id: label.mask for label in labels}
+    asked = [sample for sample in view if sample.sent_id in mask_of]
+    return [measure(decode_rle(mask_of[s.sent_id]), truth) for s, truth in zip(asked, view.truths(asked))]

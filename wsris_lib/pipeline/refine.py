@@ -1,0 +1,198 @@
+"""From EHIN's response maps to masks as cached steps: dense CRF, IRNet and its random walk, alone or in turn."""
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+from tqdm import tqdm
+
+from wsris_lib.ehin.backbone import Backbone
+from wsris_lib.ehin.network import soft_masks
+from wsris_lib.foundation.perimage import each_image, prepared
+from wsris_lib.pipeline import ehin
+from wsris_lib.pipeline.cache import Inputs, cached_step, step_key, weights
+from wsris_lib.pipeline.run import Run
+from wsris_lib.refer.labels import PseudoLabel
+from wsris_lib.refer.masks import decode_rle, encode_rle
+from wsris_lib.refer.views import Sample
+from wsris_lib.refine.crf import affinity_labels
+from wsris_lib.refine.irnet import IRNet, channels
+from wsris_lib.refine.refiner import Refine, by_crf, by_walk, confidence, in_turn, shrunk
+from wsris_lib.refine.train import Affinities, train
+from wsris_lib.settings import Refining
+
+HOW = ("raw", "crf", "irnet", "irnet + crf")  # stage 1's mask as it is, after dense CRF, after IRNet's walk, both
+CODE = ("ehin", "foundation.clip", "refine", "training")
+
+
+def backbone(run: Run) -> Backbone:
+    """What IRNet reads its maps from: frozen, on the run's device."""
+    settings = run.profile.refining
+    return Backbone(settings.backbone, settings.pixels).requires_grad_(False).to(run.profile.device)
+
+
+def _settings(run: Run) -> dict:
+    """All but `select`, which comes as an argument, and what is made of a mask later."""
+    return {n: value for n, value in asdict(run.profile.refining).items() if n not in ("select", "stage_2")}
+
+
+def _irnet_inputs(run: Run, seed: int, select: str) -> Inputs:
+    images = run.images_key(run.profile.train_split)
+    model = run.fingerprint(run.profile.refining.backbone)
+    made_from = {"ehin": ehin.train.key(run, seed), "images": images, "backbone": model, "seed": seed}
+    return made_from | {"settings": _settings(run), "select": select or run.profile.refining.select}
+
+
+def _restored(state: dict[str, Tensor], run: Run, seed: int, select: str) -> IRNet:
+    model = IRNet(channels(backbone(run)), run.profile.refining.width).to(run.profile.device)
+    model.load_state_dict(state)
+    return model
+
+
+@cached_step("irnets", uses=CODE, inputs=_irnet_inputs, form=weights(_restored), title="training of IRNet, one seed")
+def irnet(run: Run, seed: int, select: str = "", *, out: Path) -> tuple[IRNet, list[list[float]]]:
+    """The trained IRNet and the loss curve of its last round.
+
+    `select` says whose maps it learns from (default: refining.select); of a map that a ref's sentences share, once.
+    """
+    settings, split = run.profile.refining, run.profile.train_split
+    select, eyes = select or run.profile.refining.select, backbone(run)
+    view, model = run.corpus.training_view(split), None
+    samples, R = ehin.responses(run, seed, split, select)
+    apart = _one_of_each_ref(samples) if select == "best of group" else range(len(samples))
+    rows = np.random.default_rng(seed).permutation(apart)[: settings.labels or None]
+    owners = [samples[row].image_id for row in rows]
+    images = prepared(view, sorted(set(owners)), eyes)
+    for round_ in range(settings.rounds):  # label -> retrain -> label
+        walk = by_walk(model, eyes, settings) if model is not None else None
+        bar = tqdm(zip(owners, rows), f"affinity labels, round {round_ + 1}", len(rows), unit="label")
+        maps = (_affinities(view.image(image_id), R[row], walk, settings) for image_id, row in bar)
+        model, curve = train(eyes, Affinities(images, owners, maps), settings, seed, out)
+    return model, curve
+
+
+def _one_of_each_ref(samples: list[Sample]) -> list[int]:
+    first: dict[int, int] = {}
+    for row, sample in enumerate(samples):
+        first.setdefault(sample.ref_id, row)
+    return list(first.values())
+
+
+def _affinities(image: Image.Image, R: Tensor, walk: Refine | None, settings: Refining) -> np.ndarray:
+    """IRNet's label of a response map [h, w], or of what a walk makes of it: 0, 1 and 255, uint8 [pixels, pixels]."""
+    small = np.asarray(shrunk(image, settings.side))
+    soft = strength(R, *small.shape[:2])
+    if walk is not None:
+        over = np.where(soft > 0, 0.5 + soft / 2, 0.0)[None]  # a soft mask's form, and back
+        soft = np.interp(walk(image, over)[0], [0, 0.5, 1], [0, settings.threshold, 1])
+    labels = torch.from_numpy(affinity_labels(small, soft, settings))[None, None]
+    return F.interpolate(labels, (settings.pixels, settings.pixels), mode="nearest-exact")[0, 0].numpy()
+
+
+def strength(R: Tensor, height: int, width: int) -> np.ndarray:
+    """A response map [h, w] -> its positive part over its maximum, float [height, width] in [0, 1]."""
+    R = F.interpolate(R[None, None], (height, width), mode="bilinear", align_corners=False)[0, 0].clamp(min=0)
+    return (R / (R.max() + 1e-5)).numpy()
+
+
+def masks_key(run: Run, seed: int, split: str, how: str, select: str = "") -> str:
+    """Of `masks`: part of the name of each image's file, beside the image's own digest."""
+    inputs = {"ehin": ehin.train.key(run, seed), "seed": seed, "select": _of(run, split, select)}
+    inputs |= {"samples": run.samples_key(split), "images": run.images_key(split)}
+    return refinement_key(run, seed, how, inputs, select)
+
+
+def refinement_key(run: Run, seed: int, how: str, inputs: Inputs, select: str = "") -> str:
+    """Of what a refinement makes of masks that are known by `inputs`. Raises KeyError for an unknown refinement."""
+    if how not in HOW:
+        raise KeyError(f"no refinement {how!r}; choose one of {', '.join(HOW)}")
+    inputs = inputs | {"settings": _settings(run), "how": how}
+    if how.startswith("irnet"):
+        inputs["irnet"] = irnet.key(run, seed, select)
+    return step_key("masks", (*CODE, "pipeline.refine"), inputs)
+
+
+def _of(run: Run, split: str, select: str) -> str:
+    return select or (run.profile.refining.select if split == run.profile.train_split else "own")
+
+
+def masks(run: Run, seed: int, split: str, how: str, select: str = "") -> list[PseudoLabel]:
+    """Each sentence's mask and confidence, in the order of `ehin.responses`; made image by image and kept.
+
+    `select` says whose maps (default: of train as refining.select says, elsewhere each sentence's own, as a sentence
+    comes alone there). Raises KeyError for an unknown refinement.
+    """
+    key, start, rest = masks_key(run, seed, split, how, select), None, how
+    samples, R = ehin.responses(run, seed, split, _of(run, split, select))
+    row_of = {sample.sent_id: row for row, sample in enumerate(samples)}
+
+    def before(image: Image.Image, sent_ids: list[int]) -> np.ndarray:
+        return soft_masks(R[[row_of[i] for i in sent_ids]], image.height, image.width).numpy()
+
+    if how == "irnet + crf":  # the walk's masks are kept too: nothing walks twice
+        rest = "crf"
+        start = stacked(masks(run, seed, split, "irnet", select))
+    with run.timed(f"{how} masks of {split}, one seed"):
+        load = partial(refiner, run, seed, rest, select or run.profile.refining.select)
+        after = each_mask(run, split, how, key, samples, before, load, start)
+    return [PseudoLabel(s.image_id, s.ref_id, s.sent_id, *after[s.sent_id]) for s in samples]
+
+
+SoftMasks = Callable[[Image.Image, list[int]], np.ndarray]  # an image and its sentences -> float [S, H, W]
+
+
+def each_mask(
+    run: Run,
+    split: str,
+    how: str,
+    key: str,
+    samples: Sequence[Sample | PseudoLabel],
+    before: SoftMasks,
+    load: Callable[[], Refine],
+    start: SoftMasks | None = None,
+) -> dict[int, tuple[dict, float]]:
+    """sent_id -> (mask after, its agreement with the mask before), made image by image and kept under `key`.
+
+    load: gives the refinement if anything is missing; start: what it refines, if not what was `before`.
+    """
+    of_image = defaultdict(list)
+    for sample in samples:
+        of_image[sample.image_id].append(sample.sent_id)
+
+    def one(refine: Refine, image: Image.Image, sent_ids: list[int]) -> list[list]:
+        if not sent_ids:
+            return []
+        soft = before(image, sent_ids)
+        after = refine(image, start(image, sent_ids) if start else soft)
+        sure = confidence(soft, after)
+        return [[i, encode_rle(mask > 0.5), float(c)] for i, mask, c in zip(sent_ids, after, sure)]
+
+    def maker():
+        refine = load()
+        return lambda images: [({}, {"labels": one(refine, image, of_image[i])}) for i, image in images.items()]
+
+    stored = each_image(run.corpus.training_view(split), run.cache / "masks", how, key, maker)
+    return {sent_id: (mask, sure) for _, notes in stored.values() for sent_id, mask, sure in notes["labels"]}
+
+
+def stacked(labels: Sequence[PseudoLabel]) -> SoftMasks:
+    """The labels' masks, 0 or 1."""
+    mask_of = {label.sent_id: label.mask for label in labels}
+    return lambda image, sent_ids: np.stack([decode_rle(mask_of[i]) for i in sent_ids]).astype(np.float32)
+
+
+def refiner(run: Run, seed: int, how: str, select: str = "") -> Refine:
+    """One of HOW as a function of an image and soft masks; trains IRNet if that needs it."""
+    steps = []
+    if how.startswith("irnet"):
+        steps.append(by_walk(irnet(run, seed, select)[0], backbone(run), run.profile.refining))
+    if how.endswith("crf"):
+        steps.append(by_crf(run.profile.refining))
+    return in_turn(*steps)

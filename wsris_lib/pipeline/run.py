@@ -1,0 +1,198 @@
+"""A run: what all steps of one profile share, from the data to the clock."""
+
+import time
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from functools import cached_property, wraps
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+from wsris_lib import artefacts
+from wsris_lib.es3net.candidates import SentenceTable
+from wsris_lib.foundation import zoo
+from wsris_lib.foundation.features import CODE, ImageFeatures, extract, made_from, sentence_features
+from wsris_lib.pipeline.cache import digest, step_key
+from wsris_lib.pipeline.evaluation import Evaluation
+from wsris_lib.profiles import SPLIT_BY, Profile
+from wsris_lib.refer.reader import Refer
+from wsris_lib.refer.synref.make import make_synref
+from wsris_lib.refer.views import Sample
+from wsris_lib.settings import Aligning, Distilling, Grounding, Refining, Segmenting
+
+SECTIONS = dict(aligning=Aligning, grounding=Grounding, refining=Refining, segmenting=Segmenting, distilling=Distilling)
+
+
+def shared(method: Callable) -> Callable:
+    """A method of `Run` that runs once in the run's `base`, which keeps the result in its memory."""
+
+    @wraps(method)
+    def get(run: "Run", *arguments: Hashable) -> object:
+        base = run.base
+        return base.remember((method.__name__, *arguments), lambda: method(base, *arguments))
+
+    return get
+
+
+class Run:
+    """Data, features, evaluation, folders, clock and memory of a profile's steps. Its members are made when asked for.
+
+        run = Run(profiles.load("tiny"))
+        run.corpus, run.features("val"), run.evaluation()
+
+    There is one run for each profile and home of a process: `Run(profile)` gives the one that is there, and sending it
+    to another process sends the profile. Runs that differ in what only trainings read share data and features.
+
+    Attributes:
+        profile: whose run it is.
+        home: `artefacts.home()` at the time; `$WSRIS_HOME` changes it.
+    """
+
+    _all: ClassVar[dict[tuple[Path, Profile], "Run"]] = {}
+
+    def __new__(cls, profile: Profile) -> Self:
+        place = artefacts.home(), profile
+        if place not in cls._all:
+            run = super().__new__(cls)
+            run.home, run.profile, run._memory = *place, {}
+            cls._all[place] = run
+        return cls._all[place]
+
+    def __reduce__(self) -> tuple:
+        return Run, (self.profile,)
+
+    @classmethod
+    def forget(cls) -> None:
+        """Start anew: the next `Run(profile)` looks at all files again, as another process would."""
+        cls._all.clear()
+
+    def remember(self, name: Hashable, make: Callable[[], object]) -> Any:
+        """What `make` gives, made the first time that `name` is asked for, kept in memory as long as the run."""
+        if name not in self._memory:
+            self._memory[name] = make()
+        return self._memory[name]
+
+    def changed(self, **changes: object) -> "Run":
+        """The run with other fields of the profile, those of a section by a dict: changed(aligning={"batch": 100})."""
+        whole = {
+            name: replace(getattr(self.profile, name), **value) if isinstance(value, dict) else value
+            for name, value in changes.items()
+        }
+        return Run(replace(self.profile, **whole))
+
+    @cached_property
+    def base(self) -> "Run":
+        """The run without what only trainings read; data and features are its own."""
+        plain = {name: settings() for name, settings in SECTIONS.items()}
+        return Run(replace(self.profile, **plain, seeds=()))
+
+    # -- folders and clock --------------------------------------------------------------------------------------------
+
+    @cached_property
+    def name(self) -> str:
+        """Of the run's folder: profile, data, paraphrases, corpus, its split and the judged one, where not the usual.
+
+        A folder's name has four digits of its place behind it: two folders called refer are two runs.
+        """
+        profile = self.profile
+        folders = [Path(p).resolve() for p in (profile.data, profile.paraphrases) if p not in ("synref", "rules")]
+        parts = [f"{folder.name}-{artefacts.key(folder.as_posix())[:4]}" for folder in folders]
+        parts += ["trial"] if profile.trial else []
+        parts += [profile.corpus] if profile.corpus != Profile.corpus else []
+        parts += [profile.split_by] if profile.split_by != SPLIT_BY.get(profile.corpus, profile.split_by) else []
+        parts += [profile.val_split] if profile.val_split != Profile.val_split else []
+        return "-".join([profile.name, *parts])
+
+    @property
+    def folder(self) -> Path:
+        """Where the run leaves its scoreboard, timings and executed notebooks."""
+        return self.home / self.name
+
+    @property
+    def cache(self) -> Path:
+        """Where results of steps lie, those of all profiles together."""
+        return self.home / "cache"
+
+    @contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        """Note how long a stage took; of several runs the longest counts, since later ones find its result stored."""
+        start = time.perf_counter()
+        path = self.folder / "seconds" / f"{stage}.json"
+        yield
+        before = artefacts.read_json(path) if path.is_file() else 0.0
+        took = round(time.perf_counter() - start, 1)
+        if took > before or not path.is_file():
+            with suppress(OSError):  # a finished run may lie in a folder that can't be written to
+                artefacts.write_json(path, took)
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """Of each stage; a file a stage, as several may end at once."""
+        return {path.stem: artefacts.read_json(path) for path in sorted((self.folder / "seconds").glob("*.json"))}
+
+    # -- data ---------------------------------------------------------------------------------------------------------
+
+    @property
+    @shared
+    def corpus(self) -> Refer:
+        """The data set: SynRef, made on first use, or a folder in the REFER layout."""
+        profile = self.profile
+        with self.timed("data"):
+            root = make_synref(profile.synref) if profile.data == "synref" else Path(profile.data)
+            counts = {profile.train_split: profile.images, profile.val_split: profile.trial}
+            most = {split: count for split, count in counts.items() if count}
+            return Refer(root, profile.corpus, profile.split_by, most)
+
+    @shared
+    def features(self, split: str) -> ImageFeatures:
+        """Proposals and frozen features of a split's images. Made from the training view, so from no annotation."""
+        view = self.corpus.training_view(split)
+        with self.timed(f"features of {split}"):
+            return extract(view, self.profile, self.cache / "features")
+
+    def sentences(self, samples: Sequence[Sample]) -> SentenceTable:
+        """The sentences of some samples with both text embeddings."""
+        with self.timed("sentences"):
+            texts = [sample.sentence for sample in samples]
+            clip_text, text = sentence_features(texts, self.profile, self.cache / "features")
+        return SentenceTable([sample.image_id for sample in samples], clip_text, text)
+
+    def evaluation(self, split: str = "") -> Evaluation:
+        """What a split (empty: the profile's val) is judged by, at original resolution, over all its sentences."""
+        return self._evaluation(split or self.profile.val_split)
+
+    @shared
+    def _evaluation(self, split: str) -> Evaluation:
+        view = self.corpus.evaluation_view(split)
+        return Evaluation(view, list(view), self.features(split), self.sentences(list(view)))
+
+    # -- keys of what is no step's result -----------------------------------------------------------------------------
+
+    @shared
+    def fingerprint(self, checkpoint: str) -> str:
+        """As `zoo.fingerprint`, looked up once."""
+        return zoo.fingerprint(checkpoint)
+
+    @shared
+    def samples_key(self, split: str) -> str:
+        """Changes with any sentence of a split, its ids, and their order. Knows no annotation."""
+        view = self.corpus.training_view(split)
+        return digest([(sample.image_id, sample.ref_id, sample.sent_id, sample.sentence) for sample in view])
+
+    @shared
+    def images_key(self, split: str) -> str:
+        """Changes with any byte of a split's photographs, and their ids."""
+        view = self.corpus.training_view(split)
+        return digest([(image_id, view.image_digest(image_id)) for image_id in view.image_ids])
+
+    @shared
+    def truth_key(self) -> str:
+        """Changes with any annotation of the corpus: part of the key of whatever was judged, and of the oracle's."""
+        return artefacts.file_digest(self.corpus.refs_path.parent)
+
+    @shared
+    def features_key(self, split: str) -> str:
+        """Of the proposals and frozen features of a split's images and sentences."""
+        texts = [self.fingerprint(checkpoint) for checkpoint in (self.profile.clip, self.profile.text)]
+        inputs = {"images": self.images_key(split), "samples": self.samples_key(split), "texts": texts}
+        return step_key("features", CODE, inputs | {"models": made_from(self.profile)})

@@ -1,0 +1,60 @@
+"""Stage 2 of EHIN as cached steps: the segmenter that learns from the pseudo labels, and what it answers on a split."""
+
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from wsris_lib.ehin.backbone import Backbone
+from wsris_lib.evaluate import Measures
+from wsris_lib.pipeline import pseudo_labels
+from wsris_lib.pipeline.answers import answered
+from wsris_lib.pipeline.cache import Inputs, cached_step, weights
+from wsris_lib.pipeline.run import Run
+from wsris_lib.refer.views import JudgedSample
+from wsris_lib.segmenter.labelled import Labelled
+from wsris_lib.segmenter.train import stored_modules
+from wsris_lib.segmenter.train import train as fit
+
+
+def _inputs(run: Run, seed: int, how: str, select: str) -> Inputs:
+    settings = run.profile.segmenting
+    labels = pseudo_labels.from_responses.key(run, seed, how, select)
+    return {"labels": labels, "settings": settings, "backbone": run.fingerprint(settings.backbone), "seed": seed}
+
+
+def _restored(state: dict[str, Tensor], run: Run, seed: int, how: str, select: str) -> nn.ModuleDict:
+    return stored_modules(run.profile.segmenting, state)
+
+
+@cached_step(
+    "segmenters",
+    uses=(
+        *("ehin.backbone", "foundation.clip", "training"),
+        *(f"segmenter.{name}" for name in ("labelled", "losses", "stage2", "teacher", "train")),
+    ),
+    inputs=_inputs,
+    form=weights(_restored),
+    title="training of stage 2, one seed",
+)
+def train(
+    run: Run, seed: int, how: str = "", select: str = "", *, out: Path
+) -> tuple[nn.ModuleDict, list[list[float]]]:
+    """The trained modules and their loss curve; `how` and `select` name the labels as `from_responses` does."""
+    settings = run.profile.segmenting
+    backbone = Backbone(settings.backbone, settings.pixels, settings.words)
+    labels, _ = pseudo_labels.from_responses(run, seed, how, select)
+    data = Labelled(run.corpus.training_view(run.profile.train_split), labels, backbone)
+    return fit(data, settings, seed, out, run.profile.device)
+
+
+def judged(
+    run: Run, seed: int, split: str = "", how: str = "", select: str = "", who: str = "student", hard: bool = False
+) -> tuple[list[JudgedSample], list[Measures]]:
+    """The sentences of a split (empty: val), image by image, and how well stage 2 answers them; kept.
+
+    `hard` judges its mask, as a refined one is: the point is then the middle of the mask and not the likeliest pixel.
+    """
+    split = split or run.profile.val_split
+    key = f"{train.key(run, seed, how, select)} {who}"
+    title = f"stage 2 on {split}, one seed"
+    return answered(run, split, lambda: train(run, seed, how, select)[0][who], key, title, hard)

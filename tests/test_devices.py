@@ -64,14 +64,18 @@ def test_es3nets_alignment():
 
 def test_ehins_stage_1(tiny_zoo):
     settings = Grounding(backbone=str(tiny_zoo / "clip_rn"), critic=str(tiny_zoo / "clip"), pixels=64, width=16)
-    backbone, critic = Backbone(settings.backbone, 64), Critic(settings.critic, 32)
+    backbone = Backbone(settings.backbone, 64)
+    critic = Critic(settings.critic, 32)
     head = Head(backbone.channels, backbone.sentence_width, settings)
     with pretended():
-        backbone, critic, head = backbone.to(GPU), critic.to(GPU), head.to(GPU)
+        backbone = backbone.to(GPU)
+        critic = critic.to(GPU)
+        head = head.to(GPU)
         maps = backbone.maps(backbone.normalise(zeros(4, 3, 64, 64, dtype=torch.uint8)))
         told = zeros(4, backbone.sentence_width)
         early, late = head(maps, told[shown(4, settings.texts)])
-        own, others = zeros(4, critic.clip.sentence_width), zeros(4, 3, critic.clip.sentence_width)
+        own = zeros(4, critic.clip.sentence_width)
+        others = zeros(4, 3, critic.clip.sentence_width)
         small = backbone.normalise(zeros(4, 3, 32, 32, dtype=torch.uint8))
         terms = ehin_losses(early, late, own, others, small, critic, settings)
         assert len(terms) == 4 and there(early, late, *terms.values(), ehin_total(terms, settings))
@@ -80,9 +84,11 @@ def test_ehins_stage_1(tiny_zoo):
 
 def test_irnet(tiny_zoo):
     backbone = Backbone(str(tiny_zoo / "clip_rn"), 64)
-    model, generator = IRNet(channels(backbone), 8), torch.Generator().manual_seed(0)
+    model = IRNet(channels(backbone), 8)
+    generator = torch.Generator().manual_seed(0)
     with pretended():
-        backbone, model = backbone.to(GPU), model.to(GPU)
+        backbone = backbone.to(GPU)
+        model = model.to(GPU)
         pixels = backbone.normalise(zeros(2, 3, 64, 64, dtype=torch.uint8))
         seen, wanted = augmented(pixels, zeros(2, 64, 64, dtype=torch.uint8), generator)
         found = model(backbone.pyramid(seen))
@@ -110,8 +116,10 @@ def test_cadd(tiny_zoo):
     warp = draw(2, torch.Generator().manual_seed(0))
     with pretended():
         modules = modules.to(GPU)
-        student, teacher = modules["student"], modules["teacher"]
-        pixels, labels = zeros(2, 3, 64, 64, dtype=torch.uint8), zeros(2, 64, 64, dtype=torch.uint8)
+        student = modules["student"]
+        teacher = modules["teacher"]
+        pixels = zeros(2, 3, 64, 64, dtype=torch.uint8)
+        labels = zeros(2, 64, 64, dtype=torch.uint8)
         warp = Warp(*(torch.zeros(part.shape, dtype=part.dtype) for part in vars(warp).values())).to(GPU)
         tokens = student.tokenizer(["the red mug"] * 2).to(GPU)
         ours = student(warp.image(student.normalise(warp.jitter(pixels))), tokens)

@@ -18,11 +18,13 @@ masks_9_by_12 = arrays(bool, (9, 12))
 
 def slow_components(mask: np.ndarray) -> list[tuple[int, int, int, int]]:
     """Boxes by flood fill over the eight neighbours."""
-    seen, boxes = np.zeros_like(mask), []
+    seen = np.zeros_like(mask)
+    boxes = []
     for start in zip(*mask.nonzero()):
         if seen[start]:
             continue
-        queue, pixels = deque([start]), []
+        queue = deque([start])
+        pixels = []
         seen[start] = True
         while queue:
             y, x = queue.popleft()
@@ -208,7 +210,8 @@ def test_real_data_have_no_decisive_subset():
 def test_the_oracle_takes_the_best_proposal():
     rng = np.random.default_rng(0)
     masks = {7: rng.random((5, 16, 16)) > 0.5, 8: np.zeros((0, 16, 16), bool), 9: rng.random((3, 16, 16)) > 0.5}
-    image_ids, gts = [9, 7, 8, 7], rng.random((4, 16, 16)) > 0.5
+    image_ids = [9, 7, 8, 7]
+    gts = rng.random((4, 16, 16)) > 0.5
 
     def rle(mask):
         coded = coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))

@@ -98,7 +98,8 @@ def test_the_tables_are_what_each_model_says_of_each_image(view, profile, made):
     found, _ = made
     assert list(found.offsets) == view.image_ids
     assert len(found.masks) == max(stop for _, stop in found.offsets.values())
-    clip, dino = ClipEncoder(profile.clip), DinoEncoder(profile.dino, 48)
+    clip = ClipEncoder(profile.clip)
+    dino = DinoEncoder(profile.dino, 48)
     depth = DepthEstimator(profile.depth, 48)
     for image_id, (start, stop) in found.offsets.items():
         assert 1 <= stop - start <= 5
@@ -152,7 +153,8 @@ def test_a_run_that_was_killed_ends_in_the_same_bytes(tiny_zoo, profile, tmp_pat
         "images, zoo, out = map(Path, sys.argv[3:])\n"
         "perimage.BATCH = 2; features.extract(Folder(images), tiny(zoo), out)\n"
     )
-    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    killed = tmp_path / "killed"
+    whole = tmp_path / "whole"
     places = [REPO, REPO / "tests", view.root, tiny_zoo]
     run = subprocess.Popen([sys.executable, "-c", script, *map(str, places), str(killed)], stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
@@ -251,7 +253,8 @@ def test_another_list_of_the_same_images_reads_what_is_there(view, profile, made
 def test_what_table_3_swaps_in(view, profile, made, monkeypatch):
     found, out = made
     swapped = features.extract_swapped(view, profile, found, out)
-    clip, dino = ClipEncoder(profile.clip), DinoEncoder(profile.dino, 48)
+    clip = ClipEncoder(profile.clip)
+    dino = DinoEncoder(profile.dino, 48)
     for image_id, (start, stop) in found.offsets.items():
         image = view.image(image_id)
         masks = torch.tensor(np.stack([decode_rle(rle) for rle in found.masks[start:stop]]))

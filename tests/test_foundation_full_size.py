@@ -117,7 +117,8 @@ class Payload:
 @pytest.mark.parametrize("way", ["torch", "pickle"])
 def test_code_in_a_pickle_is_not_run(loader, tmp_path, way):
     load, folder, path, key = loader
-    state, sign = load_file(path) | {key: Payload(tmp_path / "was here")}, tmp_path / "was here"
+    state = load_file(path) | {key: Payload(tmp_path / "was here")}
+    sign = tmp_path / "was here"
     path.unlink()
     evil = folder / "pytorch_model.bin"
     torch.save(state, evil) if way == "torch" else evil.write_bytes(pickle.dumps(state, 2))
@@ -268,7 +269,8 @@ FULL = [  # one of each way to be loaded (ViT-B-16 comes as ViT-B-32 does)
 def test_a_checkpoint_of_full_size_loads_and_answers(answer, shape, names, tmp_path):
     random_checkpoints = maker()
     for name in names:
-        millions, published = random_checkpoints.make(name, tmp_path), random_checkpoints.CHECKPOINTS[name][1]
+        millions = random_checkpoints.make(name, tmp_path)
+        published = random_checkpoints.CHECKPOINTS[name][1]
         assert millions == pytest.approx(published, rel=0.03)
     assert answer(tmp_path) == shape
     shutil.rmtree(tmp_path)  # else pytest keeps the gigabytes

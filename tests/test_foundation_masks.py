@@ -81,10 +81,12 @@ def test_prompts_follow_the_squash_of_a_frame_that_is_not_square(checkpoint):
 def test_every_threshold_is_obeyed(checkpoint):
     image = picture(64, 64, seed=2)
     logits, scores, points = candidates(no_thresholds(checkpoint), image)
-    logits, scores = logits.flatten(0, 1).double(), scores.flatten()
+    logits = logits.flatten(0, 1).double()
+    scores = scores.flatten()
     stability = (logits > 1).sum((1, 2)) / (logits > -1).sum((1, 2))
     area = (logits > 0).sum((1, 2))
-    at_iou, at_stability = float(scores.median()), float(stability.nanmedian())
+    at_iou = float(scores.median())
+    at_stability = float(stability.nanmedian())
     proposer = no_thresholds(
         checkpoint, iou_threshold=at_iou, stability_threshold=at_stability, nms_iou=0.7, max_proposals=6, batch=8
     )

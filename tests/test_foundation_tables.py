@@ -109,7 +109,8 @@ def test_the_file_is_an_artefact_like_others_and_its_bytes_are_everyones(out, tm
     name = the_table(out).name
     assert the_table(out).read_bytes() == (tmp_path / "elsewhere" / name).read_bytes()
     artefacts.save_tensors(tmp_path / "plain", *(lambda its, notes: (its,))(*artefacts.load_tensors(the_table(out))))
-    a, b = artefacts.load_tensors(tmp_path / "plain")[0], artefacts.load_tensors(the_table(out))[0]
+    a = artefacts.load_tensors(tmp_path / "plain")[0]
+    b = artefacts.load_tensors(the_table(out))[0]
     assert a.keys() == b.keys() and all(torch.equal(a[n], b[n]) and a[n].dtype == b[n].dtype for n in a)
     assert not list(out.glob(".*"))
     tables.joined(corpus(out, IDS[:3]), out, "features")  # other images: another table beside
@@ -119,7 +120,8 @@ def test_the_file_is_an_artefact_like_others_and_its_bytes_are_everyones(out, tm
 @pytest.mark.parametrize("damage", ["cut", "flipped", "begun"])
 def test_a_damaged_table_is_named_and_made_again(out, no_room, damage):
     first = tables.joined(corpus(out), out, "features")
-    kept, path = [table.clone() for table in first[0].values()], the_table(out)
+    kept = [table.clone() for table in first[0].values()]
+    path = the_table(out)
     whole = path.read_bytes()
     if damage == "flipped":
         path.write_bytes(whole[:-9] + bytes([whole[-9] ^ 1]) + whole[-8:])
@@ -174,7 +176,9 @@ def test_of_two_processes_one_writes(tmp_path):
 def sharing(folder: Path) -> None:
     """What each of the two processes above does; the second comes to the table first."""
     ranks.start()
-    perimage.MEMORY, written, write = 0, [], tables.save_parts
+    perimage.MEMORY = 0
+    written = []
+    write = tables.save_parts
 
     def slowly(path, *arguments, **notes):
         written.append(path)
@@ -220,11 +224,14 @@ def large(folder: Path, room: str) -> None:
     """Everything that stage 1 of ES3Net does with a corpus of 400 images x 60 proposals: 225 MB of features."""
     from wsris_lib import stages  # loads every library; the processes above need none of them
 
-    perimage.MEMORY, stages.PIECE = int(room), 1 << 20
-    kept, watch = corpus(folder, range(100, 500), 60, 768), Watch()
+    perimage.MEMORY = int(room)
+    stages.PIECE = 1 << 20
+    kept = corpus(folder, range(100, 500), 60, 768)
+    watch = Watch()
     its, masks, offsets = tables.joined(kept, folder, "features")
     proposals = ProposalTable(its["class_tokens"], its["embeddings"], its["pooled_max"], its["geometry"], offsets)
-    g, image_ids = torch.Generator().manual_seed(0), [i for i in offsets for _ in range(2)]
+    g = torch.Generator().manual_seed(0)
+    image_ids = [i for i in offsets for _ in range(2)]
     sentences = SentenceTable(
         image_ids, torch.randn(len(image_ids), 16, generator=g), torch.randn(len(image_ids), 8, generator=g)
     )
@@ -246,7 +253,8 @@ def test_a_corpus_larger_than_the_room_is_never_in_memory(tmp_path):
         env = os.environ | {"PYTHONPATH": str(REPO), "OMP_NUM_THREADS": "1"}
         done = subprocess.run(run, env=env, capture_output=True, text=True, check=True)
         reports[room] = json.loads(done.stdout.splitlines()[-1])
-    (whole, bounded), size = reports.values(), reports[1 << 40]["size"]
+    whole, bounded = reports.values()
+    size = reports[1 << 40]["size"]
     assert whole["result"] == bounded["result"]
     assert size > 200 and whole["spent"] > size
     assert bounded["spent"] < 0.3 * size, reports

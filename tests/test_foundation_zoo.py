@@ -15,7 +15,8 @@ from wsris_lib.foundation import zoo
 from wsris_lib.foundation.clip import load_clip
 from wsris_lib.foundation.dino import DinoEncoder
 
-ONE, TWO = "1" * 40, "2" * 40
+ONE = "1" * 40
+TWO = "2" * 40
 
 
 @pytest.fixture
@@ -85,7 +86,8 @@ def test_a_hub_id_is_its_snapshot_in_the_local_cache(cache):
 
 
 def test_a_pin_stands_above_the_branch_and_a_revision_of_the_name_above_the_pin(cache):
-    first, second = cache("org/model", ONE, main=False), cache("org/model", TWO)
+    first = cache("org/model", ONE, main=False)
+    second = cache("org/model", TWO)
     zoo.PINS.write_text(json.dumps({"org/model": ONE}))
     assert zoo.pins() == {"org/model": ONE}
     assert zoo.resolve("org/model") == str(first) and zoo.resolve(f"org/model@{TWO}") == str(second)

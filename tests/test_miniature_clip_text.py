@@ -21,14 +21,22 @@ NAMES = list(wording.NOUNS)
 @pytest.fixture(scope="module")
 def web():
     """Noise with three rectangles a scene, in the form of the web split; a category is a shape, a colour a colour."""
-    rng, n, side = np.random.default_rng(0), 12, 64
-    images, ids, objects = rng.integers(90, 130, (n, side, side, 3), np.uint8), np.zeros((n, side, side), np.uint8), []
+    rng = np.random.default_rng(0)
+    n = 12
+    side = 64
+    images = rng.integers(90, 130, (n, side, side, 3), np.uint8)
+    ids = np.zeros((n, side, side), np.uint8)
+    objects = []
     for i in range(n):
         objects.append([])
         for k in (1, 2, 3):
-            category, colour = rng.integers(4), str(rng.choice(list(PAINT)))
-            y, x, height = 4 + 18 * (k - 1), rng.integers(2, 30), (4, 8, 12, 16)[category]
-            images[i, y : y + height, x : x + 20], ids[i, y : y + height, x : x + 20] = PAINT[colour], k
+            category = rng.integers(4)
+            colour = str(rng.choice(list(PAINT)))
+            y = 4 + 18 * (k - 1)
+            x = rng.integers(2, 30)
+            height = (4, 8, 12, 16)[category]
+            images[i, y : y + height, x : x + 20] = PAINT[colour]
+            ids[i, y : y + height, x : x + 20] = k
             thing = {"id": k, "category": NAMES[category], "colour": colour}
             objects[-1].append(
                 thing
@@ -44,13 +52,15 @@ def web():
 
 @pytest.fixture(scope="module")
 def trained_clip(web, tmp_path_factory, request):
-    folder, seed = tmp_path_factory.mktemp("clip"), request.config.getoption("--learning-seed")
+    folder = tmp_path_factory.mktemp("clip")
+    seed = request.config.getoption("--learning-seed")
     return folder, clip.train(folder, web, steps=70, batch=24, lr=2e-3, seed=seed)
 
 
 @pytest.fixture(scope="module")
 def trained_text(web, tmp_path_factory, request):
-    folder, seed = tmp_path_factory.mktemp("text"), request.config.getoption("--learning-seed")
+    folder = tmp_path_factory.mktemp("text")
+    seed = request.config.getoption("--learning-seed")
     return folder, text.train(folder, web, steps=60, batch=24, seed=seed)
 
 
@@ -91,14 +101,16 @@ def test_text_without_padding_is_the_same(trained_clip):
     tokenizer = open_clip.SimpleTokenizer(str(folder / "bpe.txt.gz"), context_length=32)
     tokens = tokenizer(["a red mug", "there is a large shiny blue car, a tree and an zyx", ""])
     with torch.no_grad():
-        short, full = encode_text(model, tokens), model.encode_text(tokens, normalize=True)
+        short = encode_text(model, tokens)
+        full = model.encode_text(tokens, normalize=True)
     torch.testing.assert_close(short, full, atol=1e-5, rtol=1e-5)
 
 
 def test_merges_cut_words_as_clip_does(tmp_path):
     sentences = ["the leftmost doughnut", "purple snowman in the foreground", "2nd mushroom from right"]
     clip.write_merges(tmp_path / "bpe.txt.gz", sentences)
-    own, full = open_clip.SimpleTokenizer(str(tmp_path / "bpe.txt.gz")), open_clip.SimpleTokenizer()
+    own = open_clip.SimpleTokenizer(str(tmp_path / "bpe.txt.gz"))
+    full = open_clip.SimpleTokenizer()
     assert own.vocab_size < 700
     for word in " ".join(sentences).split():
         assert [own.decoder[i] for i in own.encode(word)] == [full.decoder[i] for i in full.encode(word)]
@@ -110,7 +122,8 @@ def test_captions_are_true_and_never_tell_places(web):
     rng = np.random.default_rng(0)
     things = [thing for scene in web.objects for thing in scene]
     for i in range(300):
-        thing, size_tells = things[i % len(things)], bool(i % 2)
+        thing = things[i % len(things)]
+        size_tells = bool(i % 2)
         phrase, named = captions.caption(thing, rng, size_tells)
         assert named
         assert named.items() <= thing.items()
@@ -144,10 +157,13 @@ def test_truth_against_brute_force():
 
 
 def test_cut_shows_the_window_and_nothing_else(web):
-    data, zero = captions.Captioned(web), np.array([0])
-    mean, std = np.array(captions.MEAN), np.array(captions.STD)
+    data = captions.Captioned(web)
+    zero = np.array([0])
+    mean = np.array(captions.MEAN)
+    std = np.array(captions.STD)
     pixels = ((web.images[0] / 255 - mean) / std).transpose(2, 0, 1)
-    whole, no = np.array([[32, 32, 64]], np.float32), np.array([False])
+    whole = np.array([[32, 32, 64]], np.float32)
+    no = np.array([False])
     np.testing.assert_allclose(data.cut(zero, zero, whole, no)[0], pixels, atol=1e-4)
     np.testing.assert_allclose(data.cut(zero, zero, whole, ~no)[0], pixels[..., ::-1], atol=1e-4)
     np.testing.assert_allclose(data.cut(zero, np.array([2]), whole, no)[0], pixels * (web.ids[0] == 2), atol=1e-4)
@@ -229,7 +245,9 @@ def test_simcse_contrast_against_a_slow_reference():
 
 def test_linear_reading_against_least_squares_with_the_penalty_as_rows():
     rng = np.random.default_rng(0)
-    x, classes, known = rng.normal(size=(60, 5)) * 3 + 1, rng.integers(3, size=60), np.arange(60) < 40
+    x = rng.normal(size=(60, 5)) * 3 + 1
+    classes = rng.integers(3, size=60)
+    known = np.arange(60) < 40
     x[:, 0] += 2 * classes  # something to read, not all of it
     scaled = (x - x[known].mean(0)) / x[known].std(0, ddof=1)
     onehot = np.eye(3)[classes]

@@ -21,15 +21,18 @@ def small_web(n: int = 8, seed: int = 0) -> Web:
     """Squares of two categories (two colours) on grey tables that rise into the distance; nearer squares are lower."""
     rng = np.random.default_rng(seed)
     images = rng.integers(90, 130, (n, 128, 128, 3), np.uint8)
-    ids, far = np.zeros((n, 128, 128), np.uint8), np.linspace(20, 4, 128, dtype=np.float16)[:, None]
-    distance, objects = np.repeat(np.repeat(far, 128, 1)[None], n, 0), []
+    ids = np.zeros((n, 128, 128), np.uint8)
+    far = np.linspace(20, 4, 128, dtype=np.float16)[:, None]
+    distance = np.repeat(np.repeat(far, 128, 1)[None], n, 0)
+    objects = []
     for scene in range(n):
         kinds = rng.permutation(["mug", "car"])
         for k, (kind, left) in enumerate(zip(kinds, (8, 72)), start=1):
             top = int(rng.integers(8, 80))
             there = (scene, slice(top, top + 40), slice(left, left + 40))
             images[there] = (220, 40, 40) if kind == "mug" else (40, 40, 220)
-            ids[there], distance[there] = k, far[top + 40, 0]
+            ids[there] = k
+            distance[there] = far[top + 40, 0]
         objects.append([dict(id=k, category=kind, colour=kind, material="matte", texture="plain", size="small")
                         for k, kind in enumerate(kinds.tolist(), start=1)])  # fmt: skip
     return Web(images, ids, distance, objects, [], [])
@@ -69,7 +72,8 @@ def test_a_crop_stays_inside_and_keeps_its_scale(seed, area):
 def test_hidden_patches_are_one_rectangle_of_about_the_share_asked(seed, grid):
     hidden = views.block_masks(6, grid, (0.2, 0.5), generator(seed)).view(6, grid, grid)
     for one in hidden:
-        rows, columns = one.any(1), one.any(0)
+        rows = one.any(1)
+        columns = one.any(0)
         assert torch.equal(one, rows[:, None] & columns[None])
         assert all(side.diff().abs().sum() <= 2 for side in (rows.int(), columns.int()))  # without a gap
         assert 0.2 - 2 / grid < one.float().mean() < 0.5 + 2 / grid
@@ -144,7 +148,8 @@ def test_neighbours_ask_other_scenes_only():
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory, request):
     """Both models after a few steps: data/zoo in miniature."""
-    zoo, seed = tmp_path_factory.mktemp("zoo"), request.config.getoption("--learning-seed")
+    zoo = tmp_path_factory.mktemp("zoo")
+    seed = request.config.getoption("--learning-seed")
     dino.train(zoo / "dino", small_web(), steps=8, batch=4, prototypes=32, momentum=0.9, seed=seed)
     depth.train(zoo / "depth", small_web(), steps=40, batch=4, lr=3e-3, seed=seed)
     return zoo

@@ -86,9 +86,12 @@ def test_prompts_point_at_their_masks(web):
 
 def test_prompt_loss_against_a_slow_reference():
     rng = np.random.default_rng(0)
-    logits, iou = rng.normal(0, 2, (2, 3, 3, 4, 4)), rng.random((2, 3, 3))
+    logits = rng.normal(0, 2, (2, 3, 3, 4, 4))
+    iou = rng.random((2, 3, 3))
     masks = rng.random((2, 3, 8, 8)) > 0.6
-    best, every, squares = [], [], []
+    best = []
+    every = []
+    squares = []
     for b in range(2):
         for p in range(3):
             target = masks[b, p].reshape(4, 2, 4, 2).mean((1, 3))
@@ -98,7 +101,8 @@ def test_prompt_loss_against_a_slow_reference():
                 bce = -(target * np.log(q) + (1 - target) * np.log(1 - q)) * np.where(target > 0.5, 5, 1)
                 dice = 1 - (2 * (q * target).sum() + 1) / (q.sum() + target.sum() + 1)
                 losses.append(bce.mean() + dice)
-                inside, thing = logits[b, p, k] > 0, target > 0.5
+                inside = logits[b, p, k] > 0
+                thing = target > 0.5
                 squares.append((iou[b, p, k] - (inside & thing).sum() / max((inside | thing).sum(), 1)) ** 2)
             best.append(min(losses))
             every += losses
@@ -140,7 +144,8 @@ def best_iou(found, masks):
     size = found.pred_masks.shape[-2:]
     regions = torch.nn.functional.interpolate(masks.float(), size, mode="area")[:, :, None] > 0.5
     answers = found.pred_masks > 0
-    common, either = (answers & regions).sum((3, 4)), (answers | regions).sum((3, 4))
+    common = (answers & regions).sum((3, 4))
+    either = (answers | regions).sum((3, 4))
     return (common / either.clamp(min=1)).amax(2).mean().item()
 
 

@@ -50,7 +50,8 @@ def fit(out: Path, pieces: int, steps: int = 6, stop: int = 100) -> tuple[dict, 
 def main(out: str, pieces: str) -> None:
     """What each process of the tests below does; see `torchrun`."""
     ranks.start()
-    folder, report = Path(out), {"rank": ranks.rank(), "world": ranks.world(), "told": "RANK" in os.environ}
+    folder = Path(out)
+    report = {"rank": ranks.rank(), "world": ranks.world(), "told": "RANK" in os.environ}
     state, report["curve"] = fit(folder / "net", int(pieces))
     report["dealt"] = list(ranks.dealt(range(5)))
     with ranks.alone():
@@ -177,9 +178,11 @@ def test_two_processes_reproduce_what_one_does(tmp_path):
     made = [path.relative_to(tmp_path) for path in (tmp_path / "cache").rglob("*") if path.is_file()]
     assert len(made) > 200 and not any(".tmp" in str(path) or "partial" in str(path) for path in made)
     for path in made:
-        two, one = tmp_path / path, artefacts.home() / path
+        two = tmp_path / path
+        one = artefacts.home() / path
         if path.suffix == ".safetensors":
-            a, b = load_file(two), load_file(one)
+            a = load_file(two)
+            b = load_file(one)
             assert a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a), path
         else:
             assert two.read_bytes() == one.read_bytes(), path

@@ -15,7 +15,8 @@ from wsris_lib.refer.pickles import UnsafePickle
 from wsris_lib.refer.reader import Refer
 from wsris_lib.refer.writer import IMAGES, write_corpus
 
-H, W = 24, 32
+H = 24
+W = 32
 
 
 def ref(ref_id, image_id, split, *sentences, **extra):
@@ -148,7 +149,8 @@ def test_an_evaluation_view_adds_masks_boxes_and_categories(corpus):
 def test_the_truths_of_samples_come_one_at_a_time(corpus, monkeypatch):
     view = Refer(corpus.root).evaluation_view("val")
     asked = [view[0], *view]  # an object twice in a row, or more often
-    expected, drawn = [view.mask(sample.ann_id) for sample in asked], []
+    expected = [view.mask(sample.ann_id) for sample in asked]
+    drawn = []
     draw = view.mask
     monkeypatch.setattr(view, "mask", lambda ann_id: drawn.append(ann_id) or draw(ann_id))
     truths = view.truths(asked)
@@ -166,7 +168,8 @@ def test_the_legacy_rule_reaches_the_mask(corpus):
 
 def reachable(start):
     """Everything that can be got from an object by following references, short of code."""
-    seen, todo = {}, [start]
+    seen = {}
+    todo = [start]
     while todo:
         thing = todo.pop()
         if id(thing) in seen or isinstance(thing, type | types.ModuleType | types.FunctionType):

@@ -15,7 +15,8 @@ from wsris_lib.refine import crf
 from wsris_lib.refine.lattice import Lattice, mean_field, simplices
 from wsris_lib.settings import Refining
 
-TINY, PAPER = Refining(), PROFILES["paper"].refining
+TINY = Refining()
+PAPER = PROFILES["paper"].refining
 WHY = "pydensecrf isn't built here: pip install 'wsris[crf]' with a C++ compiler"
 
 
@@ -86,7 +87,8 @@ def slow_filter(f: np.ndarray, values: np.ndarray) -> list[float]:
 
 @pytest.mark.parametrize("d", [2, 3, 5])
 def test_sparse_matrices_do_what_a_dictionary_does(d):
-    f, values = rng(d).normal(size=(60, d)).astype(np.float32), rng(9).random((60, 2)).astype(np.float32)
+    f = rng(d).normal(size=(60, d)).astype(np.float32)
+    values = rng(9).random((60, 2)).astype(np.float32)
     fast = Lattice(f).filter(values)
     for k in range(2):
         np.testing.assert_allclose(fast[:, k], slow_filter(f, values[:, k]), rtol=1e-5)
@@ -116,7 +118,8 @@ def test_features_that_spread_too_far_are_refused():
 
 
 def test_mean_field_against_loops():
-    f, U = rng().normal(size=(25, 2)).astype(np.float32), rng(1).random((25, 3)).astype(np.float32)
+    f = rng().normal(size=(25, 2)).astype(np.float32)
+    U = rng(1).random((25, 3)).astype(np.float32)
     kernels = [(0.7, Lattice(f)), (1.5, Lattice(2 * f))]
     dense = [(w, lattice.filter(np.eye(25, dtype=np.float32)).astype(float)) for w, lattice in kernels]  # [i, j]
     Q = [[math.exp(-u) / sum(math.exp(-v) for v in row) for u in row] for row in U]
@@ -140,7 +143,8 @@ def test_mean_field_against_loops():
 @pytest.mark.parametrize(("kind", "height", "width"), [("noise", 37, 53), ("clouds", 64, 81), ("blocks", 96, 64)])
 def test_the_lattice_is_pydensecrf(kind, height, width, settings):
     pytest.importorskip("pydensecrf.densecrf", reason=WHY)
-    image, labels = picture(kind, height, width), clouds(height, width, 2, softness=6)[..., 0] > 0.5
+    image = picture(kind, height, width)
+    labels = clouds(height, width, 2, softness=6)[..., 0] > 0.5
     unary = crf.unary_from_labels(labels, settings.certainty)
     unary += rng(3).normal(scale=0.5, size=unary.shape).astype(np.float32)  # else its planes are each other's swap
     published = crf.dense_crf(image, unary, settings, "pydensecrf")
@@ -156,7 +160,8 @@ def test_the_order_of_colours_and_axes_is_pydensecrfs():
     """A wrong order would agree on noise that looks alike in all directions: red stripes down, blue ones across."""
     module = pytest.importorskip("pydensecrf.densecrf", reason=WHY)
     image = np.zeros((24, 40, 3), np.uint8)
-    image[:, ::4, 0], image[::6, :, 2] = 200, 90
+    image[:, ::4, 0] = 200
+    image[::6, :, 2] = 90
     unary = crf.unary_from_labels(disc(40, 12, 20, 8)[:24], 0.7)
     direct = module.DenseCRF2D(40, 24, 2)
     direct.setUnaryEnergy(unary.reshape(2, -1))
@@ -170,7 +175,8 @@ def test_the_order_of_colours_and_axes_is_pydensecrfs():
 
 
 def test_without_a_step_the_marginals_are_the_unarys():
-    image, U = picture("noise", 9, 7), rng(1).random((2, 9, 7)).astype(np.float32)
+    image = picture("noise", 9, 7)
+    U = rng(1).random((2, 9, 7)).astype(np.float32)
     found = crf.dense_crf(image, U, replace(TINY, iterations=0), "lattice")
     np.testing.assert_allclose(found, np.exp(-U) / np.exp(-U).sum(0), rtol=1e-5)
 

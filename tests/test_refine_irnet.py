@@ -33,7 +33,8 @@ SETTINGS = Refining(pixels=64, width=8, radius_train=4, radius_walk=4, epochs=2,
 def scenes(n=12, seed=0):
     """Bright squares on dark ground and their labels, uint8 [n, 3, 64, 64] and [n, 64, 64]."""
     rng = np.random.default_rng(seed)
-    pixels, labels = torch.full((n, 3, 64, 64), 40, dtype=torch.uint8), torch.zeros(n, 64, 64, dtype=torch.uint8)
+    pixels = torch.full((n, 3, 64, 64), 40, dtype=torch.uint8)
+    labels = torch.zeros(n, 64, 64, dtype=torch.uint8)
     for k in range(n):
         y, x, side = (int(v) for v in rng.integers((6, 6, 20), (24, 24, 34)))
         pixels[k, :, y : y + side, x : x + side] = torch.tensor([230, 60, 60], dtype=torch.uint8)[:, None, None]
@@ -64,7 +65,8 @@ def test_maps_come_back_as_they_were(backbone):
 
 
 def same(a, b):
-    a, b = a.state_dict(), b.state_dict()
+    a = a.state_dict()
+    b = b.state_dict()
     return all(torch.equal(a[name], b[name]) for name in a)
 
 
@@ -122,7 +124,8 @@ def test_edges_are_learnt_and_the_walk_fills_the_object(backbone, tmp_path, lear
     model, curve = fitted(backbone, tmp_path / "edges", settings, learning.seed)
     learning.below(curve[-1][1], 0.9 * curve[0][1], "last loss, of the first")
     pixels, labels = scenes(6, seed=5 + learning.seed)
-    before, after = [], []
+    before = []
+    after = []
     for picture, label in zip(pixels, labels.numpy() == 1):
         image = Image.fromarray(picture.permute(1, 2, 0).numpy())
         seed = np.zeros((64, 64))
@@ -170,8 +173,11 @@ def test_a_large_image_is_shrunk_for_the_crf_and_its_mask_brought_back():
 
 
 def test_confidence_is_the_agreement_with_what_was_given():
-    before, after = np.zeros((3, 8, 8)), np.zeros((3, 8, 8))
-    before[:2, :4], after[0, :4], after[1, 2:6] = 1, 1, 1
+    before = np.zeros((3, 8, 8))
+    after = np.zeros((3, 8, 8))
+    before[:2, :4] = 1
+    after[0, :4] = 1
+    after[1, 2:6] = 1
     np.testing.assert_allclose(confidence(before, after), [1, 1 / 3, 0])
 
 
@@ -180,7 +186,8 @@ def profile(tiny_zoo, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("WSRIS_HOME", str(tmp_path_factory.mktemp("home")))
         size = profiles.SynRefSize(train=6, val=2, test_a=0, test_b=0, pixels=64)
-        rn, vit = str(tiny_zoo / "clip_rn"), str(tiny_zoo / "clip")
+        rn = str(tiny_zoo / "clip_rn")
+        vit = str(tiny_zoo / "clip")
         yield profiles.load(
             "smoke",
             synref=size,
@@ -257,7 +264,8 @@ def test_a_profile_may_ask_for_the_groups_best_on_train_and_nowhere_else(profile
     assert refining.masks(shared, 0, "val", "raw") == refining.masks(profile, 0, "val", "raw")
     sizes = []
     monkeypatch.setattr(refining, "Affinities", lambda *given: sizes.append(len(given[1])) or Affinities(*given))
-    asked, irnet = [], refining.irnet
+    asked = []
+    irnet = refining.irnet
     monkeypatch.setattr(refining, "irnet", lambda *given: asked.append(given[2]) or irnet(*given))
     every = replace(shared, refining=replace(shared.refining, labels=0))
     refining.masks(every, 0, "val", "irnet")
@@ -316,7 +324,8 @@ def test_stage_2_learns_from_labels_and_its_answers_are_kept(profile, monkeypatc
 
 
 def test_a_mask_and_the_map_it_is_of_are_judged_and_kept_apart(profile, monkeypatch):
-    model, kinds = segmenting.stage_2(profile, 0)[0]["student"], []
+    model = segmenting.stage_2(profile, 0)[0]["student"]
+    kinds = []
     monkeypatch.setattr(segmenting, "measure", lambda soft, truth: kinds.append(soft.dtype) or measure(soft, truth))
     for hard in (False, True, False, True):
         segmenting.answered(profile, "val", model, "anybody", "a stage", hard)

@@ -14,8 +14,10 @@ rng = np.random.default_rng(0)
 
 def on_the_way(a, b):
     """The cells of the box around a and b whose distance to the line through both is below 1."""
-    (y0, x0), (y1, x1) = a, b
-    dy, dx = y1 - y0, x1 - x0
+    y0, x0 = a
+    y1, x1 = b
+    dy = y1 - y0
+    dx = x1 - x0
     for y in range(min(y0, y1), max(y0, y1) + 1):
         for x in range(min(x0, x1), max(x0, x1) + 1):
             if abs(dy * (x - x0) - dx * (y - y0)) / np.hypot(dy, dx) < 1:
@@ -43,7 +45,8 @@ def test_an_affinity_is_what_the_highest_edge_on_the_way_leaves():
     found = affinities(torch.from_numpy(edge), 4)
     seen = 0
     for a, b in pairs(7, 9, 4):
-        dy, dx = b[0] - a[0], b[1] - a[1]
+        dy = b[0] - a[0]
+        dx = b[1] - a[1]
         plane = found[dy, dx][0]
         value = plane[a[0], a[1] - max(0, -dx)]
         assert float(value) == 1 - max(edge[0, y, x] for y, x in on_the_way(a, b))
@@ -54,7 +57,8 @@ def test_an_affinity_is_what_the_highest_edge_on_the_way_leaves():
 
 
 def test_the_losses_are_means_over_pairs():
-    edge, field = rng.random((2, 6, 7)), rng.normal(size=(2, 2, 6, 7))
+    edge = rng.random((2, 6, 7))
+    field = rng.normal(size=(2, 2, 6, 7))
     labels = rng.choice([0, 1, 255], (2, 6, 7), p=[0.5, 0.3, 0.2])
     sums = {name: [0.0, 0] for name in ("ground+", "object+", "different", "object", "ground")}
 
@@ -147,9 +151,11 @@ def test_centres_are_where_scipys_interpolation_leads(size):
 def test_two_objects_that_point_at_their_own_middle_are_two_instances():
     field = np.zeros((2, 20, 24), np.float32)
     y, x = np.mgrid[:20, :24]
-    left, right = (x >= 2) & (x < 11) & (y >= 3) & (y < 16), (x >= 12) & (x < 22) & (y >= 3) & (y < 16)
+    left = (x >= 2) & (x < 11) & (y >= 3) & (y < 16)
+    right = (x >= 12) & (x < 22) & (y >= 3) & (y < 16)
     for where, (cy, cx) in ((left, (9, 6)), (right, (9, 17))):
-        field[0][where], field[1][where] = (0.5 * (cy - y))[where], (0.5 * (cx - x))[where]
+        field[0][where] = (0.5 * (cy - y))[where]
+        field[1][where] = (0.5 * (cx - x))[where]
     field *= 3  # too strong a pull overshoots but must come to rest or cycle inside of the object
     groups = instances(field / 3, still=1.0)
     assert len(set(groups[left][[0, -1]])) == 1 and len(set(groups[right][[0, -1]])) == 1

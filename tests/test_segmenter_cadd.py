@@ -36,7 +36,8 @@ def settings(tiny_zoo):
 @pytest.fixture
 def view(tmp_path):
     """Two images, each with a red and a blue square on either side, and a sentence for each of the four."""
-    samples, files = [], {}
+    samples = []
+    files = {}
     for image_id, colours in enumerate((("red", "blue"), ("blue", "red"))):
         pixels = np.full((SIDE, SIDE, 3), 90, np.uint8)
         for ref, (side, colour) in enumerate(zip(HALVES, colours)):
@@ -68,7 +69,8 @@ def distilled(view, settings, out, seed=0, confidence=(0.9, 0.9, 0.9, 0.9), rewo
 
 
 def same(a, b):
-    a, b = a.state_dict(), b.state_dict()
+    a = a.state_dict()
+    b = b.state_dict()
     return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
@@ -95,7 +97,8 @@ def test_the_teacher_is_a_copy_after_the_burn_in_and_then_follows(view, settings
     modules, _ = distilled(view, replace(settings, augment=False, horizon=2.0), tmp_path / "run")
     assert [weights for weights, *_ in seen] == [(1.0, 0.0, 0.0)] * 2 + [(1.0, 0.5, 0.05)] * 2
     assert not any(gradient for *_, gradient in seen[2:])
-    student, teacher = modules["student"], modules["teacher"].module
+    student = modules["student"]
+    teacher = modules["teacher"].module
     ours, theirs = (torch.cat([p.flatten() for p in m.parameters()]) for m in (student, teacher))
     assert 0 < (ours - theirs).norm() < 0.1 * ours.norm()
 
@@ -167,13 +170,15 @@ def test_each_parameter_has_one_optimiser(settings, optimiser):
 
 
 def test_in_the_papers_burn_in_nothing_is_augmented(view, settings, tmp_path, monkeypatch):
-    drawn, words = [], []
+    drawn = []
+    words = []
 
     def watched(batch, generator, **options):
         drawn.append(options)
         return draw(batch, generator, **options)
 
-    draw, another = cadd.draw, cadd._another
+    draw = cadd.draw
+    another = cadd._another
     monkeypatch.setattr(cadd, "draw", watched)
     monkeypatch.setattr(cadd, "_another", lambda *its: words.append(len(drawn)) or another(*its))
     distilled(view, replace(settings, augment_burn_in=False, zoom=(0.7, 1.0)), tmp_path / "run")
@@ -182,7 +187,8 @@ def test_in_the_papers_burn_in_nothing_is_augmented(view, settings, tmp_path, mo
 
 
 def test_alpha_is_eq_11s_and_else_of_the_horizon(view, settings, tmp_path, monkeypatch):
-    used, update = [], cadd.MeanTeacher.update
+    used = []
+    update = cadd.MeanTeacher.update
     monkeypatch.setattr(cadd.MeanTeacher, "update", lambda self, s, alpha: used.append(alpha) or update(self, s, alpha))
     for alpha, expected in ((0.9996, 0.9996), (0.0, cadd.decay(settings.horizon, 2))):
         used.clear()
@@ -191,7 +197,8 @@ def test_alpha_is_eq_11s_and_else_of_the_horizon(view, settings, tmp_path, monke
 
 
 def test_gradients_are_cut_where_that_is_asked_for(view, settings, tmp_path, monkeypatch):
-    norms, step = [], cadd.Training.step
+    norms = []
+    step = cadd.Training.step
     monkeypatch.setattr(cadd.Training, "step", lambda self, lr, clip: norms.append(clip) or step(self, lr, clip))
     for clip in (0.0, 0.3):
         distilled(view, replace(settings, clip=clip), tmp_path / str(clip))
@@ -202,7 +209,8 @@ def test_lavts_decay_and_layers(view, settings, tmp_path):
     """No decay for what LAVT's code finds by these words in its encoder's names; of BERT the first layers learn."""
     settings = replace(settings, optimiser="adamw", norm_decay=False, text_layers=1, weight_decay=0.02, drop_path=0.4)
     modules = cadd.new_modules(settings)
-    student, before = modules["student"], {n: p.clone() for n, p in modules["student"].named_parameters()}
+    student = modules["student"]
+    before = {n: p.clone() for n, p in modules["student"].named_parameters()}
     assert student.swin.config.drop_path_rate == 0.4
     (its,) = cadd.optimisers_of(student, settings)
     decay = {id(p): group["weight_decay"] for group in its.param_groups for p in group["params"]}

@@ -16,7 +16,8 @@ from wsris_lib.segmenter.export import export
 
 @pytest.fixture
 def student(tiny_zoo):
-    swin, text = str(tiny_zoo / "swin"), str(tiny_zoo / "text")
+    swin = str(tiny_zoo / "swin")
+    text = str(tiny_zoo / "text")
     settings = Distilling(image_model=swin, text_model=text, pixels=64, words=8, decoder=8)
     return new_modules(settings)["student"]
 

@@ -73,7 +73,8 @@ def resolve(text: str, things: list[grammar.Seen]) -> list[int]:
         return [t.id for t in named(text[: relation.start()]) if t is not mark and rule.get(word, near)(t)]
 
     fitting = named(text)
-    by_x, by_depth = sorted(fitting, key=lambda t: t.x), sorted(fitting, key=lambda t: t.depth)
+    by_x = sorted(fitting, key=lambda t: t.x)
+    by_depth = sorted(fitting, key=lambda t: t.depth)
     if re.search(r"\b(second|2nd)\b", text):
         return [by_x[1 if "left" in text else -2].id]
     if "left" in text:
@@ -99,8 +100,10 @@ every_style = pytest.mark.parametrize("name", grammar.STYLES)
 
 def told(drawing, name, seed):
     """(thing, part, sentence) for all that a style has to say of a drawing."""
-    rng, style = np.random.default_rng(seed), grammar.STYLES[name]
-    whole, parts = grammar.refer_all(drawing, rng, style), grammar.refer_parts(drawing, rng, style)
+    rng = np.random.default_rng(seed)
+    style = grammar.STYLES[name]
+    whole = grammar.refer_all(drawing, rng, style)
+    parts = grammar.refer_parts(drawing, rng, style)
     groups = {(k, ""): group for k, group in whole.items()} | parts
     for group in groups.values():
         assert len({s.text for s in group}) == len(group) >= 2
@@ -113,16 +116,16 @@ def test_every_sentence_means_one_target(drawings, name):
     for drawing in drawings:
         things = grammar.look(drawing)
         for thing, part, sentence in told(drawing, name, drawing.index):
-            noisy, n, parts = noisy + sentence.noisy, n + 1, parts + bool(part)
+            noisy += sentence.noisy
+            n += 1
+            parts += bool(part)
             if sentence.noisy:
                 continue
             assert read_part(sentence.text) == part
             assert resolve(sentence.text, things) == [thing], (drawing.index, sentence.text)
             place = re.search(RELATION + r"|left|right|middle|center|front|back\b|est\b|ground|far", sentence.text)
-            decisive, overspecified = (
-                decisive + sentence.decisive,
-                overspecified + bool(place and not sentence.decisive),
-            )
+            decisive += sentence.decisive
+            overspecified += bool(place and not sentence.decisive)
     assert n > 800 and 0.005 < noisy / n < 0.05 and 0.02 < parts / n < 0.1
     if name == "refcoco":
         # what the lesson on over-specification quotes; without such sentences left and right have no anchor
@@ -130,7 +133,8 @@ def test_every_sentence_means_one_target(drawings, name):
 
 
 def test_the_styles_differ_as_the_corpora_do(drawings):
-    words, spatial = {}, {}
+    words = {}
+    spatial = {}
     for name in grammar.STYLES:
         texts = [sentence.text for drawing in drawings[:40] for *_, sentence in told(drawing, name, 0)]
         words[name] = np.mean([len(text.split()) for text in texts])
@@ -180,7 +184,8 @@ def test_clutter_is_never_spoken_of_but_heard(drawings):
     """No sentence means it; and it counts wherever no word excludes it, as in "leftmost thing"."""
     heard = 0
     for drawing in drawings:
-        number, things = len(drawing.scene.things), grammar.look(drawing)
+        number = len(drawing.scene.things)
+        things = grammar.look(drawing)
         assert all(not t.clear and not t.facts and not t.parts for t in things if t.id > number)
         assert all(t.facts for t in things if t.id <= number)
         assert all(thing <= number for name in grammar.STYLES for thing, *_ in told(drawing, name, 1))
@@ -223,12 +228,14 @@ def corpus(tmp_path_factory):
 
 @pytest.mark.parametrize("name", CORPORA)
 def test_every_corpus_reads_as_real_ones_do(corpus, name):
-    refer, things_seen = Refer(corpus, name, CORPORA[name][0]), Counter()
+    refer = Refer(corpus, name, CORPORA[name][0])
+    things_seen = Counter()
     noisy = {s["sent_id"] for ref in load_refs(refer.refs_path) for s in ref["sentences"] if s["noisy"]}
     assert set(refer.splits) == (
         {"train", "val", "testA", "testB"} if "unc" in refer.refs_path.name else {"train", "val", "test"}
     )
-    view, paths = refer.evaluation_view("val"), refer.training_view("val")
+    view = refer.evaluation_view("val")
+    paths = refer.training_view("val")
     for sample in view:
         drawing = draw.draw_one((0, 1), int(paths.image_path(sample.image_id).stem[-6:]), 128)
         mask = view.mask(sample.ann_id)

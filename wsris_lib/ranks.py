@@ -29,7 +29,8 @@ def start(device: str = "cpu") -> None:
     """
     if int(os.environ.get("WORLD_SIZE", 1)) == 1:
         return
-    local, gpu = int(os.environ["LOCAL_RANK"]), device.startswith("cuda")
+    local = int(os.environ["LOCAL_RANK"])
+    gpu = device.startswith("cuda")
     if gpu:
         if local >= torch.cuda.device_count():
             found = f"{torch.cuda.device_count()} GPU(s)"

@@ -57,11 +57,18 @@ class Training:
         if pieces & (pieces - 1) or (pieces > 1 and pieces % ranks.world()):
             found = f"{pieces} pieces of a step and {ranks.world()} processes"
             raise ValueError(f"{found}: expected 1, 2, 4, 8, ... pieces, a multiple of torchrun's number of processes")
-        self.pieces, self._sums = pieces, _PairwiseSum()
-        self.out, self.model, self.steps, self.seed = out, model, steps, seed
+        self.pieces = pieces
+        self._sums = _PairwiseSum()
+        self.out = out
+        self.model = model
+        self.steps = steps
+        self.seed = seed
         self.optimisers = [optimiser] if isinstance(optimiser, torch.optim.Optimizer) else list(optimiser)
         self.curve: list[list[float]] = []  # [[last step of a window, its mean loss], ...]
-        self.seconds, self._start, self._sum, self._window = 0.0, 0, 0.0, max(1, steps // WINDOWS)
+        self.seconds = 0.0
+        self._start = 0
+        self._sum = 0.0
+        self._window = max(1, steps // WINDOWS)
         self._path = out.parent / f".{out.name}.partial.safetensors"
         rates = [group["lr"] for group in self._groups]
         self._settings = artefacts.key(out.name, steps, seed, rates, settings or {}, *([pieces] if pieces > 1 else []))
@@ -71,7 +78,8 @@ class Training:
 
     def __iter__(self) -> Iterator[int]:
         """The steps that are left, from 0."""
-        before, saved = time.monotonic() - self.seconds, time.monotonic()
+        before = time.monotonic() - self.seconds
+        saved = time.monotonic()
         places = dict(initial=self._start, total=self.steps, disable=not ranks.leads())
         self._bar = trange(self._start, self.steps, desc=f"training {self.out.name}", **places)
         for step in self._bar:
@@ -101,7 +109,8 @@ class Training:
             raise ValueError(
                 f"a step has {len(rows)} rows and {self.pieces} pieces; raise the batch or lower the pieces"
             )
-        each, cuts = self.pieces // ranks.world(), [len(rows) * n // self.pieces for n in range(self.pieces + 1)]
+        each = self.pieces // ranks.world()
+        cuts = [len(rows) * n // self.pieces for n in range(self.pieces + 1)]
         first = ranks.rank() * each
         for n in range(first, first + each):
             self._seeds(self._step, n)
@@ -209,10 +218,12 @@ class _PairwiseSum:
     def add(self, tensor: Tensor) -> None:
         self._blocks.append((1, tensor))
         while len(self._blocks) > 1 and self._blocks[-1][0] == self._blocks[-2][0]:
-            (n, later), (_, earlier) = self._blocks.pop(), self._blocks.pop()
+            n, later = self._blocks.pop()
+            _, earlier = self._blocks.pop()
             self._blocks.append((2 * n, earlier + later))
 
     def take(self) -> Tensor:
         """The sum; what follows begins at 0."""
-        (_, total), self._blocks = self._blocks[0], []
+        _, total = self._blocks[0]
+        self._blocks = []
         return total

@@ -44,12 +44,15 @@ class ClipEncoder:
             raise ValueError(f'crop {crop!r}: expected "square" or "full"')
         self.model, self.tokenizer = load_clip(checkpoint)
         self.model.eval().to(device)
-        self.device, self.crop, self.batch = device, crop, batch
+        self.device = device
+        self.crop = crop
+        self.batch = batch
         visual = self.model.visual
         if getattr(visual, "proj", None) is None:
             raise ValueError(f"CLIP {checkpoint}: its image side is no ViT with a projection, so it has no class token")
         # Without its projection open_clip's ViT returns the class token after ln_post, which eq. 3 asks for.
-        self.projection, visual.proj = visual.proj.detach(), None
+        self.projection = visual.proj.detach()
+        visual.proj = None
         self.size = visual.image_size[0]
         self.mean = torch.tensor(visual.image_mean).view(3, 1, 1)
         self.std = torch.tensor(visual.image_std).view(3, 1, 1)
@@ -197,9 +200,11 @@ def _architecture(checkpoint: str, place: Path) -> tuple[torch.nn.Module, object
                 f"CLIP {checkpoint}: its weights were trained with another activation; the tag {tag} goes with "
                 f"{source.removesuffix('-quickgelu') if source.endswith('-quickgelu') else source + '-quickgelu'}"
             )
-        options["force_preprocess_cfg"], own = registered, {}
+        options["force_preprocess_cfg"] = registered
+        own = {}
     else:
-        source, merges = f"local-dir:{place}", place / "bpe.txt.gz"
+        source = f"local-dir:{place}"
+        merges = place / "bpe.txt.gz"
         # The path is a keyword here because open_clip does not look for the one in the json beside that json.
         own = {"bpe_path": str(merges)} if merges.is_file() else {}
     try:

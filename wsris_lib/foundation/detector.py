@@ -39,7 +39,10 @@ class Detector:
     ):
         self.processor = beside(AutoImageProcessor, checkpoint)
         self.model = pretrained(AutoModelForObjectDetection, checkpoint).to(device)
-        self.device, self.threshold, self.nms_iou, self.limit = device, threshold, nms_iou, limit
+        self.device = device
+        self.threshold = threshold
+        self.nms_iou = nms_iou
+        self.limit = limit
 
     @torch.no_grad()
     def __call__(self, images: list[Image.Image]) -> list[Boxes]:

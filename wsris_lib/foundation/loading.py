@@ -143,7 +143,8 @@ def _more(found: Collection) -> str:
 @contextmanager
 def quiet() -> Iterator[None]:
     """Without the libraries' own reports: what is wrong becomes an error here, the rest is meant."""
-    before, root = hf_logging.get_verbosity(), logging.getLogger()
+    before = hf_logging.get_verbosity()
+    root = logging.getLogger()
     level = root.level  # open_clip speaks through the root
     hf_logging.set_verbosity_error()
     root.setLevel(logging.ERROR)

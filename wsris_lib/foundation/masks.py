@@ -62,9 +62,14 @@ class Sam2Proposer:
         self.processor = beside(Sam2Processor, checkpoint).image_processor
         # The public files hold the video model, whose image branch this is.
         self.model = pretrained(Sam2Model, checkpoint, ("sam2", "sam2_video")).to(device)
-        self.device, self.points_per_side, self.batch = device, points_per_side, batch
-        self.mask_threshold, self.iou_threshold = mask_threshold, iou_threshold
-        self.stability_threshold, self.nms_iou, self.max_proposals = stability_threshold, nms_iou, max_proposals
+        self.device = device
+        self.points_per_side = points_per_side
+        self.batch = batch
+        self.mask_threshold = mask_threshold
+        self.iou_threshold = iou_threshold
+        self.stability_threshold = stability_threshold
+        self.nms_iou = nms_iou
+        self.max_proposals = max_proposals
 
     @torch.no_grad()
     def everything(self, images: list[Image.Image]) -> list[Proposals]:
@@ -91,7 +96,8 @@ class Sam2Proposer:
         Args:
             boxes: per image float [N >= 1, 4], x0 y0 x1 y1 in pixels. One in which SAM2 sees nothing is its own mask.
         """
-        made, features = [], self.embed(images)
+        made = []
+        features = self.embed(images)
         for b, (image, given) in enumerate(zip(images, boxes)):
             given = given.float().view(-1, 4)
             scale = torch.tensor([image.width, image.height] * 2)
@@ -130,7 +136,8 @@ class Sam2Proposer:
 
     def _sift(self, logits: torch.Tensor, scores: torch.Tensor, points: torch.Tensor) -> list[dict[str, torch.Tensor]]:
         """Per image the candidates that pass both thresholds, and the best one in any case (marked as not passed)."""
-        logits, scores = logits.flatten(1, 2), scores.flatten(1)  # [B, K, h, w], [B, K]
+        logits = logits.flatten(1, 2)  # [B, K, h, w]
+        scores = scores.flatten(1)  # [B, K]
         higher = (logits > self.mask_threshold + 1).sum((2, 3))
         lower = (logits > self.mask_threshold - 1).sum((2, 3))
         area = (logits > self.mask_threshold).sum((2, 3))
@@ -157,9 +164,11 @@ class Sam2Proposer:
         masks = self._upsample(found["logits"][kept], image)
         seen = masks.flatten(1).any(1)  # a few low-resolution pixels can vanish between their neighbours
         if not seen.any():
-            masks, scores = torch.ones(1, image.height, image.width, dtype=torch.bool), torch.zeros(1)
+            masks = torch.ones(1, image.height, image.width, dtype=torch.bool)
+            scores = torch.zeros(1)
             return Proposals(masks, scores, boxes_around(masks), torch.tensor([[image.height / 2, image.width / 2]]))
-        masks, kept = masks[seen], kept[seen]
+        masks = masks[seen]
+        kept = kept[seen]
         points = found["points"][kept].flip(1) * torch.tensor([image.height, image.width])
         return Proposals(masks, found["scores"][kept], boxes_around(masks), points)
 
@@ -185,7 +194,10 @@ def suppress(masks: torch.Tensor, nms_iou: float, limit: int) -> torch.Tensor:
 
 def boxes_around(masks: torch.Tensor) -> torch.Tensor:
     """x0 y0 x1 y1 (exclusive) around each mask of bool [N, H, W], float [N, 4]."""
-    across, down = masks.any(1).int(), masks.any(2).int()  # [N, W], [N, H]
-    x0, y0 = across.argmax(1), down.argmax(1)  # argmax = the first of equals
-    x1, y1 = masks.shape[2] - across.flip(1).argmax(1), masks.shape[1] - down.flip(1).argmax(1)
+    across = masks.any(1).int()  # [N, W]
+    down = masks.any(2).int()  # [N, H]
+    x0 = across.argmax(1)  # argmax = the first of equals
+    y0 = down.argmax(1)
+    x1 = masks.shape[2] - across.flip(1).argmax(1)
+    y1 = masks.shape[1] - down.flip(1).argmax(1)
     return torch.stack([x0, y0, x1, y1], 1).float()

@@ -37,7 +37,10 @@ class Kept(Mapping[int, Stored]):
     """
 
     def __init__(self, paths: dict[int, Path]):
-        self._paths, self._near, self._far, self._room = paths, {}, set(), MEMORY
+        self._paths = paths
+        self._near = {}
+        self._far = set()
+        self._room = MEMORY
         self.size = 0
 
     def read(self, image_id: int) -> bool:
@@ -56,7 +59,8 @@ class Kept(Mapping[int, Stored]):
         size = sum(tensor.nbytes for tensor in made[0].values())
         self.size += size
         if size <= self._room:
-            self._near[image_id], self._room = made, self._room - size
+            self._near[image_id] = made
+            self._room = self._room - size
         else:
             self._far.add(image_id)
 
@@ -97,16 +101,19 @@ def each_image(
         load: gives the maker; called only if something is missing, so that reading loads no model.
         image_ids: of the view; None: all.
     """
-    ids, common = sorted(view.image_ids if image_ids is None else image_ids), key(settings)
+    ids = sorted(view.image_ids if image_ids is None else image_ids)
+    common = key(settings)
     kept = Kept({i: out / f"{what}-{key(common, _digest(view, i))}.safetensors" for i in ids})
     for i in ids:
         kept.read(i)
     # Batches are cut from all ids, not from those that are missing: a run that goes on computes in the same company,
     # on which the last bits of a sum may depend.
-    batches, unreadable = [ids[i : i + BATCH] for i in range(0, len(ids), BATCH)], []
+    batches = [ids[i : i + BATCH] for i in range(0, len(ids), BATCH)]
+    unreadable = []
     batches = [batch for batch in ranks.dealt(batches) if any(i not in kept for i in batch)]
     if batches:
-        make, left = load(), sum(map(len, batches))
+        make = load()
+        left = sum(map(len, batches))
         _announce(make, what, view, batches[0], left)
         with tqdm(total=left, unit="image", desc=what, disable=not ranks.leads()) as bar:
             for batch in batches:
@@ -166,7 +173,8 @@ def _announce(make: Make, what: str, view: View, sample: list[int], left: int) -
 
 
 def _open(view: View, group: list[int]) -> tuple[dict[int, Image.Image], list[int]]:
-    images, unreadable = {}, []
+    images = {}
+    unreadable = []
     for image_id in group:
         try:
             images[image_id] = view.image(image_id)

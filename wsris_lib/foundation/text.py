@@ -26,7 +26,8 @@ class SentenceEncoder:
         self.model = pretrained(AutoModel, checkpoint, ("bert", "roberta"), HEADS).to(device)
         self.tokenizer = tokenizer_of(checkpoint, self.model.config.vocab_size)
         self.mean = pools_mean(resolve(checkpoint))
-        self.device, self.batch = device, batch
+        self.device = device
+        self.batch = batch
 
     @torch.no_grad()
     def sentences(self, sentences: list[str]) -> Tensor:

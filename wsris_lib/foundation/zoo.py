@@ -52,7 +52,8 @@ def hub(name: str) -> tuple[str, str | None]:
     None stands for what the cache has as `main`. Raises FileNotFoundError for a name that isn't a hub's.
     """
     if is_tag(name):
-        repository, revision = _of_tag(name), None
+        repository = _of_tag(name)
+        revision = None
     else:
         repository, _, revision = name.partition("@")
         # "checkpoints/clpi" is written like a hub id: a first part that is a folder here says that a folder was meant.

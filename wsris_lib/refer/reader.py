@@ -54,7 +54,9 @@ class Refer:
     def __init__(
         self, root: str | Path, corpus: str = "refcoco", split_by: str = "unc", most: dict[str, int] | None = None
     ):
-        self.root, self.corpus, self.split_by = Path(root), corpus, split_by
+        self.root = Path(root)
+        self.corpus = corpus
+        self.split_by = split_by
         folder = self._place([name.format(corpus=corpus) for name in ANNOTATION_FOLDERS], f"corpus {corpus!r}")
         self.image_folder = self._place(IMAGE_PLACES.get(corpus, COCO_PLACES), "the images")
         self.instances_path = folder / "instances.json"
@@ -94,9 +96,11 @@ class Refer:
         A sentence that is empty, or whose image is unlisted or missing, is skipped, with one DataWarning a reason.
         Raises DataError for an unknown split, or when nothing is left of it.
         """
-        samples, skipped = [], defaultdict(list)
+        samples = []
+        skipped = defaultdict(list)
         for ref in self._split(split):
-            image_id, unusable = ref["image_id"], None
+            image_id = ref["image_id"]
+            unusable = None
             if image_id not in self._files:
                 unusable = f"have an image_id that {self.instances_path} doesn't list"
             elif not self._files[image_id].path.is_file():
@@ -125,12 +129,14 @@ class Refer:
         )
         annotations = {annotation["id"]: annotation for annotation in annotations}
         names = {category["id"]: category["name"] for category in categories}
-        samples, segmentations = [], {}
+        samples = []
+        segmentations = {}
         for ref in self._split(split):
             annotation = annotations.get(ref["ann_id"])
             self._check_judgeable(ref, annotation, names)
             segmentations[ref["ann_id"]] = ref["image_id"], annotation.get("segmentation")
-            category, box = names[annotation["category_id"]], tuple(float(edge) for edge in annotation["bbox"])
+            category = names[annotation["category_id"]]
+            box = tuple(float(edge) for edge in annotation["bbox"])
             samples += [
                 JudgedSample(
                     image_id=ref["image_id"],
@@ -148,7 +154,9 @@ class Refer:
         return EvaluationView(samples, self._files, segmentations, self.instances_path)
 
     def _check_judgeable(self, ref: dict, annotation: dict | None, names: dict[int, str]) -> None:
-        who, image_id, ann_id = f"{self.refs_path}: ref {ref['ref_id']}", ref["image_id"], ref["ann_id"]
+        who = f"{self.refs_path}: ref {ref['ref_id']}"
+        image_id = ref["image_id"]
+        ann_id = ref["ann_id"]
         mend = "take instances.json and refs from one release, or remove the ref"
         if image_id not in self._files:
             raise DataError(f"{who} has image_id {image_id}, which {self.instances_path} doesn't list; {mend}")

@@ -30,7 +30,10 @@ def convert(root: Path) -> dict[str, int]:
     paths = {split: folder / f"{split}.pickle" for split in SPLITS if (folder / f"{split}.pickle").is_file()}
     if not paths:
         raise DataError(f"{folder}: has none of {', '.join(f'{s}.pickle' for s in SPLITS)}; put them there")
-    images, refs, annotations, sentences = {}, {}, [], dict.fromkeys(paths, 0)
+    images = {}
+    refs = {}
+    annotations = []
+    sentences = dict.fromkeys(paths, 0)
     for split, path in paths.items():
         for where, said in _sentences(path):
             image_id, height, width = _image(where, said)
@@ -42,7 +45,8 @@ def convert(root: Path) -> dict[str, int]:
             if same not in refs:
                 annotations.append(_annotation(len(refs), image_id, said["bbox"], masks))
                 refs[same] = _ref(len(refs), image_id, split)
-            sent_id, sent = sum(sentences.values()), said["query"].strip().lower()
+            sent_id = sum(sentences.values())
+            sent = said["query"].strip().lower()
             refs[same]["sent_ids"].append(sent_id)
             refs[same]["sentences"].append(
                 {"sent_id": sent_id, "sent": sent, "raw": said["query"], "tokens": sent.split()}
@@ -55,7 +59,8 @@ def convert(root: Path) -> dict[str, int]:
 
 def _sentences(path: Path) -> list[tuple[str, dict]]:
     """(where it stands, its dict) of each sentence of a pickle."""
-    content, found = load_plain(path), []
+    content = load_plain(path)
+    found = []
     if not isinstance(content, dict):
         raise DataError(f"{path}: holds {type(content).__name__}, expected a dict by image id; fetch it again")
     for key, entry in content.items():
@@ -87,8 +92,10 @@ def _text(counts: str | bytes | list) -> str | list:
 
 
 def _annotation(number: int, image_id: int, boxes: list, masks: list[dict]) -> dict:
-    left, top = min(box[0] for box in boxes), min(box[1] for box in boxes)
-    width, height = max(box[2] for box in boxes) - left, max(box[3] for box in boxes) - top
+    left = min(box[0] for box in boxes)
+    top = min(box[1] for box in boxes)
+    width = max(box[2] for box in boxes) - left
+    height = max(box[3] for box in boxes) - top
     box = [left, top, width, height]
     kind = {"id": number, "image_id": image_id, "category_id": 0, "iscrowd": 0}
     return {**kind, "bbox": box, "area": width * height, "segmentation": masks}

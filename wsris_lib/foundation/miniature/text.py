@@ -25,7 +25,8 @@ from wsris_lib.foundation.text import SentenceEncoder, mean_of_words, write_pool
 from wsris_lib.refer.synref import wording
 from wsris_lib.refer.synref.web import Web
 
-WIDTH, POSITIONS = 128, 64
+WIDTH = 128
+POSITIONS = 64
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 
@@ -63,7 +64,8 @@ class WordHead(nn.Module):
         super().__init__()
         width = words.embedding_dim
         self.transform = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.LayerNorm(width))
-        self.words, self.bias = words, nn.Parameter(torch.zeros(words.num_embeddings))
+        self.words = words
+        self.bias = nn.Parameter(torch.zeros(words.num_embeddings))
 
     def forward(self, states: Tensor) -> Tensor:
         return F.linear(self.transform(states), self.words.weight, self.bias)
@@ -125,10 +127,14 @@ def probe(folder: Path, web: Web, pairs: int = 2000, seed: int = 0) -> dict[str,
     "side accuracy" and "category accuracy" read left or right, and the category, off the vector by a linear map, on
     things not fitted: eq. 3 is linear in t.
     """
-    rng, encoder = np.random.default_rng(seed), SentenceEncoder(str(folder))
+    rng = np.random.default_rng(seed)
+    encoder = SentenceEncoder(str(folder))
     things = [thing for scene in web.objects for thing in scene]
     forms = [wording.PLACES[side][0] for side in ("left", "right")]
-    said, reworded, swapped, sides = [], [], [], rng.integers(2, size=pairs)
+    said = []
+    reworded = []
+    swapped = []
+    sides = rng.integers(2, size=pairs)
     spoken_of = [things[i] for i in rng.integers(len(things), size=pairs)]
     for side, thing in zip(sides, spoken_of):
         named = {name: thing[name] for name in ("category", "colour")}

@@ -18,8 +18,10 @@ from wsris_lib.refer.synref.styles import STYLES, Style
 from wsris_lib.refer.synref.wording import ORDINARY, Meaning, misspell, word
 
 FACTS = ("category", "colour", "size", "material", "texture")
-LEAST_PIXELS, LEAST_SHARE = 60, 0.4  # at 128 px: a thing smaller or more hidden than this is not referred to
-LEAST_PART, MOST_PART = 40, 0.6  # pixels at 128 px; share of its thing, so that the whole is no good answer for a part
+LEAST_PIXELS = 60  # at 128 px: a thing smaller than this is not referred to
+LEAST_SHARE = 0.4  # nor one of which less than this share is visible
+LEAST_PART = 40  # pixels at 128 px
+MOST_PART = 0.6  # share of its thing, so that the whole is no good answer for a part
 APART = 0.07  # of the image's width: closer centres have no clear left and right
 DEEPER = 0.6  # world units: closer depths have no clear front and back
 
@@ -77,7 +79,9 @@ def look(drawing: Drawing) -> list[Seen]:
         ys, xs = np.nonzero(drawing.ids == k)
         if len(xs) < least / 2:  # what nobody would notice can't confuse a listener either
             continue
-        facts, parts, share = {}, [], 0.0
+        facts = {}
+        parts = []
+        share = 0.0
         if k <= len(drawing.scene.things):
             told = {name: getattr(thing, name) for name in FACTS}
             facts = {name: value for name, value in told.items() if value not in ORDINARY}
@@ -86,7 +90,8 @@ def look(drawing: Drawing) -> list[Seen]:
                 if LEAST_PART * scale <= part_mask(drawing, k, name).sum() <= MOST_PART * len(xs):
                     parts.append(name)
         depth = float(drawing.depth[ys, xs].astype(np.float32).mean())
-        x, y = (xs.mean() + 0.5) / width, (ys.mean() + 0.5) / height
+        x = (xs.mean() + 0.5) / width
+        y = (ys.mean() + 0.5) / height
         seen.append(Seen(k, facts, x, y, depth, len(xs), share, tuple(parts)))
     return seen
 
@@ -156,7 +161,10 @@ def draw_sentence(
     if not description or ("category" not in description and "colour" not in description):
         description = {}  # "leftmost thing"
     fitting = [t for t in things if fits(t, description)]
-    kind, place, relation, landmark = _pick(style.kinds, rng), "", "", {}
+    kind = _pick(style.kinds, rng)
+    place = ""
+    relation = ""
+    landmark = {}
     if kind == "none":
         meant = fitting
     elif kind == "place":
@@ -208,7 +216,8 @@ def refer_parts(
     drawing: Drawing, rng: np.random.Generator, style: Style = STYLES["refcoco"], things: list[Seen] | None = None
 ) -> dict[tuple[int, str], list[Sentence]]:
     """(thing, part) -> sentences, for a part of some of the things: targets that no mask of a whole object fits."""
-    things, groups = look(drawing) if things is None else things, {}
+    things = look(drawing) if things is None else things
+    groups = {}
     for target in things:
         if target.clear and target.parts and rng.random() < PARTS:
             part = target.parts[int(rng.integers(len(target.parts)))]
@@ -220,7 +229,8 @@ def refer_parts(
 
 def _pick(chances: dict[str, float], rng: np.random.Generator) -> str:
     """A key by its chance. (NumPy's `choice` does the same in ten times the time.)"""
-    drawn, total = rng.random(), 0.0
+    drawn = rng.random()
+    total = 0.0
     for name, chance in chances.items():
         total += chance
         if drawn < total:
@@ -229,7 +239,8 @@ def _pick(chances: dict[str, float], rng: np.random.Generator) -> str:
 
 
 def _group(target, part, things, rng, style, most) -> list[Sentence]:
-    wanted, found = int(rng.integers(2, most + 1)), {}
+    wanted = int(rng.integers(2, most + 1))
+    found = {}
     for _ in range(TRIES):
         sentence = draw_sentence(target, things, rng, style, part)
         if sentence is not None:

@@ -77,7 +77,8 @@ class Picture:
 
 def _write(drawing: draw.Drawing, root: Path, pool: str, stream: tuple[int, int]) -> Picture:
     """Save a drawing that some corpus speaks of; all that is slow happens here, in the worker that has drawn it."""
-    name, (height, width) = f"synref_{pool}_{drawing.index:06d}", drawing.ids.shape
+    name = f"synref_{pool}_{drawing.index:06d}"
+    height, width = drawing.ids.shape
     told = _tell(drawing, pool, stream)
     targets: list[Target] = [(k, "") for k in range(1, len(drawing.scene.things) + 1) if (drawing.ids == k).any()]
     targets += sorted({target for groups in told.values() for target in groups if target[1]})
@@ -90,10 +91,12 @@ def _write(drawing: draw.Drawing, root: Path, pool: str, stream: tuple[int, int]
 
 def _tell(drawing: draw.Drawing, pool: str, stream: tuple[int, int]) -> dict[str, dict[Target, list]]:
     """Every corpus's sentences about a drawing: corpus -> target -> group."""
-    things, told = grammar.look(drawing), {}
+    things = grammar.look(drawing)
+    told = {}
     is_figure = [thing.category in FIGURES for thing in drawing.scene.things]
     for number, (corpus, (_, renamed)) in enumerate(CORPORA.items(), 1):
-        rng, style = np.random.default_rng([*stream, drawing.index, number]), grammar.STYLES[corpus]
+        rng = np.random.default_rng([*stream, drawing.index, number])
+        style = grammar.STYLES[corpus]
         whole = grammar.refer_all(drawing, rng, style, things=things)
         groups = {(k, ""): group for k, group in whole.items()}
         groups |= grammar.refer_parts(drawing, rng, style, things=things)
@@ -113,7 +116,8 @@ def _add(image_id: int, pool: str, picture: Picture, books: dict) -> None:
     for corpus, groups in picture.told.items():
         if not groups:
             continue
-        book, split = books[corpus], CORPORA[corpus][1].get(pool, pool)
+        book = books[corpus]
+        split = CORPORA[corpus][1].get(pool, pool)
         book["images"].append({"id": image_id} | image)
         book["annotations"] += [annotations[t] for t in annotations if not t[1] or t in groups]
         for target, group in groups.items():

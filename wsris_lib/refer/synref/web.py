@@ -71,7 +71,9 @@ def _make(folder: Path, n_scenes: int, seed: int, size: int, workers: int | None
             name: np.lib.format.open_memmap(temporary / f"{name}.npy", "w+", dtype, (n_scenes, *shape))
             for name, (dtype, shape) in forms.items()
         }
-        objects, sentences, rewordings = [], [], []
+        objects = []
+        sentences = []
+        rewordings = []
         tell = partial(_tell, seed=seed)
         for drawing, said in draw.draw((STREAM, seed), n_scenes, size, workers, "web split", tell):
             arrays["images"][drawing.index] = drawing.image

@@ -78,8 +78,8 @@ def test_depth_is_that_of_transformers_pipeline_from_0_to_1(tiny_zoo):
 
 def test_depth_of_a_frame_of_a_pixel_keeps_its_two_sides(tiny_zoo):
     frames = [Image.new("RGB", size) for size in ((1, 1), (5, 1), (1, 5))]
-    found = DepthEstimator(str(tiny_zoo / "depth"), 64).inverse_depth(frames)
-    assert [depth.shape for depth in found] == [(1, 1), (1, 5), (5, 1)]
+    depths = DepthEstimator(str(tiny_zoo / "depth"), 64).inverse_depth(frames)
+    assert [depth.shape for depth in depths] == [(1, 1), (1, 5), (5, 1)]
 
 
 def test_a_metric_depth_model_is_refused(tiny_zoo, tmp_path):

@@ -87,11 +87,11 @@ def test_another_models_config_is_refused(loader):
     load, folder, _, _ = loader
     if (folder / "config.json").is_file():
         hf.ViTMAEConfig(hidden_size=16, num_hidden_layers=1).save_pretrained(folder)
-        told = "found a model of the type 'vit_mae'|'vit_mae' for AutoModelForObjectDetection can't be read"
+        reasons = "found a model of the type 'vit_mae'|'vit_mae' for AutoModelForObjectDetection can't be read"
     else:
         (folder / "open_clip_config.json").write_text('{"model_cfg": {"embed_dim": 48}}')
-        told = "open_clip_config.json or the tokenizer can't be read"
-    with pytest.raises(ValueError, match=rf"{folder}.*({told})"):
+        reasons = "open_clip_config.json or the tokenizer can't be read"
+    with pytest.raises(ValueError, match=rf"{folder}.*({reasons})"):
         load()
 
 
@@ -153,12 +153,12 @@ def test_a_bert_with_the_heads_buffers_and_names_of_older_releases(tiny_zoo, tmp
     folder = shutil.copytree(tiny_zoo / "text", tmp_path / "text")
     state = load_file(folder / "model.safetensors")
     old = {"LayerNorm.weight": "LayerNorm.gamma", "LayerNorm.bias": "LayerNorm.beta"}
-    given = {"bert.embeddings.position_ids": torch.arange(16)[None], "cls.seq_relationship.bias": torch.zeros(2)}
+    tensors = {"bert.embeddings.position_ids": torch.arange(16)[None], "cls.seq_relationship.bias": torch.zeros(2)}
     for name, tensor in state.items():
         for new, former in old.items():
             name = name.replace(new, former)
-        given[f"bert.{name}"] = tensor
-    save_file(given, folder / "model.safetensors", metadata={"format": "pt"})
+        tensors[f"bert.{name}"] = tensor
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
     assert torch.equal(
         SentenceEncoder(str(folder)).sentences(["the red mug"]),
         SentenceEncoder(str(tiny_zoo / "text")).sentences(["the red mug"]),

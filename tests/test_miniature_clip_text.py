@@ -74,8 +74,8 @@ def test_clip_learns_and_reads_back_the_same(trained_clip, web, learning):
     loss_falls(folder, learning)
     again = open_clip.create_model(f"local-dir:{folder}").eval()
     tokenizer = open_clip.get_tokenizer(f"local-dir:{folder}", bpe_path=str(folder / "bpe.txt.gz"))
-    images, said, _ = captions.Captioned(web).batch(16, np.random.default_rng(1))
-    tokens = tokenizer(said)
+    images, sentences, _ = captions.Captioned(web).batch(16, np.random.default_rng(1))
+    tokens = tokenizer(sentences)
     with torch.no_grad():
         torch.testing.assert_close(model.encode_image(images), again.encode_image(images), atol=0.02, rtol=0.02)
         torch.testing.assert_close(model.encode_text(tokens), again.encode_text(tokens), atol=0.02, rtol=0.02)
@@ -89,11 +89,11 @@ def test_clip_training_is_repeatable(web, tmp_path):
 
 
 def test_clip_probe_gives_rates_beside_chance(trained_clip, web, learning):
-    found = clip.probe(trained_clip[0], web)
-    assert all(0 <= rate <= 1 for rate in found.values())
-    assert found["category chance"] == 1 / 4
+    results = clip.probe(trained_clip[0], web)
+    assert all(0 <= rate <= 1 for rate in results.values())
+    assert results["category chance"] == 1 / 4
     # Noise and flat paint: colour is learnt at once.
-    learning.above(found["colour accuracy"], found["colour chance"], "colours named, of chance")
+    learning.above(results["colour accuracy"], results["colour chance"], "colours named, of chance")
 
 
 def test_text_without_padding_is_the_same(trained_clip):
@@ -134,15 +134,15 @@ def test_captions_are_true_and_never_tell_places(web):
 
 def test_batch_knows_which_captions_are_true(web):
     data = captions.Captioned(web)
-    images, said, true = data.batch(64, np.random.default_rng(2), wholes=0.0)
+    images, sentences, true = data.batch(64, np.random.default_rng(2), wholes=0.0)
     assert images.shape == (64, 3, 64, 64)
     assert true.diagonal().all()
     # Image i's own caption names its colour, if any: a caption that names another colour is false of it.
-    colours = [next((c for c in PAINT if c in sentence.split()), None) for sentence in said]
+    colours = [next((c for c in PAINT if c in sentence.split()), None) for sentence in sentences]
     for i, mine in enumerate(colours):
         for j, other in enumerate(colours):
-            assert not (mine and other and mine != other and true[i, j]), (said[i], said[j])
-        assert all(true[i, j] for j, sentence in enumerate(said) if sentence == said[i])
+            assert not (mine and other and mine != other and true[i, j]), (sentences[i], sentences[j])
+        assert all(true[i, j] for j, sentence in enumerate(sentences) if sentence == sentences[i])
 
 
 def test_truth_against_brute_force():
@@ -187,8 +187,8 @@ def test_clip_contrast_against_a_slow_reference():
         images = sum(math.exp(7 * x[i] @ y[j]) for j in range(6) if j == i or not true[i, j])
         sentences = sum(math.exp(7 * x[j] @ y[i]) for j in range(6) if j == i or not true[j, i])
         expected += (math.log(images) + math.log(sentences) - 2 * 7 * x[i] @ y[i]) / 12
-    found = clip.contrast(*map(torch.tensor, (x, y)), torch.tensor(7.0), torch.tensor(true))
-    assert found.item() == pytest.approx(expected, abs=1e-10)
+    loss = clip.contrast(*map(torch.tensor, (x, y)), torch.tensor(7.0), torch.tensor(true))
+    assert loss.item() == pytest.approx(expected, abs=1e-10)
     plain = open_clip.ClipLoss()(torch.tensor(x), torch.tensor(y), torch.tensor(7.0))
     alone = clip.contrast(*map(torch.tensor, (x, y)), torch.tensor(7.0), torch.eye(6, dtype=torch.bool))
     torch.testing.assert_close(alone, plain)
@@ -210,11 +210,11 @@ def test_text_learns_and_reads_back_the_same(trained_text, web, learning):
 
 
 def test_text_probe_gives_cosines_and_rates(trained_text, web, learning):
-    found = text.probe(trained_text[0], web, pairs=100)
-    assert all(-1 <= value <= 1 for value in found.values())
+    results = text.probe(trained_text[0], web, pairs=100)
+    assert all(-1 <= value <= 1 for value in results.values())
     # One word differs, and a random BERT keeps words apart.
-    learning.above(found["side accuracy"], found["side chance"], "sides told apart, of chance")
-    gap = found["cosine reworded"] - found["cosine random"]  # .00 without the contrast
+    learning.above(results["side accuracy"], results["side chance"], "sides told apart, of chance")
+    gap = results["cosine reworded"] - results["cosine random"]  # .00 without the contrast
     learning.above(gap, 0.2, "cosine of rewordings, less that of others")
 
 
@@ -268,10 +268,10 @@ def test_learning_rate_rises_then_falls_to_zero():
 
 
 def test_card_takes_a_probe_later(tmp_path):
-    made = dict(name="x", objective="o", data={"scenes": 1}, steps=2, seconds=0.1, loss_curve=[[2, 0.5]], limits="l")
-    card.write_card(tmp_path, **made)
+    entries = dict(name="x", objective="o", data={"scenes": 1}, steps=2, seconds=0.1, loss_curve=[[2, 0.5]], limits="l")
+    card.write_card(tmp_path, **entries)
     card.add_probe(tmp_path, {"accuracy": 0.5})
     written = json.loads((tmp_path / "card.json").read_text())
-    assert made.items() <= written.items()
+    assert entries.items() <= written.items()
     assert written["probe"] == {"accuracy": 0.5}
     assert {"python", "torch", "transformers", "open_clip_torch"} <= written["versions"].keys()

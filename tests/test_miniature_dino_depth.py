@@ -132,9 +132,9 @@ def test_cross_entropy_against_a_loop():
     logits = torch.rand(3, 4, generator=generator())
     targets = torch.rand(3, 4, generator=generator(1)).softmax(1)
     total = 0.0
-    for row, wanted in zip(logits.tolist(), targets.tolist()):
+    for row, target in zip(logits.tolist(), targets.tolist()):
         powers = [math.exp(value / dino.STUDENT) for value in row]
-        total -= sum(w * math.log(p / sum(powers)) for w, p in zip(wanted, powers))
+        total -= sum(w * math.log(p / sum(powers)) for w, p in zip(target, powers))
     assert dino.cross_entropy(targets, logits).item() == pytest.approx(total / 3, rel=1e-5)
 
 
@@ -172,10 +172,12 @@ def test_the_saved_dino_is_a_teacher_that_moved(trained, learning):
 
 
 def test_dino_probe_finds_the_colour_that_gives_a_category_away(trained, learning):
-    found = dino.probe(trained / "dino", small_web(seed=1), k=3)
-    assert found["patch category accuracy, mean colour"] == 1.0  # no network takes part
-    assert found["patch category chance"] == pytest.approx(0.5, abs=0.05)
-    learning.above(found["object category accuracy"], 1.5 * found["patch category chance"], "objects named, of chance")
+    results = dino.probe(trained / "dino", small_web(seed=1), k=3)
+    assert results["patch category accuracy, mean colour"] == 1.0  # no network takes part
+    assert results["patch category chance"] == pytest.approx(0.5, abs=0.05)
+    learning.above(
+        results["object category accuracy"], 1.5 * results["patch category chance"], "objects named, of chance"
+    )
 
 
 def test_dino_outlives_saving(tmp_path):

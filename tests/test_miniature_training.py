@@ -135,11 +135,11 @@ def test_crops_make_a_sheet_and_each_is_named_from_its_part(across):
     size = swin.PIXELS // across
     number = across**2
     crops = torch.arange(2.0 * number)[:, None, None, None].expand(2 * number, 3, size, size)
-    seen = []
-    model.swin.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    sheets = []
+    model.swin.register_forward_pre_hook(lambda _, inputs: sheets.append(inputs[0]))
     with torch.no_grad():
         named = swin._named(model.eval(), crops, across)
-        cells = model.swin(seen[0]).last_hidden_state
+        cells = model.swin(sheets[0]).last_hidden_state
     side = round(cells.shape[1] ** 0.5)
     cells = cells.unflatten(1, (side, side))
     part = side // across
@@ -147,7 +147,7 @@ def test_crops_make_a_sheet_and_each_is_named_from_its_part(across):
     for n in range(2 * number):
         sheet = n // number
         row, column = divmod(n % number, across)
-        shown = seen[0][sheet, 0, row * size : (row + 1) * size, column * size : (column + 1) * size]
+        shown = sheets[0][sheet, 0, row * size : (row + 1) * size, column * size : (column + 1) * size]
         assert (shown == n).all()
         below = row * part
         right = column * part
@@ -160,7 +160,8 @@ def test_a_crop_holds_its_thing_as_large_as_in_the_scene(web):
     data = Captioned(web)
     rng = np.random.default_rng(0)
     windows = []
-    plain, data.cut = data.cut, lambda *its: windows.append(its) or plain(*its)
+    cut = data.cut
+    data.cut = lambda *args: windows.append(args) or cut(*args)
     for across in swin.ACROSS:
         rows = rng.integers(len(data.things), size=64)
         crops = swin._crops(data, rows, rng, across)

@@ -173,14 +173,18 @@ def load_clip(checkpoint: str) -> tuple[torch.nn.Module, object]:
         raise ValueError(f"CLIP {checkpoint}: no weights in {place}; expected one of {', '.join(WEIGHTS)}")
     try:
         # open_clip would load them too, but in silence it resizes position codes that don't fit.
-        found = convert_state_dict(model, load_state_dict(str(path), weights_only=True))
-        found = {name: tensor for name, tensor in found.items() if isinstance(tensor, torch.Tensor)}
+        stored = convert_state_dict(model, load_state_dict(str(path), weights_only=True))
+        stored = {name: tensor for name, tensor in stored.items() if isinstance(tensor, torch.Tensor)}
     except Exception as why:  # SafetensorError, UnpicklingError, RuntimeError, ...
         raise unreadable(checkpoint, path.name, why) from why
-    wanted = model.state_dict()
-    shapes = [(n, found[n].shape, wanted[n].shape) for n in found.keys() & wanted if found[n].shape != wanted[n].shape]
-    refuse(checkpoint, "CLIP", wanted.keys() - found.keys(), found.keys() - wanted.keys(), shapes)
-    model.load_state_dict(found)
+    expected = model.state_dict()
+    shapes = [
+        (n, stored[n].shape, expected[n].shape)
+        for n in stored.keys() & expected
+        if stored[n].shape != expected[n].shape
+    ]
+    refuse(checkpoint, "CLIP", expected.keys() - stored.keys(), stored.keys() - expected.keys(), shapes)
+    model.load_state_dict(stored)
     if tokenizer.vocab_size != model.vocab_size:
         raise ValueError(
             f"CLIP {checkpoint}: the tokenizer has {tokenizer.vocab_size} tokens, the model {model.vocab_size}; "

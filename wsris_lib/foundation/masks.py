@@ -96,23 +96,23 @@ class Sam2Proposer:
         Args:
             boxes: per image float [N >= 1, 4], x0 y0 x1 y1 in pixels. One in which SAM2 sees nothing is its own mask.
         """
-        made = []
+        proposals = []
         features = self.embed(images)
-        for b, (image, given) in enumerate(zip(images, boxes)):
-            given = given.float().view(-1, 4)
+        for b, (image, prompts) in enumerate(zip(images, boxes)):
+            prompts = prompts.float().view(-1, 4)
             scale = torch.tensor([image.width, image.height] * 2)
             own = [level[b : b + 1] for level in features]
-            parts = [self.decode(own, boxes=part[None]) for part in (given / scale).split(self.batch)]
+            parts = [self.decode(own, boxes=part[None]) for part in (prompts / scale).split(self.batch)]
             logits = torch.cat([part[0][0, :, 0] for part in parts]).cpu()  # [N, h, w]
             masks = self._upsample(logits, image)
-            for mask, (x0, y0, x1, y1) in zip(masks, given.round().long().tolist()):
+            for mask, (x0, y0, x1, y1) in zip(masks, prompts.round().long().tolist()):
                 if not mask.any():
                     mask[max(0, y0) : max(y0 + 1, y1), max(0, x0) : max(x0 + 1, x1)] = True
             scores = torch.cat([part[1][0, :, 0] for part in parts]).cpu()
-            kept = suppress(masks, self.nms_iou, self.max_proposals)
-            middles = (given[:, :2] + given[:, 2:]).flip(1) / 2
-            made.append(Proposals(masks[kept], scores[kept], boxes_around(masks[kept]), middles[kept]))
-        return made
+            indices = suppress(masks, self.nms_iou, self.max_proposals)
+            middles = (prompts[:, :2] + prompts[:, 2:]).flip(1) / 2
+            proposals.append(Proposals(masks[indices], scores[indices], boxes_around(masks[indices]), middles[indices]))
+        return proposals
 
     def embed(self, images: list[Image.Image]) -> list[torch.Tensor]:
         """SAM2's image features, three levels [B, C, h, w]. Its processor squashes each frame to a square."""
@@ -157,20 +157,20 @@ class Sam2Proposer:
 
     def _choose(self, chunks: list[dict[str, torch.Tensor]], image: Image.Image) -> Proposals:
         """Best first, without near duplicates, at the image's resolution."""
-        found = {name: torch.cat([chunk[name] for chunk in chunks]) for name in chunks[0]}
-        order = found["scores"].argsort(descending=True, stable=True)
-        order = order[found["passed"][order]] if found["passed"].any() else order[:1]
-        kept = order[suppress(found["logits"][order] > self.mask_threshold, self.nms_iou, self.max_proposals)]
-        masks = self._upsample(found["logits"][kept], image)
-        seen = masks.flatten(1).any(1)  # a few low-resolution pixels can vanish between their neighbours
-        if not seen.any():
+        candidates = {name: torch.cat([chunk[name] for chunk in chunks]) for name in chunks[0]}
+        order = candidates["scores"].argsort(descending=True, stable=True)
+        order = order[candidates["passed"][order]] if candidates["passed"].any() else order[:1]
+        indices = order[suppress(candidates["logits"][order] > self.mask_threshold, self.nms_iou, self.max_proposals)]
+        masks = self._upsample(candidates["logits"][indices], image)
+        visible = masks.flatten(1).any(1)  # a few low-resolution pixels can vanish between their neighbours
+        if not visible.any():
             masks = torch.ones(1, image.height, image.width, dtype=torch.bool)
             scores = torch.zeros(1)
             return Proposals(masks, scores, boxes_around(masks), torch.tensor([[image.height / 2, image.width / 2]]))
-        masks = masks[seen]
-        kept = kept[seen]
-        points = found["points"][kept].flip(1) * torch.tensor([image.height, image.width])
-        return Proposals(masks, found["scores"][kept], boxes_around(masks), points)
+        masks = masks[visible]
+        indices = indices[visible]
+        points = candidates["points"][indices].flip(1) * torch.tensor([image.height, image.width])
+        return Proposals(masks, candidates["scores"][indices], boxes_around(masks), points)
 
     def _upsample(self, logits: torch.Tensor, image: Image.Image) -> torch.Tensor:
         size = (image.height, image.width)

@@ -45,21 +45,21 @@ class Kept(Mapping[int, Stored]):
 
     def read(self, image_id: int) -> bool:
         """Take what an image's file holds; False where there is none, or where a damaged one was removed."""
-        made = stored_tensors(self._paths[image_id])
-        if made is not None:
-            self._take(image_id, made)
-        return made is not None
+        entry = stored_tensors(self._paths[image_id])
+        if entry is not None:
+            self._take(image_id, entry)
+        return entry is not None
 
-    def write(self, image_id: int, made: Stored) -> None:
+    def write(self, image_id: int, entry: Stored) -> None:
         """Store what was made of an image."""
-        save_tensors(self._paths[image_id], made[0], **made[1])
-        self._take(image_id, made)
+        save_tensors(self._paths[image_id], entry[0], **entry[1])
+        self._take(image_id, entry)
 
-    def _take(self, image_id: int, made: Stored) -> None:
-        size = sum(tensor.nbytes for tensor in made[0].values())
+    def _take(self, image_id: int, entry: Stored) -> None:
+        size = sum(tensor.nbytes for tensor in entry[0].values())
         self.size += size
         if size <= self._room:
-            self._near[image_id] = made
+            self._near[image_id] = entry
             self._room = self._room - size
         else:
             self._far.add(image_id)
@@ -119,9 +119,9 @@ def each_image(
             for batch in batches:
                 images, closed = _open(view, batch)
                 unreadable += closed
-                for image_id, made in zip(images, make(images) if images else []):
+                for image_id, entry in zip(images, make(images) if images else []):
                     if image_id not in kept:
-                        kept.write(image_id, made)
+                        kept.write(image_id, entry)
                 bar.update(len(batch))
     unreadable += _await([i for i in ids if i not in kept and i not in unreadable], view, kept)
     if unreadable:

@@ -39,9 +39,9 @@ def resolve(name: str) -> str:
         # A listing of the whole repository makes the hub's library call a snapshot incomplete that holds all we read.
         if partial := getattr(why, "snapshot_path", None):
             return str(partial)
-        wanted = f"revision {revision} of {repository}" if revision else repository
+        snapshot = f"revision {revision} of {repository}" if revision else repository
         raise FileNotFoundError(
-            f"checkpoint {name}: {wanted} isn't in the local hub cache; get it with {FETCH}, "
+            f"checkpoint {name}: {snapshot} isn't in the local hub cache; get it with {FETCH}, "
             "or name a folder that holds it"
         ) from why
 

@@ -117,12 +117,12 @@ class Captioned:
         shown = []
         named = []
         for row, scene, whole in zip(rows, scenes, is_whole):
-            seen = self.of_scene[scene] if whole else [row]
-            told = rng.permutation(seen)[: rng.integers(2, 4)]
-            phrases, attributes = zip(*(caption(self.things[k][1], rng, self.things[k][2]) for k in told))
+            visible = self.of_scene[scene] if whole else [row]
+            subjects = rng.permutation(visible)[: rng.integers(2, 4)]
+            phrases, attributes = zip(*(caption(self.things[k][1], rng, self.things[k][2]) for k in subjects))
             listed = " and a ".join(filter(None, (", a ".join(phrases[:-1]), phrases[-1])))
             captions.append(str(rng.choice(FRAMES)).format(listed))
-            shown.append(self.codes[seen])
+            shown.append(self.codes[visible])
             named.append([self.encode(a) for a in attributes])
         images = self.cut(scenes, ids, places, rng.random(size) < 0.5)
         return images, captions, _true(_pad(shown, -1), _pad(named, 0)).to(self.where)

@@ -151,7 +151,7 @@ def probe(folder: Path, web: Web) -> dict[str, float]:
             phrase = f"{thing['colour']} {wording.NOUNS[thing['category']][0]}"
             pair = clip.sentences([f"{phrase} on the left", f"{phrase} on the right"])
             everything = torch.ones(1, int(side), int(side), dtype=torch.bool)
-            seen = frame.crops(Image.fromarray(np.array(web.images[scene])), everything)[1]
-            right.append(int((seen @ pair.T).argmax()) == (x > side / 2))
+            embedding = frame.crops(Image.fromarray(np.array(web.images[scene])), everything)[1]
+            right.append(int((embedding @ pair.T).argmax()) == (x > side / 2))
     result["left or right accuracy"] = round(float(np.mean(right)), 4) if right else 0.5
     return result | {"left or right chance": 0.5}

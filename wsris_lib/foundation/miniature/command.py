@@ -45,9 +45,9 @@ def probe(name: str, out: Path | None = None) -> None:
         raise FileNotFoundError(
             f"{out} holds no checkpoint with a card.json; run `python -m wsris_lib zoo train {name}`"
         )
-    found = _module(name).probe(out, load_web(**HELD_OUT))
-    add_probe(out, found)
-    print(json.dumps(found, indent=1))
+    results = _module(name).probe(out, load_web(**HELD_OUT))
+    add_probe(out, results)
+    print(json.dumps(results, indent=1))
 
 
 def card(name: str, out: Path | None = None) -> None:
@@ -55,11 +55,11 @@ def card(name: str, out: Path | None = None) -> None:
     path = _folder(name, out) / "card.json"
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file; run `python -m wsris_lib zoo train {name}`")
-    said = read_json(path)
-    first = said["loss_curve"][0]
-    last = said["loss_curve"][-1]
-    said["loss_curve"] = f"{first[1]} at step {first[0]} to {last[1]} at step {last[0]}"
-    print(json.dumps(said, indent=1))
+    content = read_json(path)
+    first = content["loss_curve"][0]
+    last = content["loss_curve"][-1]
+    content["loss_curve"] = f"{first[1]} at step {first[0]} to {last[1]} at step {last[0]}"
+    print(json.dumps(content, indent=1))
 
 
 def _folder(name: str, out: Path | None) -> Path:

@@ -142,7 +142,7 @@ def train(
 
         with torch.no_grad():
             tokens = teacher["body"](wide).last_hidden_state  # [2B, 1 + patches, C]
-            seen = teacher["head"](tokens[:, 1:][hidden])
+            logits = teacher["head"](tokens[:, 1:][hidden])
             whole = sinkhorn(teacher["head"](tokens[:, 0])).view(2, batch, prototypes)
         tokens = student["body"](wide, bool_masked_pos=hidden).last_hidden_state
         guessed = student["head"](tokens[:, 1:][hidden])
@@ -151,16 +151,16 @@ def train(
         # [CLS] of a crop against the teacher's of another: 2 such pairs of globals, 2 * locals_ of a global and a local
         targets = torch.cat([whole.flip(0), *whole[:, None].expand(-1, locals_, -1, -1)])  # [2 + 2 * locals_, B, K]
         dino = cross_entropy(targets, torch.cat([named, parts, parts]))
-        ibot = cross_entropy(sinkhorn(seen), guessed)
+        ibot = cross_entropy(sinkhorn(logits), guessed)
 
         run.descend(dino + ibot, lr * cosine(step, steps, warmup=max(1, steps // 10)), clip=3.0)
         with torch.no_grad():
             follow = (1 - momentum) * cosine(step, steps, warmup=1)  # DINO: the teacher comes to rest
             for slow, fast in zip(teacher.parameters(), student.parameters()):
                 slow.lerp_(fast, follow)
-    if not information(seen) > LEAST_INFORMATION:
-        found = f"information {information(seen):.3f}, expected > {LEAST_INFORMATION}"
-        raise RuntimeError(f"the teacher collapsed: {found}; lower lr or give more varied images")
+    if not information(logits) > LEAST_INFORMATION:
+        reason = f"information {information(logits):.3f}, expected > {LEAST_INFORMATION}"
+        raise RuntimeError(f"the teacher collapsed: {reason}; lower lr or give more varied images")
 
     save(teacher["body"], out)
     run.finish(

@@ -133,8 +133,8 @@ def test_edition_is_raised_when_pictures_or_sentences_change():
     assert np.bincount(drawings[0].ids.ravel())[1:].tolist() == pytest.approx(
         [268, 789, 1318, 797, 479, 1320, 163, 0, 65], abs=3
     )
-    said = grammar.refer_all(drawings[0], np.random.default_rng(0))
-    assert [group[0].text for group in said.values()] == [
+    groups = grammar.refer_all(drawings[0], np.random.default_rng(0))
+    assert [group[0].text for group in groups.values()] == [
         "cactus",
         "hut left of the pink snowman",
         "rightmost yellow tree",

@@ -189,8 +189,8 @@ class Refer:
 def _fewer(refs: list[dict], split: str, count: int) -> list[dict]:
     """Without the refs on all but `count` images of a split: always the same ones, in no order that means anything."""
     ids = {ref["image_id"] for ref in refs if ref["split"] == split}
-    kept = set(sorted(ids, key=lambda i: hashlib.sha256(str(i).encode()).digest())[:count])
-    return [ref for ref in refs if ref["split"] != split or ref["image_id"] in kept]
+    chosen = set(sorted(ids, key=lambda i: hashlib.sha256(str(i).encode()).digest())[:count])
+    return [ref for ref in refs if ref["split"] != split or ref["image_id"] in chosen]
 
 
 def _check_refs(refs: list[dict], path: Path) -> None:
@@ -200,8 +200,8 @@ def _check_refs(refs: list[dict], path: Path) -> None:
             raise DataError(f"{path}: ref number {position} has no {min(missing)!r}; fetch the file again")
         for sentence in ref["sentences"]:
             if not (isinstance(sentence, dict) and isinstance(sentence.get("sent"), str) and "sent_id" in sentence):
-                found = f"ref {ref['ref_id']} has the sentence {sentence!r:.60}"
-                raise DataError(f"{path}: {found}, expected a dict with `sent` (text) and `sent_id`; fetch it again")
+                problem = f"ref {ref['ref_id']} has the sentence {sentence!r:.60}"
+                raise DataError(f"{path}: {problem}, expected a dict with `sent` (text) and `sent_id`; fetch it again")
 
 
 def read_instances(path: Path, **parts: tuple[str, ...]) -> list[list[dict]]:

@@ -139,9 +139,9 @@ class EvaluationView(View):
 
         The sentences of an object follow each other, so each object is drawn about once.
         """
-        for ann_id, its in groupby(samples, key=lambda sample: sample.ann_id):
+        for ann_id, group in groupby(samples, key=lambda sample: sample.ann_id):
             mask = self.mask(ann_id)
-            for _ in its:
+            for _ in group:
                 yield mask
 
 

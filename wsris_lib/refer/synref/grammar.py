@@ -74,7 +74,7 @@ def look(drawing: Drawing) -> list[Seen]:
     height, width = drawing.ids.shape
     scale = height * width / 128**2
     least = LEAST_PIXELS * scale
-    seen = []
+    visible = []
     for k, thing in enumerate(drawing.scene.things + drawing.scene.clutter, 1):
         ys, xs = np.nonzero(drawing.ids == k)
         if len(xs) < least / 2:  # what nobody would notice can't confuse a listener either
@@ -83,8 +83,8 @@ def look(drawing: Drawing) -> list[Seen]:
         parts = []
         share = 0.0
         if k <= len(drawing.scene.things):
-            told = {name: getattr(thing, name) for name in FACTS}
-            facts = {name: value for name, value in told.items() if value not in ORDINARY}
+            values = {name: getattr(thing, name) for name in FACTS}
+            facts = {name: value for name, value in values.items() if value not in ORDINARY}
             share = len(xs) / drawing.covered[k - 1] if len(xs) >= least else 0.0
             for name in dict.fromkeys(part.name for part in CATEGORIES[thing.category] if part.name):
                 if LEAST_PART * scale <= part_mask(drawing, k, name).sum() <= MOST_PART * len(xs):
@@ -92,8 +92,8 @@ def look(drawing: Drawing) -> list[Seen]:
         depth = float(drawing.depth[ys, xs].astype(np.float32).mean())
         x = (xs.mean() + 0.5) / width
         y = (ys.mean() + 0.5) / height
-        seen.append(Seen(k, facts, x, y, depth, len(xs), share, tuple(parts)))
-    return seen
+        visible.append(Seen(k, facts, x, y, depth, len(xs), share, tuple(parts)))
+    return visible
 
 
 def fits(thing: Seen, description: dict[str, str]) -> bool:
@@ -156,8 +156,8 @@ def draw_sentence(
     target: Seen, things: list[Seen], rng: np.random.Generator, style: Style, part: str = ""
 ) -> Sentence | None:
     """One random attempt at a sentence that means `target` (or its `part`) and nothing else; None when it fails."""
-    told = [name for name, chance in style.facts.items() if rng.random() < chance]
-    description = {name: target.facts[name] for name in told if name in target.facts}
+    names = [name for name, chance in style.facts.items() if rng.random() < chance]
+    description = {name: target.facts[name] for name in names if name in target.facts}
     if not description or ("category" not in description and "colour" not in description):
         description = {}  # "leftmost thing"
     fitting = [t for t in things if fits(t, description)]
@@ -176,11 +176,11 @@ def draw_sentence(
     if [t.id for t in meant] != [target.id]:
         return None
     meaning = Meaning(description, place, relation, landmark, part)
-    said = word(meaning, rng, style.long)
-    if not style.words[0] <= len(said.split()) <= style.words[1]:
+    text = word(meaning, rng, style.long)
+    if not style.words[0] <= len(text.split()) <= style.words[1]:
         return None
-    slipped = misspell(said, rng) if rng.random() < SLIPS else said
-    return Sentence(slipped, decisive=len(fitting) > 1, meaning=meaning, noisy=slipped != said)
+    slipped = misspell(text, rng) if rng.random() < SLIPS else text
+    return Sentence(slipped, decisive=len(fitting) > 1, meaning=meaning, noisy=slipped != text)
 
 
 def _related(target, fitting, things, rng, style) -> tuple[str, dict[str, str]]:
@@ -188,8 +188,8 @@ def _related(target, fitting, things, rng, style) -> tuple[str, dict[str, str]]:
     landmark = things[rng.integers(len(things))]
     if landmark.id == target.id or not landmark.clear:
         return "", {}
-    told = ("category", "colour") if rng.random() < style.facts["colour"] else ("category",)
-    name = {fact: landmark.facts[fact] for fact in told}
+    names = ("category", "colour") if rng.random() < style.facts["colour"] else ("category",)
+    name = {fact: landmark.facts[fact] for fact in names}
     if sum(fits(t, name) for t in things) != 1:
         return "", {}
     relation = style.relations[int(rng.integers(len(style.relations)))]
@@ -239,12 +239,12 @@ def _pick(chances: dict[str, float], rng: np.random.Generator) -> str:
 
 
 def _group(target, part, things, rng, style, most) -> list[Sentence]:
-    wanted = int(rng.integers(2, most + 1))
-    found = {}
+    number = int(rng.integers(2, most + 1))
+    sentences = {}
     for _ in range(TRIES):
         sentence = draw_sentence(target, things, rng, style, part)
         if sentence is not None:
-            found.setdefault(sentence.text, sentence)
-        if len(found) == wanted:
+            sentences.setdefault(sentence.text, sentence)
+        if len(sentences) == number:
             break
-    return list(found.values()) if len(found) >= 2 else []
+    return list(sentences.values()) if len(sentences) >= 2 else []

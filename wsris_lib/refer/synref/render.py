@@ -97,8 +97,8 @@ def render(scene: Scene, pixels: int = 128) -> tuple[np.ndarray, np.ndarray, np.
 
 def _window(matrix, offset, eye, axes, zoom, pixels):
     """The screen rectangle (a pair of slices) that holds a part, or None when it is out of view."""
-    seen = (CORNERS @ matrix.T + offset - eye) @ axes.T  # (8, 3): right, down, forward
-    xy = (seen[:, :2] / seen[:, 2:] / zoom + 1) / 2 * pixels
+    corners = (CORNERS @ matrix.T + offset - eye) @ axes.T  # (8, 3): right, down, forward
+    xy = (corners[:, :2] / corners[:, 2:] / zoom + 1) / 2 * pixels
     x0, y0 = np.floor(xy.min(0)).astype(int).clip(0)
     x1, y1 = np.ceil(xy.max(0)).astype(int).clip(max=pixels)
     return (slice(y0, y1), slice(x0, x1)) if x0 < x1 and y0 < y1 else None

@@ -72,8 +72,8 @@ def test_ehins_stage_1(tiny_zoo):
         critic = critic.to(GPU)
         head = head.to(GPU)
         maps = backbone.maps(backbone.normalise(zeros(4, 3, 64, 64, dtype=torch.uint8)))
-        told = zeros(4, backbone.sentence_width)
-        early, late = head(maps, told[shown(4, settings.texts)])
+        states = zeros(4, backbone.sentence_width)
+        early, late = head(maps, states[shown(4, settings.texts)])
         own = zeros(4, critic.clip.sentence_width)
         others = zeros(4, 3, critic.clip.sentence_width)
         small = backbone.normalise(zeros(4, 3, 32, 32, dtype=torch.uint8))
@@ -90,10 +90,10 @@ def test_irnet(tiny_zoo):
         backbone = backbone.to(GPU)
         model = model.to(GPU)
         pixels = backbone.normalise(zeros(2, 3, 64, 64, dtype=torch.uint8))
-        seen, wanted = augmented(pixels, zeros(2, 64, 64, dtype=torch.uint8), generator)
-        found = model(backbone.pyramid(seen))
-        wanted = wanted[:, ::4, ::4][:, : found[0].shape[1], : found[0].shape[2]]
-        assert there(seen, affinity.total(affinity.losses(found[0], found[1], wanted, 4)))
+        images, labels = augmented(pixels, zeros(2, 64, 64, dtype=torch.uint8), generator)
+        fields = model(backbone.pyramid(images))
+        labels = labels[:, ::4, ::4][:, : fields[0].shape[1], : fields[0].shape[2]]
+        assert there(images, affinity.total(affinity.losses(fields[0], fields[1], labels, 4)))
 
 
 @pytest.mark.parametrize("loss", [bce, ce_dice])
@@ -103,9 +103,9 @@ def test_stage_2(tiny_zoo, loss):
         network = network.to(GPU)
         pixels = network.backbone.normalise(zeros(2, 3, 64, 64, dtype=torch.uint8))
         tokens = network.backbone.tokenizer(["the red mug"] * 2, context_length=network.backbone.words).to(GPU)
-        found = network(pixels, tokens)
-        both = [consistency(found, found, kind) for kind in KINDS]
-        assert there(*found, loss(found, zeros(2, 64, 64)), *both)
+        logits = network(pixels, tokens)
+        both = [consistency(logits, logits, kind) for kind in KINDS]
+        assert there(*logits, loss(logits, zeros(2, 64, 64)), *both)
         assert there(network.answer(torch.zeros(1, 3, 64, 64, dtype=torch.uint8), [0, 0], ["red", "blue"]))
 
 

@@ -18,21 +18,21 @@ masks_9_by_12 = arrays(bool, (9, 12))
 
 def slow_components(mask: np.ndarray) -> list[tuple[int, int, int, int]]:
     """Boxes by flood fill over the eight neighbours."""
-    seen = np.zeros_like(mask)
+    visited = np.zeros_like(mask)
     boxes = []
     for start in zip(*mask.nonzero()):
-        if seen[start]:
+        if visited[start]:
             continue
         queue = deque([start])
         pixels = []
-        seen[start] = True
+        visited[start] = True
         while queue:
             y, x = queue.popleft()
             pixels.append((int(y), int(x)))
             for b in range(max(y - 1, 0), min(y + 2, mask.shape[0])):
                 for a in range(max(x - 1, 0), min(x + 2, mask.shape[1])):
-                    if mask[b, a] and not seen[b, a]:
-                        seen[b, a] = True
+                    if mask[b, a] and not visited[b, a]:
+                        visited[b, a] = True
                         queue.append((b, a))
         ys, xs = zip(*pixels)
         boxes.append((min(xs), min(ys), max(xs), max(ys)))

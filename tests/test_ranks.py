@@ -64,10 +64,15 @@ def main(out: str, pieces: str) -> None:
 
 
 def torchrun(tmp_path: Path, *arguments: object, processes: int = 2) -> subprocess.CompletedProcess:
-    told = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
     where = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(HERE), "WSRIS_HOME": str(tmp_path)}
     return subprocess.run(
-        [*told, *map(str, arguments)], env=os.environ | where, capture_output=True, text=True, timeout=500, check=False
+        [*command, *map(str, arguments)],
+        env=os.environ | where,
+        capture_output=True,
+        text=True,
+        timeout=500,
+        check=False,
     )
 
 
@@ -75,31 +80,31 @@ def torchrun(tmp_path: Path, *arguments: object, processes: int = 2) -> subproce
 def test_a_training_in_pieces_ends_in_the_same_bits_in_any_number_of_processes(tmp_path, processes, pieces):
     done = torchrun(tmp_path, __file__, tmp_path, pieces, processes=processes)
     assert done.returncode == 0, done.stderr[-2000:]
-    told = [json.loads((tmp_path / f"{n}.json").read_text()) for n in range(processes)]
+    reports = [json.loads((tmp_path / f"{n}.json").read_text()) for n in range(processes)]
     whole, curve = fit(tmp_path / "whole", pieces)
-    for n, report in enumerate(told):
+    for n, report in enumerate(reports):
         assert (report["rank"], report["world"], report["told"]) == (n, processes, False)
         assert report["alone"] == [0, 1, [0, 1, 2, 3, 4]] and report["same"]
         assert report["curve"] == curve
         assert report["weights"] == {name: tensor.tolist() for name, tensor in whole.items()}
-    assert sorted(n for report in told for n in report["dealt"]) == list(range(5))
+    assert sorted(n for report in reports for n in report["dealt"]) == list(range(5))
     assert not list(tmp_path.glob(".*partial*"))
 
 
 def test_two_nodes_are_two_processes(tmp_path):
     """Two launchers that find each other by an address, as on two machines with one disk: both have local rank 0."""
-    with socket.socket() as found:
-        found.bind(("localhost", 0))
-        port = found.getsockname()[1]
-    told = ["--nnodes=2", "--nproc_per_node=1", "--rdzv_backend=c10d", f"--rdzv_endpoint=localhost:{port}"]
-    command = [sys.executable, "-m", "torch.distributed.run", *told, __file__, str(tmp_path), "4"]
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    options = ["--nnodes=2", "--nproc_per_node=1", "--rdzv_backend=c10d", f"--rdzv_endpoint=localhost:{port}"]
+    command = [sys.executable, "-m", "torch.distributed.run", *options, __file__, str(tmp_path), "4"]
     env = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(HERE), "WSRIS_HOME": str(tmp_path)}
     nodes = [subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True) for _ in range(2)]
     try:
-        said = [node.communicate(timeout=300)[1] for node in nodes]
+        errors = [node.communicate(timeout=300)[1] for node in nodes]
     finally:
         [node.kill() for node in nodes]
-    assert [node.returncode for node in nodes] == [0, 0], said
+    assert [node.returncode for node in nodes] == [0, 0], errors
     whole = {name: tensor.tolist() for name, tensor in fit(tmp_path / "whole", 4)[0].items()}
     for n in range(2):
         report = json.loads((tmp_path / f"{n}.json").read_text())
@@ -175,9 +180,9 @@ def test_two_processes_reproduce_what_one_does(tmp_path):
     subprocess.run([sys.executable, *run], env=env, check=True, capture_output=True, timeout=500)
     boards = [artefacts.read_json(home / "smoke-testA" / "scoreboard.json") for home in (tmp_path, artefacts.home())]
     assert boards[0]["rows"] == boards[1]["rows"]
-    made = [path.relative_to(tmp_path) for path in (tmp_path / "cache").rglob("*") if path.is_file()]
-    assert len(made) > 200 and not any(".tmp" in str(path) or "partial" in str(path) for path in made)
-    for path in made:
+    paths = [path.relative_to(tmp_path) for path in (tmp_path / "cache").rglob("*") if path.is_file()]
+    assert len(paths) > 200 and not any(".tmp" in str(path) or "partial" in str(path) for path in paths)
+    for path in paths:
         two = tmp_path / path
         one = artefacts.home() / path
         if path.suffix == ".safetensors":

@@ -167,28 +167,28 @@ def test_the_order_of_colours_and_axes_is_pydensecrfs():
     direct.setUnaryEnergy(unary.reshape(2, -1))
     direct.addPairwiseGaussian(sxy=3, compat=1)
     direct.addPairwiseBilateral(sxy=6, srgb=20, rgbim=image, compat=2)
-    wanted = np.array(direct.inference(3)).reshape(2, 24, 40)
+    expected = np.array(direct.inference(3)).reshape(2, 24, 40)
     settings = Refining(near_px=3, near_weight=1, far_px=6, far_colour=20, far_weight=2, iterations=3)
     image.flags.writeable = False  # as a decoder or a memory map gives it
     for backend in crf.BACKENDS:
-        np.testing.assert_allclose(crf.dense_crf(image, unary, settings, backend), wanted, atol=1e-4)
+        np.testing.assert_allclose(crf.dense_crf(image, unary, settings, backend), expected, atol=1e-4)
 
 
 def test_without_a_step_the_marginals_are_the_unarys():
     image = picture("noise", 9, 7)
     U = rng(1).random((2, 9, 7)).astype(np.float32)
-    found = crf.dense_crf(image, U, replace(TINY, iterations=0), "lattice")
-    np.testing.assert_allclose(found, np.exp(-U) / np.exp(-U).sum(0), rtol=1e-5)
+    marginals = crf.dense_crf(image, U, replace(TINY, iterations=0), "lattice")
+    np.testing.assert_allclose(marginals, np.exp(-U) / np.exp(-U).sum(0), rtol=1e-5)
 
 
 def test_the_unary_is_pydensecrfs():
     utils = pytest.importorskip("pydensecrf.utils", reason=WHY)
     labels = rng().random((6, 9)) < 0.4
-    wanted = utils.unary_from_labels(labels.astype(int), 2, 0.7, zero_unsure=False).reshape(2, 6, 9)
-    for given in (labels, labels.astype(np.uint8)):
-        found = crf.unary_from_labels(given, 0.7)
-        assert found.dtype == np.float32
-        np.testing.assert_allclose(found, wanted, rtol=1e-6)
+    expected = utils.unary_from_labels(labels.astype(int), 2, 0.7, zero_unsure=False).reshape(2, 6, 9)
+    for classes in (labels, labels.astype(np.uint8)):
+        unary = crf.unary_from_labels(classes, 0.7)
+        assert unary.dtype == np.float32
+        np.testing.assert_allclose(unary, expected, rtol=1e-6)
 
 
 # -- labels -----------------------------------------------------------------------------------------------------------
@@ -252,11 +252,11 @@ def test_affinity_labels_are_the_two_cuts_through_the_crf():
 
 def test_the_object_wins_where_only_the_higher_cut_sees_it(monkeypatch):
     """A CRF can lose a pixel when it is given more of them."""
-    seen = [np.array([[[0.1, 0.9, 0.1]], [[0.9, 0.1, 0.9]]]), np.array([[[0.9, 0.9, 0.2]], [[0.1, 0.1, 0.8]]])]
-    monkeypatch.setattr(crf, "_marginals", lambda *_: seen)
+    marginals = [np.array([[[0.1, 0.9, 0.1]], [[0.9, 0.1, 0.9]]]), np.array([[[0.9, 0.9, 0.2]], [[0.1, 0.1, 0.8]]])]
+    monkeypatch.setattr(crf, "_marginals", lambda *_: marginals)
     labels = crf.affinity_labels(np.zeros((1, 3, 3), np.uint8), np.array([[1.0, 0.0, 0.5]]), TINY)
     assert labels.tolist() == [[1, 0, 1]]
-    monkeypatch.setattr(crf, "_marginals", lambda *_: seen[::-1])
+    monkeypatch.setattr(crf, "_marginals", lambda *_: marginals[::-1])
     labels = crf.affinity_labels(np.zeros((1, 3, 3), np.uint8), np.array([[1.0, 0.0, 0.5]]), TINY)
     assert labels.tolist() == [[255, 0, 1]]
 
@@ -304,7 +304,7 @@ def test_a_missing_pydensecrf_is_refused_or_replaced(monkeypatch):
         crf.crf_mask(image, soft > 0.3, TINY, "pydensecrf")
     crf._say_once.cache_clear()
     with pytest.warns(UserWarning, match=r'slower lattice is used.*pip install "wsris\[crf\]"'):
-        found = crf.crf_mask(image, soft > 0.3, TINY)
+        mask = crf.crf_mask(image, soft > 0.3, TINY)
     with warnings.catch_warnings(action="error"):  # once is enough
-        np.testing.assert_array_equal(crf.crf_mask(image, soft > 0.3, TINY), found)
-    np.testing.assert_array_equal(crf.crf_mask(image, soft > 0.3, TINY, "lattice"), found)
+        np.testing.assert_array_equal(crf.crf_mask(image, soft > 0.3, TINY), mask)
+    np.testing.assert_array_equal(crf.crf_mask(image, soft > 0.3, TINY, "lattice"), mask)

@@ -48,7 +48,9 @@ def fitted(backbone, out, settings=SETTINGS, seed=0):
 
 
 def affinities(pixels, labels):
-    return Affinities({i: ({"pixels": its}, {}) for i, its in enumerate(pixels)}, range(len(labels)), labels.numpy())
+    return Affinities(
+        {i: ({"pixels": image}, {}) for i, image in enumerate(pixels)}, range(len(labels)), labels.numpy()
+    )
 
 
 def test_maps_come_back_as_they_were(backbone):
@@ -57,9 +59,9 @@ def test_maps_come_back_as_they_were(backbone):
     maps = rng.choice([0, 1, 255], size=(3, 64, 64)).astype(np.uint8)
     pixels = torch.from_numpy(rng.integers(0, 256, (2, 3, 64, 64), dtype=np.uint8))
     data = Affinities({7: ({"pixels": pixels[0]}, {}), 9: ({"pixels": pixels[1]}, {})}, [9, 7, 9], iter(maps))
-    seen, found = data.batch([2, 0, 1])
-    assert len(data) == 3 and found.dtype == torch.uint8
-    assert torch.equal(found, torch.from_numpy(maps[[2, 0, 1]])) and torch.equal(seen, pixels[[1, 1, 0]])
+    images, labels = data.batch([2, 0, 1])
+    assert len(data) == 3 and labels.dtype == torch.uint8
+    assert torch.equal(labels, torch.from_numpy(maps[[2, 0, 1]])) and torch.equal(images, pixels[[1, 1, 0]])
     other = Affinities(data._images, [9, 7, 9], np.where(maps == 255, 1, maps))
     assert data.digest() != other.digest()
 
@@ -97,23 +99,23 @@ def test_the_two_heads_share_no_parameter_and_the_drift_is_taken_off_after_train
 
 def test_image_and_label_are_moved_alike_and_what_comes_in_is_unknown():
     pixels, labels = scenes(20)
-    seen, wanted = augmented(pixels.float(), labels, torch.Generator().manual_seed(0))
-    red = seen[:, 0]
-    assert set(wanted.unique().tolist()) <= {0, 1, 255}
-    inside = (seen.sum(1) - (230 + 60 + 60)).abs() < 1  # surely the square
-    assert (wanted[inside] == 1).float().mean() > 0.99
-    assert (wanted[(red - 40).abs() < 1] == 0).float().mean() > 0.97
-    assert (wanted[red == 0] == 255).float().mean() > 0.97 and (wanted == 255).any()
+    moved, moved_labels = augmented(pixels.float(), labels, torch.Generator().manual_seed(0))
+    red = moved[:, 0]
+    assert set(moved_labels.unique().tolist()) <= {0, 1, 255}
+    inside = (moved.sum(1) - (230 + 60 + 60)).abs() < 1  # surely the square
+    assert (moved_labels[inside] == 1).float().mean() > 0.99
+    assert (moved_labels[(red - 40).abs() < 1] == 0).float().mean() > 0.97
+    assert (moved_labels[red == 0] == 255).float().mean() > 0.97 and (moved_labels == 255).any()
     again = augmented(pixels.float(), labels, torch.Generator().manual_seed(0))
-    assert torch.equal(again[0], seen) and torch.equal(again[1], wanted)
+    assert torch.equal(again[0], moved) and torch.equal(again[1], moved_labels)
 
 
 def test_the_same_seed_gives_the_same_weights_and_a_killed_run_ends_in_them(backbone, tmp_path, kill_and_go_on):
     whole, curve = fitted(backbone, tmp_path / "a")
     assert same(whole, fitted(backbone, tmp_path / "b")[0])
     assert not same(whole, fitted(backbone, tmp_path / "c", seed=1)[0])
-    (again, its), steps = kill_and_go_on(lambda: fitted(backbone, tmp_path / "d"), at=4)
-    assert same(whole, again) and its == curve and steps == [0, 1, 2, 3, 4, 4, 5]
+    (again, resumed_curve), steps = kill_and_go_on(lambda: fitted(backbone, tmp_path / "d"), at=4)
+    assert same(whole, again) and resumed_curve == curve and steps == [0, 1, 2, 3, 4, 4, 5]
     with pytest.raises(ValueError, match="no label to learn"):
         train(backbone, Affinities({}, [], []), SETTINGS, 0, tmp_path / "e")
 
@@ -131,8 +133,8 @@ def test_edges_are_learnt_and_the_walk_fills_the_object(backbone, tmp_path, lear
         seed = np.zeros((64, 64))
         rows, columns = label.nonzero()
         seed[rows.min() + 4 : rows.min() + 12, columns.min() + 4 : columns.min() + 12] = 1
-        found = by_walk(model, backbone, settings)(image, seed[None])[0] > 0.5
-        for masks, mask in ((before, seed > 0.5), (after, found)):
+        walked = by_walk(model, backbone, settings)(image, seed[None])[0] > 0.5
+        for masks, mask in ((before, seed > 0.5), (after, walked)):
             masks.append((mask & label).sum() / (mask | label).sum())
         edge, _ = fields(model, backbone, image)
         assert edge.shape == (16, 16)
@@ -151,9 +153,9 @@ def test_refinements_keep_their_form_and_lose_nothing(backbone, tmp_path):
         warnings.simplefilter("ignore")
         crf = by_crf(SETTINGS)(image, soft)
     walked = by_walk(model, backbone, SETTINGS)(image, soft)
-    for found in (crf, walked):
-        assert found.shape == soft.shape and found.min() >= 0 and found.max() <= 1 + 1e-6
-        assert (found[[0, 1, 3]] > 0.5).any((1, 2)).all() and not (found[2] > 0.5).any()
+    for refined in (crf, walked):
+        assert refined.shape == soft.shape and refined.min() >= 0 and refined.max() <= 1 + 1e-6
+        assert (refined[[0, 1, 3]] > 0.5).any((1, 2)).all() and not (refined[2] > 0.5).any()
     np.testing.assert_allclose(walked[0], walked[3], atol=1e-5)  # only a map's shape counts, not its height
     assert in_turn()(image, soft) is soft
     one = in_turn(by_walk(model, backbone, SETTINGS), lambda i, s: s * 0.5)(image, soft)
@@ -168,8 +170,8 @@ def test_a_large_image_is_shrunk_for_the_crf_and_its_mask_brought_back():
     coarse = by_crf(replace(SETTINGS, side=64))(large, mask[None])[0]
     fine = by_crf(replace(SETTINGS, side=0))(large, mask[None])[0]
     assert coarse.shape == fine.shape == (128, 192)
-    for found in (coarse, fine):
-        assert ((found > 0.5) & (mask > 0.5)).sum() > 0.8 * ((found > 0.5) | (mask > 0.5)).sum()
+    for refined in (coarse, fine):
+        assert ((refined > 0.5) & (mask > 0.5)).sum() > 0.8 * ((refined > 0.5) | (mask > 0.5)).sum()
 
 
 def test_confidence_is_the_agreement_with_what_was_given():
@@ -213,12 +215,12 @@ pytestmark = pytest.mark.filterwarnings("ignore:pydensecrf isn't installed")
 
 @pytest.mark.parametrize("how", refining.HOW)
 def test_masks_are_made_once_and_found_again(profile, how, monkeypatch):
-    made = refining.masks(profile, 0, "val", how)
+    labels = refining.masks(profile, 0, "val", how)
     samples, _ = refining.responses(profile, 0, "val")
-    assert [label.sent_id for label in made] == [sample.sent_id for sample in samples]
-    assert 0 <= summarise(refining.judge(profile, "val", made))["mIoU"] <= 1
+    assert [label.sent_id for label in labels] == [sample.sent_id for sample in samples]
+    assert 0 <= summarise(refining.judge(profile, "val", labels))["mIoU"] <= 1
     monkeypatch.setattr(refining, "_refine", lambda *_: pytest.fail("made again"))
-    assert refining.masks(profile, 0, "val", how) == made
+    assert refining.masks(profile, 0, "val", how) == labels
     with pytest.raises(KeyError, match="choose one of raw"):
         refining.masks(profile, 0, "val", "magic")
 
@@ -263,14 +265,14 @@ def test_a_profile_may_ask_for_the_groups_best_on_train_and_nowhere_else(profile
     assert all(len(masks) == 1 for masks in of_ref.values())
     assert refining.masks(shared, 0, "val", "raw") == refining.masks(profile, 0, "val", "raw")
     sizes = []
-    monkeypatch.setattr(refining, "Affinities", lambda *given: sizes.append(len(given[1])) or Affinities(*given))
-    asked = []
+    monkeypatch.setattr(refining, "Affinities", lambda *args: sizes.append(len(args[1])) or Affinities(*args))
+    modes = []
     irnet = refining.irnet
-    monkeypatch.setattr(refining, "irnet", lambda *given: asked.append(given[2]) or irnet(*given))
+    monkeypatch.setattr(refining, "irnet", lambda *args: modes.append(args[2]) or irnet(*args))
     every = replace(shared, refining=replace(shared.refining, labels=0))
     refining.masks(every, 0, "val", "irnet")
     refining.masks(every, 0, "train", "irnet + crf")
-    assert set(asked) == {"best of group"}
+    assert set(modes) == {"best of group"}
     assert sizes == [len(of_ref)]  # a shared map is learnt from once
     own = replace(every, refining=replace(every.refining, select="own"))
     refining.masks(own, 0, "train", "irnet")
@@ -278,25 +280,25 @@ def test_a_profile_may_ask_for_the_groups_best_on_train_and_nowhere_else(profile
 
 
 def test_negatives_of_the_same_image_make_labels_mt(profile):
-    told = grounding.with_grounding(profile, negatives_from="topped_up")
-    assert grounding.supervision(told) == refining.supervision(told) == "MT" != grounding.supervision(profile)
-    assert read_labels(refining.pseudo_labels(told, 0, "raw"))[1]["supervision"] == "MT"
+    topped_up = grounding.with_grounding(profile, negatives_from="topped_up")
+    assert grounding.supervision(topped_up) == refining.supervision(topped_up) == "MT" != grounding.supervision(profile)
+    assert read_labels(refining.pseudo_labels(topped_up, 0, "raw"))[1]["supervision"] == "MT"
 
 
 @pytest.mark.parametrize("how", ["crf", "irnet + crf"])
 def test_anybodys_labels_can_be_refined_too(profile, how, monkeypatch):
-    given, _ = read_labels(refining.pseudo_labels(profile, 0, "raw"))
-    given = [replace(label, confidence=0.5) for label in given]
-    found = refining.refined_labels(profile, 0, given, how)
-    assert [label.sent_id for label in found] == [label.sent_id for label in given]
-    assert all(0 <= label.confidence <= 0.5 for label in found)
+    labels, _ = read_labels(refining.pseudo_labels(profile, 0, "raw"))
+    labels = [replace(label, confidence=0.5) for label in labels]
+    refined = refining.refined_labels(profile, 0, labels, how)
+    assert [label.sent_id for label in refined] == [label.sent_id for label in labels]
+    assert all(0 <= label.confidence <= 0.5 for label in refined)
     own = refining.masks(profile, 0, "train", how)  # the same masks, refined as EHIN's own
     if how == "crf":  # the walk starts from a map's heights, which a hard mask doesn't have
-        assert [label.mask for label in found] == [label.mask for label in own]
+        assert [label.mask for label in refined] == [label.mask for label in own]
     monkeypatch.setattr(refining, "_refine", lambda *_: pytest.fail("made again"))
-    assert refining.refined_labels(profile, 0, given, how) == found
+    assert refining.refined_labels(profile, 0, labels, how) == refined
     with pytest.raises(KeyError, match="choose one of raw"):
-        refining.refined_labels(profile, 0, given, "magic")
+        refining.refined_labels(profile, 0, labels, "magic")
 
 
 def test_another_round_trains_another_network(profile, monkeypatch, tmp_path):
@@ -312,15 +314,15 @@ def test_another_round_trains_another_network(profile, monkeypatch, tmp_path):
 
 
 def test_stage_2_learns_from_labels_and_its_answers_are_kept(profile, monkeypatch):
-    samples, found = segmenting.judged(profile, 0, "val")
-    assert len(samples) == len(found) > 0
+    samples, measures = segmenting.judged(profile, 0, "val")
+    assert len(samples) == len(measures) > 0
     hard = segmenting.judged(profile, 0, "val", hard=True)[1]
-    assert [m.iou for m in hard] == [m.iou for m in found]  # another point and the same mask
+    assert [m.iou for m in hard] == [m.iou for m in measures]  # another point and the same mask
     monkeypatch.setattr(segmenting, "predict", lambda *_: pytest.fail("asked again"))
     monkeypatch.setattr(segmenting, "train", lambda *_: pytest.fail("trained again"))
     assert segmenting.judged(profile, 0, "val", hard=True)[1] == hard
-    again, kept = segmenting.judged(profile, 0, "val")
-    assert kept == found and [s.sent_id for s in again] == [s.sent_id for s in samples]
+    again, read = segmenting.judged(profile, 0, "val")
+    assert read == measures and [s.sent_id for s in again] == [s.sent_id for s in samples]
 
 
 def test_a_mask_and_the_map_it_is_of_are_judged_and_kept_apart(profile, monkeypatch):

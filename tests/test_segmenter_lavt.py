@@ -62,18 +62,18 @@ def slow_pwam(weights, biases, cells, words, real, heads):
     """LAVT's, with all of its biases: cells [N][C], words [L][Ct], real [L] -> [N][C]."""
     of = lambda name, vector: slow_linear(weights[name], biases[name], vector)  # noqa: E731
     keys, values = ([of(name, word) for word in words] for name in ("key", "value"))
-    heard = []
+    mixtures = []
     each = len(cells[0]) // heads
     for query in slow_norm([of("query", cell) for cell in cells]):
         mixed = []
-        for its in (range(head * each, (head + 1) * each) for head in range(heads)):
-            scores = [sum(query[c] * key[c] for c in its) / math.sqrt(each) for key in keys]
+        for channels in (range(head * each, (head + 1) * each) for head in range(heads)):
+            scores = [sum(query[c] * key[c] for c in channels) / math.sqrt(each) for key in keys]
             shares = [math.exp(s) if yes else 0.0 for s, yes in zip(scores, real)]
-            mixed += [sum(a * v[c] for a, v in zip(shares, values)) / sum(shares) for c in its]
-        heard.append(of("heard", mixed))
+            mixed += [sum(a * v[c] for a, v in zip(shares, values)) / sum(shares) for c in channels]
+        mixtures.append(of("heard", mixed))
     fused = []
-    for cell, said in zip(cells, slow_norm(heard)):
-        both = [gelu(v) * s for v, s in zip(of("seen", cell), said)]
+    for cell, mixture in zip(cells, slow_norm(mixtures)):
+        both = [gelu(v) * s for v, s in zip(of("seen", cell), mixture)]
         fused.append([gelu(v) for v in of("out", both)])
     return fused
 
@@ -85,14 +85,14 @@ def test_pwam_against_a_slow_version_that_has_every_bias_of_lavt(heads):
     cells = torch.randn(2, 6, 4).double()
     words = torch.randn(2, 5, 3).double()
     real = torch.tensor([[True] * 5, [True, True, True, False, False]])
-    found = module(cells, words, real)
+    fused = module(cells, words, real)
     layers = dict(module.named_children())
     weights = {name: layer.weight for name, layer in layers.items()}
     biases = {name: torch.randn(4).double() if layer.bias is None else layer.bias for name, layer in layers.items()}
     assert [name for name, layer in layers.items() if layer.bias is None] == ["key", "value", "query", "heard"]
     for n in range(2):
         expected = slow_pwam(weights, biases, cells[n].tolist(), words[n].tolist(), real[n].tolist(), heads)
-        torch.testing.assert_close(found[n], torch.tensor(expected, dtype=torch.float64))
+        torch.testing.assert_close(fused[n], torch.tensor(expected, dtype=torch.float64))
 
 
 def test_heads_that_do_not_divide_the_channels_are_refused():
@@ -115,13 +115,13 @@ def test_padding_words_get_no_share_and_no_gradient():
 
 def cells_of_each_stage(model, pixels, tokens):
     """What comes out of each stage's blocks, before the words: [B, N, C] of four stages."""
-    found = []
-    hooks = [attend.register_forward_pre_hook(lambda _, given: found.append(given[0])) for attend in model.attend]
+    cells = []
+    hooks = [attend.register_forward_pre_hook(lambda _, args: cells.append(args[0])) for attend in model.attend]
     with torch.no_grad():
         model(pixels, tokens)
     for hook in hooks:
         hook.remove()
-    return found
+    return cells
 
 
 @pytest.mark.parametrize(("height", "width"), [(64, 64), (96, 128)])  # the last stage: within a window, and beyond it
@@ -138,21 +138,21 @@ def test_with_closed_gates_the_swin_is_transformers_own(model, config, height, w
     for gate in model.gates:
         nn.init.zeros_(gate.outer.weight)
     closed = cells_of_each_stage(model, pixels, tokens)
-    for n, (cells, wanted) in enumerate(zip(closed, expected, strict=True)):
-        normed = F.layer_norm(cells, cells.shape[2:]).mT.unflatten(2, wanted.shape[2:])  # as SwinBackbone hands out
-        torch.testing.assert_close(normed, wanted, atol=1e-5, rtol=1e-4)
+    for n, (cells, features) in enumerate(zip(closed, expected, strict=True)):
+        normed = F.layer_norm(cells, cells.shape[2:]).mT.unflatten(2, features.shape[2:])  # as SwinBackbone hands out
+        torch.testing.assert_close(normed, features, atol=1e-5, rtol=1e-4)
         assert torch.equal(cells, opened[n]) == (n == 0)  # with open gates words reach all stages but the first
 
 
 def test_a_cell_is_told_where_its_centre_is(tiny_zoo, config):
     torch.manual_seed(0)
     model = Lavt(config, str(tiny_zoo / "text"), pixels=64, places=True)
-    told = []
+    centres = []
     for linear in model.places:
-        linear.register_forward_hook(lambda _, given, __: told.append(given[0]))
+        linear.register_forward_hook(lambda _, args, __: centres.append(args[0]))
     asking = cells_of_each_stage(model, torch.zeros(1, 3, 64, 128), model.tokenizer(["a ball"]))
-    assert [len(places) for places in told] == [16 * 32, 8 * 16, 4 * 8, 2 * 4] and len(asking) == 4
-    x, y = told[-1].T.tolist()
+    assert [len(places) for places in centres] == [16 * 32, 8 * 16, 4 * 8, 2 * 4] and len(asking) == 4
+    x, y = centres[-1].T.tolist()
     assert x == [-0.75, -0.25, 0.25, 0.75] * 2 and y == [-0.5] * 4 + [0.5] * 4  # edge to edge, as a warp's frame
     model.places = None
     without = cells_of_each_stage(model, torch.zeros(1, 3, 64, 128), model.tokenizer(["a ball"]))
@@ -166,11 +166,11 @@ def test_a_network_that_is_told_nothing_sees_two_places_alike(tiny_zoo, config):
     for places in (False, True):
         torch.manual_seed(0)
         model = Lavt(config, str(tiny_zoo / "text"), pixels=128, places=places)
-        heard = []
-        model.attend[0].register_forward_hook(lambda _, __, fused, heard=heard: heard.append(fused))
+        answers = []
+        model.attend[0].register_forward_hook(lambda _, __, fused, answers=answers: answers.append(fused))
         with torch.no_grad():
             model(pixels, model.tokenizer(["the left one"] * 2))
-        left, right = heard[0].unflatten(1, (32, 32))
+        left, right = answers[0].unflatten(1, (32, 32))
         same = torch.allclose(left[10:14, 6:10], right[10:14, 22:26], atol=1e-5)
         assert same != places
 
@@ -283,8 +283,8 @@ def test_a_small_one_learns_which_of_two_squares_is_meant(tiny_zoo, learning):
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-    found = model(pixels, tokens)[0].argmax(1)
-    for iou in (found & masks).sum((1, 2)) / (found | masks).sum((1, 2)):
+    predicted = model(pixels, tokens)[0].argmax(1)
+    for iou in (predicted & masks).sum((1, 2)) / (predicted | masks).sum((1, 2)):
         learning.above(iou, 0.6, "IoU with the square that is meant")
 
 
@@ -397,9 +397,9 @@ def test_flip_image_and_sentence_and_flip_back_is_nothing():
     pixels[:, :, 9:14, 10:15] = 1
     warp = mirror(3)
     assert warp.sentences(sentences) == ["bright mug on the right", "upright mug left of the ball", "the mug"]
-    found = sided(warp.image(pixels), warp.sentences(sentences))
+    moved = sided(warp.image(pixels), warp.sentences(sentences))
     plain = sided(pixels, sentences)
-    assert torch.equal(warp.labels(found), plain) and not torch.equal(found, plain)
+    assert torch.equal(warp.labels(moved), plain) and not torch.equal(moved, plain)
     assert warp.sentences(warp.sentences(sentences)) == sentences
     assert not torch.equal(sided(warp.image(pixels), sentences).flip(2), plain)  # without the swap it is wrong
 
@@ -554,8 +554,8 @@ def test_a_step_of_cadd_moves_the_student_alone(model):
     labels[:, 20:50, 5:30] = 1
     warp = draw(3, seeded())
     theirs = teacher(student.normalise(pixels), student.tokenizer(sentences))
-    seen = warp.image(student.normalise(warp.jitter(pixels)))
-    ours = student(seen, student.tokenizer(warp.sentences(sentences)))
+    images = warp.image(student.normalise(warp.jitter(pixels)))
+    ours = student(images, student.tokenizer(warp.sentences(sentences)))
     cadd(ours, theirs, labels, torch.tensor([1.0, 0.5, 0.2]), warp).backward()
     assert all(p.grad is not None for p in student.parameters())
     assert not any(p.requires_grad or p.grad is not None for p in teacher.parameters())

@@ -77,16 +77,16 @@ def slow_attention(module, cells, words):
     keys, values = ([slow_linear(layer, word) for word in words] for layer in (module.key, module.value))
     queries = [slow_linear(module.query[0], cell) for cell in cells]
     queries = transpose(slow_instance_norm(transpose(queries), module.query[1]))
-    heard = []
+    mixtures = []
     for query in queries:
         scores = [sum(q * k for q, k in zip(query, key)) / math.sqrt(len(query)) for key in keys]
         total = sum(math.exp(s) for s in scores)
         share = [math.exp(s) / total for s in scores]
         got = [sum(a * value[c] for a, value in zip(share, values)) for c in range(len(query))]
-        heard.append(slow_linear(module.heard[0], got))
-    heard = transpose(slow_instance_norm(transpose(heard), module.heard[1]))
-    seen = [[max(0.0, v) for v in slow_linear(module.seen[0], cell)] for cell in cells]
-    both = [[s * h for s, h in zip(a, b)] for a, b in zip(seen, heard)]
+        mixtures.append(slow_linear(module.heard[0], got))
+    mixtures = transpose(slow_instance_norm(transpose(mixtures), module.heard[1]))
+    projected = [[max(0.0, v) for v in slow_linear(module.seen[0], cell)] for cell in cells]
+    both = [[s * h for s, h in zip(a, b)] for a, b in zip(projected, mixtures)]
     return [[max(0.0, v) for v in slow_linear(module.out[0], cell)] for cell in both]
 
 
@@ -98,9 +98,9 @@ def test_pixel_word_attention_against_a_slow_version():
         nn.init.uniform_(norm.bias, -1, 1)
     cells = torch.randn(2, 4, 2, 3).double()
     words = torch.randn(2, 5, 3).double()
-    found = module(cells, words)
-    assert found.shape == cells.shape and (found > 0).any()
-    for image, sentence, got in zip(cells, words, found):
+    fused = module(cells, words)
+    assert fused.shape == cells.shape and (fused > 0).any()
+    for image, sentence, got in zip(cells, words, fused):
         expected = slow_attention(module, image.flatten(1).T.tolist(), sentence.tolist())
         torch.testing.assert_close(got.flatten(1).T, torch.tensor(expected, dtype=torch.float64))
 

@@ -186,11 +186,11 @@ def test_everything_learns_at_its_share_and_the_teacher_follows(view, labels, se
 
 def test_every_switch_changes_what_is_learnt(view, labels, settings, tmp_path):
     settings = replace(settings, epochs=1)
-    found = []
+    weights = []
     for changes in ({}, {"loss": "bce"}, {"teacher": True}, {"teacher": True, "consistency": "kl"}):
         modules, _ = fitted(view, labels, replace(settings, **changes), tmp_path)
-        found.append(modules["student"].heads[0][0][0].weight)
-    assert not any(torch.equal(a, b) for a, b in combinations(found, 2))
+        weights.append(modules["student"].heads[0][0][0].weight)
+    assert not any(torch.equal(a, b) for a, b in combinations(weights, 2))
 
 
 def test_settings_that_dont_fit_are_refused(view, labels, settings, tmp_path):

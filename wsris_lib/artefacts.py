@@ -33,8 +33,8 @@ class CorruptArtefact(RuntimeError):
 
 def home() -> Path:
     """The folder that all runs write to: `$WSRIS_HOME`, else `runs/` of the checkout, else `~/.cache/wsris`."""
-    if given := os.environ.get("WSRIS_HOME"):  # empty is none: it would be the working folder
-        return Path(given).expanduser().resolve()
+    if folder := os.environ.get("WSRIS_HOME"):  # empty is none: it would be the working folder
+        return Path(folder).expanduser().resolve()
     return REPO / "runs" if (REPO / "pyproject.toml").is_file() else Path.home() / ".cache" / "wsris"
 
 
@@ -125,8 +125,8 @@ def save_parts(path: Path, parts: "Callable[[], Iterable[dict[str, torch.Tensor]
         }
 
     def head(checksum: str) -> bytes:
-        told = {"__metadata__": {"wsris": json.dumps([checksum, notes], sort_keys=True)}} | header
-        text = json.dumps(told).encode()
+        metadata = {"wsris": json.dumps([checksum, notes], sort_keys=True)}
+        text = json.dumps({"__metadata__": metadata} | header).encode()
         text += b" " * (-len(text) % 8)
         return len(text).to_bytes(8, "little") + text
 

@@ -55,8 +55,8 @@ class Training:
         pieces: int = 1,
     ):
         if pieces & (pieces - 1) or (pieces > 1 and pieces % ranks.world()):
-            found = f"{pieces} pieces of a step and {ranks.world()} processes"
-            raise ValueError(f"{found}: expected 1, 2, 4, 8, ... pieces, a multiple of torchrun's number of processes")
+            counts = f"{pieces} pieces of a step and {ranks.world()} processes"
+            raise ValueError(f"{counts}: expected 1, 2, 4, 8, ... pieces, a multiple of torchrun's number of processes")
         self.pieces = pieces
         self._sums = _PairwiseSum()
         self.out = out
@@ -118,8 +118,8 @@ class Training:
             self._share = len(some) / len(rows)
             yield some
             if n == first:
-                kept = [buffer.clone() for buffer in self.model.buffers()]
-        for buffer, value in zip(self.model.buffers(), kept):
+                statistics = [buffer.clone() for buffer in self.model.buffers()]
+        for buffer, value in zip(self.model.buffers(), statistics):
             buffer.copy_(ranks.from_first(value) if value.is_floating_point() else value)
 
     def learn(self, loss: Tensor) -> None:
@@ -196,8 +196,8 @@ class Training:
         model = {key.removeprefix("model."): value for key, value in tensors.items() if key.startswith("model.")}
         self.model.load_state_dict(model)
         for numbers, optimiser in self._numbered():
-            its = {n: state[number] for n, number in enumerate(numbers) if number in state}
-            optimiser.load_state_dict(optimiser.state_dict() | {"state": its})
+            states = {n: state[number] for n, number in enumerate(numbers) if number in state}
+            optimiser.load_state_dict(optimiser.state_dict() | {"state": states})
         self._start, self.curve, self._sum, self.seconds = (notes[n] for n in ("step", "curve", "sum", "seconds"))
 
     def _numbered(self) -> Iterator[tuple[range, torch.optim.Optimizer]]:

@@ -32,9 +32,9 @@ def test_parts_are_stored_as_the_whole_is(tmp_path):
     artefacts.save_tensors(
         tmp_path / "whole", {name: torch.cat([p[name] for p in parts]) for name in "abc"}, ids=[1, 2]
     )
-    (found, notes), (whole, same) = (artefacts.load_tensors(tmp_path / name) for name in ("parts", "whole"))
-    assert notes == same == {"ids": [1, 2]} and found.keys() == whole.keys()
-    assert all(torch.equal(found[n], whole[n]) and found[n].dtype == whole[n].dtype for n in whole)
+    (joined, notes), (whole, same) = (artefacts.load_tensors(tmp_path / name) for name in ("parts", "whole"))
+    assert notes == same == {"ids": [1, 2]} and joined.keys() == whole.keys()
+    assert all(torch.equal(joined[n], whole[n]) and joined[n].dtype == whole[n].dtype for n in whole)
     checksums = [json.loads(safe_open(tmp_path / name, "pt").metadata()["wsris"])[0] for name in ("parts", "whole")]
     assert checksums[0] == checksums[1]
 

@@ -72,11 +72,14 @@ def test_ehins_stage_1(tiny_zoo):
     backbone, critic = Backbone(settings.backbone, 64), Critic(settings.critic, 32)
     head = Head(backbone.channels, backbone.sentence_width, settings)
     with pretended():
-        backbone, critic, head = backbone.to(GPU), critic.to(GPU), head.to(GPU)
+        backbone = backbone.to(GPU)
+        critic = critic.to(GPU)
+        head = head.to(GPU)
         maps = backbone.maps(backbone.normalise(zeros(4, 3, 64, 64, dtype=torch.uint8)))
-        told = zeros(4, backbone.sentence_width)
-        early, late = head(maps, told[shown(4, settings.texts)])
-        own, others = zeros(4, critic.clip.sentence_width), zeros(4, 3, critic.clip.sentence_width)
+        states = zeros(4, backbone.sentence_width)
+        early, late = head(maps, states[shown(4, settings.texts)])
+        own = zeros(4, critic.clip.sentence_width)
+        others = zeros(4, 3, critic.clip.sentence_width)
         small = backbone.normalise(zeros(4, 3, 32, 32, dtype=torch.uint8))
         terms = ehin_losses(early, late, own, others, small, critic, settings)
         assert len(terms) == 4 and there(early, late, *terms.values(), ehin_total(terms, settings))
@@ -85,14 +88,16 @@ def test_ehins_stage_1(tiny_zoo):
 
 def test_irnet(tiny_zoo):
     backbone = Backbone(str(tiny_zoo / "clip_rn"), 64)
-    model, generator = IRNet(channels(backbone), 8), torch.Generator().manual_seed(0)
+    model = IRNet(channels(backbone), 8)
+    generator = torch.Generator().manual_seed(0)
     with pretended():
-        backbone, model = backbone.to(GPU), model.to(GPU)
+        backbone = backbone.to(GPU)
+        model = model.to(GPU)
         pixels = backbone.normalise(zeros(2, 3, 64, 64, dtype=torch.uint8))
-        seen, wanted = augmented(pixels, zeros(2, 64, 64, dtype=torch.uint8), generator)
-        found = model(backbone.pyramid(seen))
-        wanted = wanted[:, ::4, ::4][:, : found[0].shape[1], : found[0].shape[2]]
-        assert there(seen, affinity.total(affinity.losses(found[0], found[1], wanted, 4)))
+        images, labels = augmented(pixels, zeros(2, 64, 64, dtype=torch.uint8), generator)
+        fields = model(backbone.pyramid(images))
+        labels = labels[:, ::4, ::4][:, : fields[0].shape[1], : fields[0].shape[2]]
+        assert there(images, affinity.total(affinity.losses(fields[0], fields[1], labels, 4)))
 
 
 @pytest.mark.parametrize("loss", [bce, ce_dice])
@@ -102,9 +107,9 @@ def test_stage_2(tiny_zoo, loss):
         network = network.to(GPU)
         pixels = network.backbone.normalise(zeros(2, 3, 64, 64, dtype=torch.uint8))
         tokens = network.backbone.tokenizer(["the red mug"] * 2, context_length=network.backbone.words).to(GPU)
-        found = network(pixels, tokens)
-        both = [consistency(found, found, kind) for kind in KINDS]
-        assert there(*found, loss(found, zeros(2, 64, 64)), *both)
+        logits = network(pixels, tokens)
+        both = [consistency(logits, logits, kind) for kind in KINDS]
+        assert there(*logits, loss(logits, zeros(2, 64, 64)), *both)
         assert there(network.answer(torch.zeros(1, 3, 64, 64, dtype=torch.uint8), [0, 0], ["red", "blue"]))
 
 
@@ -115,8 +120,10 @@ def test_cadd(tiny_zoo):
     warp = draw(2, torch.Generator().manual_seed(0))
     with pretended():
         modules = modules.to(GPU)
-        student, teacher = modules["student"], modules["teacher"]
-        pixels, labels = zeros(2, 3, 64, 64, dtype=torch.uint8), zeros(2, 64, 64, dtype=torch.uint8)
+        student = modules["student"]
+        teacher = modules["teacher"]
+        pixels = zeros(2, 3, 64, 64, dtype=torch.uint8)
+        labels = zeros(2, 64, 64, dtype=torch.uint8)
         warp = Warp(*(torch.zeros(part.shape, dtype=part.dtype) for part in vars(warp).values())).to(GPU)
         tokens = student.tokenizer(["the red mug"] * 2).to(GPU)
         ours = student(warp.image(student.normalise(warp.jitter(pixels))), tokens)

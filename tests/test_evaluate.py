@@ -18,19 +18,21 @@ masks_9_by_12 = arrays(bool, (9, 12))
 
 def slow_components(mask: np.ndarray) -> list[tuple[int, int, int, int]]:
     """Boxes by flood fill over the eight neighbours."""
-    seen, boxes = np.zeros_like(mask), []
+    visited = np.zeros_like(mask)
+    boxes = []
     for start in zip(*mask.nonzero()):
-        if seen[start]:
+        if visited[start]:
             continue
-        queue, pixels = deque([start]), []
-        seen[start] = True
+        queue = deque([start])
+        pixels = []
+        visited[start] = True
         while queue:
             y, x = queue.popleft()
             pixels.append((int(y), int(x)))
             for b in range(max(y - 1, 0), min(y + 2, mask.shape[0])):
                 for a in range(max(x - 1, 0), min(x + 2, mask.shape[1])):
-                    if mask[b, a] and not seen[b, a]:
-                        seen[b, a] = True
+                    if mask[b, a] and not visited[b, a]:
+                        visited[b, a] = True
                         queue.append((b, a))
         ys, xs = zip(*pixels)
         boxes.append((min(xs), min(ys), max(xs), max(ys)))
@@ -208,7 +210,8 @@ def test_real_data_have_no_decisive_subset():
 def test_the_oracle_takes_the_best_proposal():
     rng = np.random.default_rng(0)
     masks = {7: rng.random((5, 16, 16)) > 0.5, 8: np.zeros((0, 16, 16), bool), 9: rng.random((3, 16, 16)) > 0.5}
-    image_ids, gts = [9, 7, 8, 7], rng.random((4, 16, 16)) > 0.5
+    image_ids = [9, 7, 8, 7]
+    gts = rng.random((4, 16, 16)) > 0.5
 
     def rle(mask):
         coded = coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))

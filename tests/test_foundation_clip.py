@@ -57,15 +57,24 @@ def test_an_unmasked_frame_is_encoded_as_open_clip_encodes_it(checkpoint, theirs
 @pytest.mark.parametrize(("crop", "shape"), [("square", (50, 70)), ("full", (50, 70)), ("square", (200, 90))])
 def test_crops_against_pil(checkpoint, crop, shape):
     encoder = ClipEncoder(checkpoint, crop=crop)
-    pixels, masks = torch.randn(3, *shape), blobs(*shape)
+    pixels = torch.randn(3, *shape)
+    masks = blobs(*shape)
     ours = encoder.cut(pixels, masks)
     for n, mask in enumerate(masks.numpy()):
         ys, xs = mask.nonzero()
-        x0, y0, x1, y1 = xs.min(), ys.min(), xs.max() + 1, ys.max() + 1
+        x0 = xs.min()
+        y0 = ys.min()
+        x1 = xs.max() + 1
+        y1 = ys.max() + 1
         side = int(np.ceil(1.2 * max(x1 - x0, y1 - y0)))
         if crop == "full":
-            x0, y0, x1, y1, side = 0, 0, shape[1], shape[0], max(shape)
-        left, top = (x0 + x1 - side) // 2, (y0 + y1 - side) // 2
+            x0 = 0
+            y0 = 0
+            x1 = shape[1]
+            y1 = shape[0]
+            side = max(shape)
+        left = (x0 + x1 - side) // 2
+        top = (y0 + y1 - side) // 2
         for channel in range(3):
             masked = Image.fromarray(np.where(mask, pixels[channel].numpy(), np.float32(0)))
             crop_ = masked.crop((left, top, left + side, top + side))  # PIL pads with 0, which is the mean colour
@@ -105,7 +114,8 @@ def test_the_square_crop_forgets_position_and_background_and_the_full_frame_only
     for crop in ("square", "full"):
         encoder = ClipEncoder(checkpoint, crop=crop)
         for place in ((20, 10), (30, 40)):
-            frame, mask = rng.integers(0, 256, (64, 80, 3), dtype=np.uint8), torch.zeros(1, 64, 80, dtype=torch.bool)
+            frame = rng.integers(0, 256, (64, 80, 3), dtype=np.uint8)
+            mask = torch.zeros(1, 64, 80, dtype=torch.bool)
             frame[place[0] : place[0] + 16, place[1] : place[1] + 12] = mug
             mask[0, place[0] : place[0] + 16, place[1] : place[1] + 12] = True
             tokens[crop, place] = encoder.crops(Image.fromarray(frame), mask)[0]

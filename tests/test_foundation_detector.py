@@ -49,9 +49,9 @@ def test_the_same_boxes_as_the_pipeline_but_for_their_names(tiny_zoo, tmp_path, 
         theirs = hf.pipeline("object-detection", model=checkpoint, dtype=torch.float32)
         (ours,) = Detector(checkpoint, threshold=0.0, nms_iou=1.0, limit=1000)(images[:1])
         expected = theirs(images[0], threshold=0.0)
-        assert len(ours.scores) >= len({tuple(found["box"].values()) for found in expected}) > 0
-        for found in expected:
-            box = torch.tensor([float(found["box"][side]) for side in ("xmin", "ymin", "xmax", "ymax")])
+        assert len(ours.scores) >= len({tuple(entry["box"].values()) for entry in expected}) > 0
+        for entry in expected:
+            box = torch.tensor([float(entry["box"][side]) for side in ("xmin", "ymin", "xmax", "ymax")])
             limits = torch.tensor([images[0].width, images[0].height] * 2)
             distance = (ours.boxes - torch.minimum(box.clamp(min=0), limits)).abs().amax(1)
             assert distance.min() < 1.01  # the pipeline cuts off fractions of a pixel
@@ -68,16 +68,16 @@ def test_a_batch_is_its_images_one_by_one(tiny_zoo, images):
 
 def test_the_best_box_stays_where_none_passes(tiny_zoo, images):
     everything = Detector(str(tiny_zoo / "detector"), threshold=0.0)(images)
-    for found, one in zip(everything, Detector(str(tiny_zoo / "detector"), threshold=1.0)(images)):
-        assert torch.equal(one.boxes, found.boxes[:1])
+    for whole, one in zip(everything, Detector(str(tiny_zoo / "detector"), threshold=1.0)(images)):
+        assert torch.equal(one.boxes, whole.boxes[:1])
     assert all(len(one.scores) == 2 for one in Detector(str(tiny_zoo / "detector"), threshold=0.0, limit=2)(images))
 
 
 def test_one_object_under_two_names_is_one(tiny_zoo, images):
     detector = Detector(str(tiny_zoo / "detector"), nms_iou=0.8)
     boxes = torch.tensor([[0.0, 0, 20, 20], [0, 0, 20, 21], [30, 30, 50, 50]])
-    kept = detector._choose(boxes, torch.tensor([0.5, 0.9, 0.2]), images[0])
-    assert kept.boxes.tolist() == [[0, 0, 20, 21], [30, 30, 50, 50]] and kept.scores.tolist() == pytest.approx(
+    chosen = detector._choose(boxes, torch.tensor([0.5, 0.9, 0.2]), images[0])
+    assert chosen.boxes.tolist() == [[0, 0, 20, 21], [30, 30, 50, 50]] and chosen.scores.tolist() == pytest.approx(
         [0.9, 0.2]
     )
 
@@ -92,10 +92,10 @@ def profile(tiny_zoo):
 
 
 def test_boxes_become_masks_in_the_order_of_their_scores(profile, images):
-    found = Proposer(profile)(images)
+    answers = Proposer(profile)(images)
     detected = Detector(profile.detector, threshold=0.0, limit=5)(images)
     by_hand = Sam2Proposer(profile.sam2, nms_iou=2.0).boxes(images, [one.boxes for one in detected])
-    for image, proposals, whole in zip(images, found, by_hand):
+    for image, proposals, whole in zip(images, answers, by_hand):
         assert 1 <= len(proposals.masks) <= 5 and proposals.masks.shape[1:] == (image.height, image.width)
         assert proposals.masks.flatten(1).any(1).all()
         rows = [next(k for k, mask in enumerate(whole.masks) if torch.equal(mask, one)) for one in proposals.masks]

@@ -40,7 +40,8 @@ def test_dino_squashes_and_does_not_crop(tiny_zoo):
 
 
 def test_dino_tells_a_masked_crop_as_pil_and_transformers_would(tiny_zoo):
-    folder, image = str(tiny_zoo / "dino"), picture(60, 90)
+    folder = str(tiny_zoo / "dino")
+    image = picture(60, 90)
     mask = np.zeros((60, 90), bool)
     mask[20:50, 30:50] = True
     ours = DinoEncoder(folder, 48).crops(image, torch.from_numpy(mask)[None], 52)  # 52: not whole patches
@@ -77,8 +78,8 @@ def test_depth_is_that_of_transformers_pipeline_from_0_to_1(tiny_zoo):
 
 def test_depth_of_a_frame_of_a_pixel_keeps_its_two_sides(tiny_zoo):
     frames = [Image.new("RGB", size) for size in ((1, 1), (5, 1), (1, 5))]
-    found = DepthEstimator(str(tiny_zoo / "depth"), 64).inverse_depth(frames)
-    assert [depth.shape for depth in found] == [(1, 1), (1, 5), (5, 1)]
+    depths = DepthEstimator(str(tiny_zoo / "depth"), 64).inverse_depth(frames)
+    assert [depth.shape for depth in depths] == [(1, 1), (1, 5), (5, 1)]
 
 
 def test_a_metric_depth_model_is_refused(tiny_zoo, tmp_path):
@@ -106,7 +107,8 @@ def test_sentences_are_pooled_as_alone_whatever_the_batch(tiny_zoo):
 
 def test_a_checkpoint_can_ask_for_the_mean_of_its_words(tiny_zoo, tmp_path):
     shutil.copytree(tiny_zoo / "text", tmp_path / "text")
-    folder, sentences = str(tmp_path / "text"), ["the red mug", "mug", "a tree on the left of the car"]
+    folder = str(tmp_path / "text")
+    sentences = ["the red mug", "mug", "a tree on the left of the car"]
     assert not SentenceEncoder(folder).mean
     write_pooling(tmp_path / "text", 32)
     tokenizer = BertTokenizer.from_pretrained(folder)

@@ -82,7 +82,7 @@ def small_batches():
 
 
 @pytest.fixture(scope="module")
-def made(view, profile, tmp_path_factory, small_batches):
+def extracted(view, profile, tmp_path_factory, small_batches):
     out = tmp_path_factory.mktemp("features")
     return features.extract(view, profile, out), out
 
@@ -97,16 +97,17 @@ def assert_same(a, b):
         assert torch.equal(getattr(a, name), getattr(b, name)), name
 
 
-def test_the_tables_are_what_each_model_says_of_each_image(view, profile, made):
-    found, _ = made
-    assert list(found.offsets) == view.image_ids
-    assert len(found.masks) == max(stop for _, stop in found.offsets.values())
-    clip, dino = ClipEncoder(profile.clip), DinoEncoder(profile.dino, 48)
+def test_the_tables_are_what_each_model_says_of_each_image(view, profile, extracted):
+    stored, _ = extracted
+    assert list(stored.offsets) == view.image_ids
+    assert len(stored.masks) == max(stop for _, stop in stored.offsets.values())
+    clip = ClipEncoder(profile.clip)
+    dino = DinoEncoder(profile.dino, 48)
     depth = DepthEstimator(profile.depth, 48)
-    for image_id, (start, stop) in found.offsets.items():
+    for image_id, (start, stop) in stored.offsets.items():
         assert 1 <= stop - start <= 5
         image = view.image(image_id)
-        masks = torch.tensor(np.stack([decode_rle(rle) for rle in found.masks[start:stop]]))
+        masks = torch.tensor(np.stack([decode_rle(rle) for rle in stored.masks[start:stop]]))
         assert masks.shape[1:] == (image.height, image.width)
         patches = dino.patches([image])[0]
         tokens, embeddings = clip.crops(image, masks)
@@ -118,16 +119,16 @@ def test_the_tables_are_what_each_model_says_of_each_image(view, profile, made):
             "geometry": geometry(masks, depth.inverse_depth([image])[0]),
         }
         for name, table in expected.items():
-            torch.testing.assert_close(getattr(found, name)[start:stop], table, atol=1e-4, rtol=1e-4, msg=name)
+            torch.testing.assert_close(getattr(stored, name)[start:stop], table, atol=1e-4, rtol=1e-4, msg=name)
 
 
-def test_a_second_call_reads_and_loads_no_model(view, profile, made, monkeypatch):
-    found, out = made
+def test_a_second_call_reads_and_loads_no_model(view, profile, extracted, monkeypatch):
+    stored, out = extracted
     monkeypatch.setattr(features, "Extractor", None)
-    assert_same(features.extract(view, profile, out), found)
+    assert_same(features.extract(view, profile, out), stored)
 
 
-def test_a_run_that_failed_half_way_ends_in_the_same_bytes(view, profile, made, tmp_path, monkeypatch):
+def test_a_run_that_failed_half_way_ends_in_the_same_bytes(view, profile, extracted, tmp_path, monkeypatch):
     class Dying(features.Extractor):
         calls = 0
 
@@ -143,7 +144,7 @@ def test_a_run_that_failed_half_way_ends_in_the_same_bytes(view, profile, made, 
             features.extract(view, profile, tmp_path)
     assert 0 < len(contents(tmp_path)) < 7
     features.extract(view, profile, tmp_path)
-    assert contents(tmp_path) == contents(made[1])
+    assert contents(tmp_path) == contents(extracted[1])
 
 
 @pytest.mark.slow
@@ -169,28 +170,28 @@ def test_a_run_that_was_killed_ends_in_the_same_bytes(tiny_zoo, profile, tmp_pat
     assert contents(killed) == contents(whole)
 
 
-def test_a_damaged_file_is_named_and_made_again(view, profile, made, tmp_path):
-    found, out = made
+def test_a_damaged_file_is_named_and_made_again(view, profile, extracted, tmp_path):
+    stored, out = extracted
     shutil.copytree(out, tmp_path / "copy")
     victim = sorted((tmp_path / "copy").glob("*.safetensors"))[1]
     os.truncate(victim, victim.stat().st_size - 100)
     with pytest.warns(UserWarning, match=f"{victim.name}.*removed.*making it again now"):
         again = features.extract(view, profile, tmp_path / "copy")
-    assert_same(again, found)
+    assert_same(again, stored)
     assert contents(tmp_path / "copy") == contents(out)
 
 
 @pytest.mark.parametrize("room", [0, 20_000])
-def test_what_does_not_fit_into_memory_is_read_again(view, profile, made, tmp_path, monkeypatch, room):
+def test_what_does_not_fit_into_memory_is_read_again(view, profile, extracted, tmp_path, monkeypatch, room):
     """All of it, or all but the first few images; the tables are the same, and a damaged file says so later too.
 
     The tables don't fit either and lie on disk.
     """
-    out = shutil.copytree(made[1], tmp_path / "out")
+    out = shutil.copytree(extracted[1], tmp_path / "out")
     monkeypatch.setattr(perimage, "MEMORY", room)
-    found = features.extract(view, profile, out)
-    assert_same(found, made[0])
-    swapped, theirs = (features.extract_swapped(view, profile, f, out) for f in (found, made[0]))
+    stored = features.extract(view, profile, out)
+    assert_same(stored, extracted[0])
+    swapped, theirs = (features.extract_swapped(view, profile, f, out) for f in (stored, extracted[0]))
     assert swapped.keys() == theirs.keys() and all(torch.equal(swapped[name], theirs[name]) for name in theirs)
     assert len(list(out.glob("features-table-*"))) == len(list(out.glob("swapped-table-*"))) == 1
     kept = perimage.each_image(view, out, "features", features.made_from(profile), lambda: pytest.fail("made anew"))
@@ -203,28 +204,28 @@ def test_what_does_not_fit_into_memory_is_read_again(view, profile, made, tmp_pa
         kept[last]
 
 
-def test_images_that_cannot_be_opened_are_counted_and_left_out(view, profile, made, tmp_path, monkeypatch):
+def test_images_that_cannot_be_opened_are_counted_and_left_out(view, profile, extracted, tmp_path, monkeypatch):
     shutil.copytree(view.root, tmp_path / "images")
     (tmp_path / "images" / "27.png").write_bytes(b"not a picture")
     (tmp_path / "images" / "37.png").write_bytes(b"")  # both of the second batch
     broken = Folder(tmp_path / "images")
     for _ in range(2):  # made, and read again
         with pytest.warns(DataWarning, match=r"2 of 7 images can't be opened and are left out, e\.g\. .*27\.png"):
-            found = features.extract(broken, profile, tmp_path / "out")
-    assert sorted(found.offsets) == [7, 17, 47, 57, 67]
-    start, stop = found.offsets[67]
-    whole_start, whole_stop = made[0].offsets[67]
-    assert torch.equal(found.class_tokens[start:stop], made[0].class_tokens[whole_start:whole_stop])
+            stored = features.extract(broken, profile, tmp_path / "out")
+    assert sorted(stored.offsets) == [7, 17, 47, 57, 67]
+    start, stop = stored.offsets[67]
+    whole_start, whole_stop = extracted[0].offsets[67]
+    assert torch.equal(stored.class_tokens[start:stop], extracted[0].class_tokens[whole_start:whole_stop])
     monkeypatch.setattr(broken, "image", view.image)  # the same files, but now they open: a disk that is back
-    assert_same(features.extract(broken, profile, tmp_path / "out"), made[0])
+    assert_same(features.extract(broken, profile, tmp_path / "out"), extracted[0])
     monkeypatch.undo()
     broken.image_ids = [27]
     with pytest.raises(DataError, match=r"1 of 1 images can't be opened, e\.g\."):
         features.extract(broken, profile, tmp_path / "empty")
 
 
-def test_what_the_features_were_made_from_is_in_their_names(view, profile, made, tmp_path):
-    _, out = made
+def test_what_the_features_were_made_from_is_in_their_names(view, profile, extracted, tmp_path):
+    _, out = extracted
     images = tmp_path / "images"
     shutil.copytree(view.root, images)
     Image.new("RGB", (56, 48), "red").save(images / "7.png")
@@ -237,27 +238,28 @@ def test_what_the_features_were_made_from_is_in_their_names(view, profile, made,
     assert len(contents(copy)) == 2 * len(contents(out)) + 1
 
 
-def test_another_list_of_the_same_images_reads_what_is_there(view, profile, made, monkeypatch):
+def test_another_list_of_the_same_images_reads_what_is_there(view, profile, extracted, monkeypatch):
     """As RefCOCO+ after RefCOCO: not the same images, in another company, under their own ids."""
-    found, out = made
+    stored, out = extracted
     monkeypatch.setattr(features, "Extractor", None)
     fewer = Folder(view.root)
     fewer.image_ids = view.image_ids[1::2]
     again = features.extract(fewer, profile, out)
     assert list(again.offsets) == fewer.image_ids
     for image_id, (start, stop) in again.offsets.items():
-        of_all = slice(*found.offsets[image_id])
-        assert again.masks[start:stop] == found.masks[of_all]
-        assert torch.equal(again.pooled_max[start:stop], found.pooled_max[of_all])
+        of_all = slice(*stored.offsets[image_id])
+        assert again.masks[start:stop] == stored.masks[of_all]
+        assert torch.equal(again.pooled_max[start:stop], stored.pooled_max[of_all])
 
 
-def test_what_table_3_swaps_in(view, profile, made, monkeypatch):
-    found, out = made
-    swapped = features.extract_swapped(view, profile, found, out)
-    clip, dino = ClipEncoder(profile.clip), DinoEncoder(profile.dino, 48)
-    for image_id, (start, stop) in found.offsets.items():
+def test_what_table_3_swaps_in(view, profile, extracted, monkeypatch):
+    stored, out = extracted
+    swapped = features.extract_swapped(view, profile, stored, out)
+    clip = ClipEncoder(profile.clip)
+    dino = DinoEncoder(profile.dino, 48)
+    for image_id, (start, stop) in stored.offsets.items():
         image = view.image(image_id)
-        masks = torch.tensor(np.stack([decode_rle(rle) for rle in found.masks[start:stop]]))
+        masks = torch.tensor(np.stack([decode_rle(rle) for rle in stored.masks[start:stop]]))
         patches = clip.patches([image])[0]
         expected = {
             "class_tokens": dino.crops(image, masks, clip.size),
@@ -267,20 +269,20 @@ def test_what_table_3_swaps_in(view, profile, made, monkeypatch):
         for name, table in expected.items():
             torch.testing.assert_close(swapped[name][start:stop], table, atol=1e-4, rtol=1e-4, msg=name)
     monkeypatch.setattr(features, "Swapped", None)  # read, not made
-    again = features.extract_swapped(view, profile, found, out)
+    again = features.extract_swapped(view, profile, stored, out)
     assert all(torch.equal(again[name], swapped[name]) for name in swapped)
 
 
-def test_eq_2_as_printed_is_made_of_the_stored_masks_and_read_again(view, profile, made, monkeypatch):
-    found, out = made
-    cells = features.extract_cells(view, profile, found, out)
-    assert cells.shape == found.geometry.shape
-    for start, stop in found.offsets.values():
-        masks = torch.tensor(np.stack([decode_rle(rle) for rle in found.masks[start:stop]]))
-        expected = cell_geometry(masks, found.geometry[start:stop, 2], 6)  # 48 pixels in patches of 8
+def test_eq_2_as_printed_is_made_of_the_stored_masks_and_read_again(view, profile, extracted, monkeypatch):
+    stored, out = extracted
+    cells = features.extract_cells(view, profile, stored, out)
+    assert cells.shape == stored.geometry.shape
+    for start, stop in stored.offsets.values():
+        masks = torch.tensor(np.stack([decode_rle(rle) for rle in stored.masks[start:stop]]))
+        expected = cell_geometry(masks, stored.geometry[start:stop, 2], 6)  # 48 pixels in patches of 8
         torch.testing.assert_close(cells[start:stop], expected)
     monkeypatch.setattr(features, "cell_geometry", None)
-    assert torch.equal(features.extract_cells(view, profile, found, out), cells)
+    assert torch.equal(features.extract_cells(view, profile, stored, out), cells)
 
 
 def test_sentences_are_encoded_once_and_come_back_in_order(profile, tmp_path, monkeypatch):
@@ -293,8 +295,8 @@ def test_sentences_are_encoded_once_and_come_back_in_order(profile, tmp_path, mo
     assert torch.equal(again[0], clip.flip(0)) and torch.equal(again[1], text.flip(0))
 
 
-def test_the_time_is_said_before_a_long_run(view, profile, made, tmp_path, capsys):
-    features.extract(view, profile, made[1])
+def test_the_time_is_said_before_a_long_run(view, profile, extracted, tmp_path, capsys):
+    features.extract(view, profile, extracted[1])
     assert capsys.readouterr().out == ""  # nothing to wait for
     features.extract(view, profile, tmp_path)
     assert capsys.readouterr().out.startswith("features of 7 images: about ")

@@ -87,11 +87,11 @@ def test_another_models_config_is_refused(loader):
     load, folder, _, _ = loader
     if (folder / "config.json").is_file():
         hf.ViTMAEConfig(hidden_size=16, num_hidden_layers=1).save_pretrained(folder)
-        told = "found a model of the type 'vit_mae'|'vit_mae' for AutoModelForObjectDetection can't be read"
+        reasons = "found a model of the type 'vit_mae'|'vit_mae' for AutoModelForObjectDetection can't be read"
     else:
         (folder / "open_clip_config.json").write_text('{"model_cfg": {"embed_dim": 48}}')
-        told = "open_clip_config.json or the tokenizer can't be read"
-    with pytest.raises(ValueError, match=rf"{folder}.*({told})"):
+        reasons = "open_clip_config.json or the tokenizer can't be read"
+    with pytest.raises(ValueError, match=rf"{folder}.*({reasons})"):
         load()
 
 
@@ -117,7 +117,8 @@ class Payload:
 @pytest.mark.parametrize("way", ["torch", "pickle"])
 def test_code_in_a_pickle_is_not_run(loader, tmp_path, way):
     load, folder, path, key = loader
-    state, sign = load_file(path) | {key: Payload(tmp_path / "was here")}, tmp_path / "was here"
+    state = load_file(path) | {key: Payload(tmp_path / "was here")}
+    sign = tmp_path / "was here"
     path.unlink()
     evil = folder / "pytorch_model.bin"
     torch.save(state, evil) if way == "torch" else evil.write_bytes(pickle.dumps(state, 2))
@@ -152,12 +153,12 @@ def test_a_bert_with_the_heads_buffers_and_names_of_older_releases(tiny_zoo, tmp
     folder = shutil.copytree(tiny_zoo / "text", tmp_path / "text")
     state = load_file(folder / "model.safetensors")
     old = {"LayerNorm.weight": "LayerNorm.gamma", "LayerNorm.bias": "LayerNorm.beta"}
-    given = {"bert.embeddings.position_ids": torch.arange(16)[None], "cls.seq_relationship.bias": torch.zeros(2)}
+    tensors = {"bert.embeddings.position_ids": torch.arange(16)[None], "cls.seq_relationship.bias": torch.zeros(2)}
     for name, tensor in state.items():
         for new, former in old.items():
             name = name.replace(new, former)
-        given[f"bert.{name}"] = tensor
-    save_file(given, folder / "model.safetensors", metadata={"format": "pt"})
+        tensors[f"bert.{name}"] = tensor
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
     assert torch.equal(
         SentenceEncoder(str(folder)).sentences(["the red mug"]),
         SentenceEncoder(str(tiny_zoo / "text")).sentences(["the red mug"]),
@@ -268,7 +269,8 @@ FULL = [  # one of each way to be loaded (ViT-B-16 comes as ViT-B-32 does)
 def test_a_checkpoint_of_full_size_loads_and_answers(answer, shape, names, tmp_path):
     random_checkpoints = maker()
     for name in names:
-        millions, published = random_checkpoints.make(name, tmp_path), random_checkpoints.CHECKPOINTS[name][1]
+        millions = random_checkpoints.make(name, tmp_path)
+        published = random_checkpoints.CHECKPOINTS[name][1]
         assert millions == pytest.approx(published, rel=0.03)
     assert answer(tmp_path) == shape
     shutil.rmtree(tmp_path)  # else pytest keeps the gigabytes

@@ -45,9 +45,9 @@ def test_candidates_are_those_of_transformers_pipeline(checkpoint, generator):
     logits, scores, _ = candidates(no_thresholds(checkpoint), image)
     theirs = []
     for chunk in generator.preprocess(image, points_per_batch=7, points_per_crop=SIDE):
-        wanted = {name: chunk[name] for name in ("image_embeddings", "input_points", "input_labels")}
+        inputs = {name: chunk[name] for name in ("image_embeddings", "input_points", "input_labels")}
         with torch.inference_mode():
-            theirs.append(generator.model(**wanted))
+            theirs.append(generator.model(**inputs))
     torch.testing.assert_close(logits, torch.cat([t.pred_masks[0] for t in theirs]), atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(scores, torch.cat([t.iou_scores[0] for t in theirs]), atol=1e-4, rtol=1e-4)
 
@@ -71,24 +71,30 @@ def test_prompts_follow_the_squash_of_a_frame_that_is_not_square(checkpoint):
     wide = picture(32, 96)
     squashed = wide.resize((64, 64), Image.Resampling.BILINEAR)
     torch.testing.assert_close(candidates(proposer, wide)[0], candidates(proposer, squashed)[0], atol=0.02, rtol=0.02)
-    (found,) = proposer.everything([wide])
+    (proposals,) = proposer.everything([wide])
     steps = (torch.arange(SIDE) + 0.5) / SIDE
     grid = {(float(y), float(x)) for y in steps * 32 for x in steps * 96}
-    assert {tuple(point) for point in found.points.tolist()} <= grid
-    assert found.masks.shape[1:] == (32, 96) and found.points[:, 0].max() > 16 and found.points[:, 1].max() > 48
+    assert {tuple(point) for point in proposals.points.tolist()} <= grid
+    assert (
+        proposals.masks.shape[1:] == (32, 96)
+        and proposals.points[:, 0].max() > 16
+        and proposals.points[:, 1].max() > 48
+    )
 
 
 def test_every_threshold_is_obeyed(checkpoint):
     image = picture(64, 64, seed=2)
     logits, scores, points = candidates(no_thresholds(checkpoint), image)
-    logits, scores = logits.flatten(0, 1).double(), scores.flatten()
+    logits = logits.flatten(0, 1).double()
+    scores = scores.flatten()
     stability = (logits > 1).sum((1, 2)) / (logits > -1).sum((1, 2))
     area = (logits > 0).sum((1, 2))
-    at_iou, at_stability = float(scores.median()), float(stability.nanmedian())
+    at_iou = float(scores.median())
+    at_stability = float(stability.nanmedian())
     proposer = no_thresholds(
         checkpoint, iou_threshold=at_iou, stability_threshold=at_stability, nms_iou=0.7, max_proposals=6, batch=8
     )
-    (found,) = proposer.everything([image])
+    (proposals,) = proposer.everything([image])
     passing = ((scores >= at_iou) & (stability >= at_stability) & (area > 0)).nonzero().flatten().tolist()
     expected = []
     for k in sorted(passing, key=lambda k: -scores[k]):
@@ -96,18 +102,18 @@ def test_every_threshold_is_obeyed(checkpoint):
         if all((masks[0] & m).sum() / (masks[0] | m).sum() <= 0.7 for m in masks[1:]):
             expected.append(k)
     assert 0 < len(expected)
-    torch.testing.assert_close(found.scores, scores[expected[:6]], atol=1e-5, rtol=0)
-    torch.testing.assert_close(found.points, points[[k // 3 for k in expected[:6]]].flip(1) * 64)
-    assert found.masks.flatten(1).any(1).all()
+    torch.testing.assert_close(proposals.scores, scores[expected[:6]], atol=1e-5, rtol=0)
+    torch.testing.assert_close(proposals.points, points[[k // 3 for k in expected[:6]]].flip(1) * 64)
+    assert proposals.masks.flatten(1).any(1).all()
 
 
 def test_the_best_candidate_survives_thresholds_that_nothing_passes(checkpoint):
     image = picture(64, 64)
     logits, scores, _ = candidates(no_thresholds(checkpoint), image)
-    (found,) = no_thresholds(checkpoint, iou_threshold=1.1, batch=4).everything([image])
-    assert len(found.scores) == 1
+    (proposals,) = no_thresholds(checkpoint, iou_threshold=1.1, batch=4).everything([image])
+    assert len(proposals.scores) == 1
     best = scores.flatten().masked_fill((logits > 0).flatten(0, 1).sum((1, 2)) == 0, -1).max()
-    torch.testing.assert_close(found.scores[0], best, atol=1e-5, rtol=0)
+    torch.testing.assert_close(proposals.scores[0], best, atol=1e-5, rtol=0)
 
 
 def test_the_last_resort_is_not_an_empty_mask(checkpoint):
@@ -115,15 +121,15 @@ def test_the_last_resort_is_not_an_empty_mask(checkpoint):
     logits, scores, _ = candidates(no_thresholds(checkpoint), image)
     tops = logits.flatten(0, 1).amax((1, 2))
     high = float(tops.sort().values[-3:].mean())  # a threshold above which all but two or so candidates are empty
-    (found,) = no_thresholds(checkpoint, mask_threshold=high, iou_threshold=1.1, batch=1).everything([image])
+    (proposals,) = no_thresholds(checkpoint, mask_threshold=high, iou_threshold=1.1, batch=1).everything([image])
     expected = scores.flatten()[tops > high].max()
-    torch.testing.assert_close(found.scores, expected[None], atol=1e-5, rtol=0)
+    torch.testing.assert_close(proposals.scores, expected[None], atol=1e-5, rtol=0)
 
 
 def test_a_frame_in_which_sam2_sees_nothing_is_its_own_proposal(checkpoint):
-    (found,) = no_thresholds(checkpoint, mask_threshold=1e9).everything([picture(20, 30)])
-    assert found.masks.shape == (1, 20, 30) and found.masks.all() and found.scores.tolist() == [0.0]
-    assert found.boxes.tolist() == [[0, 0, 30, 20]]
+    (proposals,) = no_thresholds(checkpoint, mask_threshold=1e9).everything([picture(20, 30)])
+    assert proposals.masks.shape == (1, 20, 30) and proposals.masks.all() and proposals.scores.tolist() == [0.0]
+    assert proposals.boxes.tolist() == [[0, 0, 30, 20]]
 
 
 def test_a_batch_gives_what_single_images_give(checkpoint):
@@ -139,15 +145,15 @@ def test_a_batch_gives_what_single_images_give(checkpoint):
 def test_box_prompts_keep_their_order_and_never_come_back_empty(checkpoint):
     boxes = torch.tensor([[3.0, 4, 20, 30], [0, 0, 80, 60], [10, 10, 12, 13]])
     image = picture(60, 80)
-    (found,) = no_thresholds(checkpoint).boxes([image], [boxes])
-    assert found.masks.shape == (3, 60, 80) and found.points[0].tolist() == [17.0, 11.5]
+    (proposals,) = no_thresholds(checkpoint).boxes([image], [boxes])
+    assert proposals.masks.shape == (3, 60, 80) and proposals.points[0].tolist() == [17.0, 11.5]
     with torch.inference_mode():  # transformers' own processor scales the same boxes
         from transformers import Sam2Model, Sam2Processor
 
         model = Sam2Model.from_pretrained(checkpoint, dtype=torch.float32).eval()
         inputs = Sam2Processor.from_pretrained(checkpoint)(image, input_boxes=[boxes.tolist()], return_tensors="pt")
         out = model(**{k: v for k, v in inputs.items() if k != "original_sizes"}, multimask_output=False)
-    torch.testing.assert_close(found.scores, out.iou_scores[0, :, 0], atol=1e-4, rtol=0)
+    torch.testing.assert_close(proposals.scores, out.iou_scores[0, :, 0], atol=1e-4, rtol=0)
     (empty,) = no_thresholds(checkpoint, mask_threshold=1e9).boxes([image], [boxes])
     assert empty.boxes.tolist() == boxes.tolist() and int(empty.masks[2].sum()) == 6
 

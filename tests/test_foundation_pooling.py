@@ -14,7 +14,8 @@ def blobs(n: int, H: int, W: int, seed: int) -> torch.Tensor:
     rng = np.random.default_rng(seed)
     masks = np.zeros((n, H, W), bool)
     for mask in masks:
-        (y0, y1), (x0, x1) = np.sort(rng.integers(0, H, 2)), np.sort(rng.integers(0, W, 2))
+        y0, y1 = np.sort(rng.integers(0, H, 2))
+        x0, x1 = np.sort(rng.integers(0, W, 2))
         mask[y0 : y1 + 1, x0 : x1 + 1] = rng.random((y1 - y0 + 1, x1 - x0 + 1)) > 0.2
         mask[y0, x0] = True
     return torch.from_numpy(masks)
@@ -22,7 +23,8 @@ def blobs(n: int, H: int, W: int, seed: int) -> torch.Tensor:
 
 def slow_cells(mask: np.ndarray, h: int, w: int) -> np.ndarray:
     """Share of each cell that is covered, by counting pixels; for images that the grid divides."""
-    a, b = mask.shape[0] // h, mask.shape[1] // w
+    a = mask.shape[0] // h
+    b = mask.shape[1] // w
     share = np.zeros((h, w))
     for i in range(h):
         for j in range(w):
@@ -33,7 +35,9 @@ def slow_cells(mask: np.ndarray, h: int, w: int) -> np.ndarray:
 @pytest.mark.parametrize("mode", ["max", "mean"])
 @pytest.mark.parametrize("seed", range(3))
 def test_pooling_takes_the_cells_of_the_mask_and_nothing_else(mode, seed):
-    h, w, C = 4, 6, 5
+    h = 4
+    w = 6
+    C = 5
     masks = blobs(8, h * 8, w * 6, seed)
     patches = torch.randn(C, h, w, generator=torch.Generator().manual_seed(seed)) - 3  # mostly negative
     expected = np.empty((len(masks), C))
@@ -57,7 +61,10 @@ def test_max_pooling_of_negative_features_stays_negative():
 @given(y=st.integers(0, 36), x=st.integers(0, 40))
 @settings(max_examples=40, deadline=None)
 def test_a_pixel_that_vanishes_at_patch_scale_gets_its_own_cell(y, x):
-    h, w, H, W = 4, 5, 37, 41  # a grid that doesn't divide the image
+    h = 4
+    w = 5
+    H = 37  # the grid doesn't divide the image
+    W = 41
     mask = torch.zeros(1, H, W, dtype=torch.bool)
     mask[0, y, x] = True
     cells = patch_cells(mask, h, w)[0]
@@ -74,7 +81,8 @@ def test_a_thin_ring_gets_cells_on_the_ring_and_not_its_hollow_middle():
 
 
 def test_geometry_is_the_centroid_and_the_mean_inverse_depth():
-    masks, depth = blobs(6, 30, 47, seed=1), torch.rand(30, 47, generator=torch.Generator().manual_seed(2))
+    masks = blobs(6, 30, 47, seed=1)
+    depth = torch.rand(30, 47, generator=torch.Generator().manual_seed(2))
     expected = []
     for mask in masks.numpy():
         pixels = [(i, j) for i in range(30) for j in range(47) if mask[i, j]]
@@ -91,7 +99,8 @@ def test_geometry_is_the_centroid_and_the_mean_inverse_depth():
 @pytest.mark.parametrize("seed", range(3))
 def test_eq_2_as_printed_counts_cells_of_the_downsampled_mask(seed):
     grid = 6
-    masks, near = blobs(7, grid * 5, grid * 8, seed), torch.rand(7, generator=torch.Generator().manual_seed(seed))
+    masks = blobs(7, grid * 5, grid * 8, seed)
+    near = torch.rand(7, generator=torch.Generator().manual_seed(seed))
     expected = []
     for mask, z in zip(masks.numpy(), near.tolist()):
         down = slow_cells(mask, grid, grid)
@@ -108,7 +117,8 @@ def test_eq_2_as_printed_counts_cells_of_the_downsampled_mask(seed):
 @given(seed=st.integers(0, 2**16), H=st.integers(1, 40), W=st.integers(1, 40))
 @settings(max_examples=30, deadline=None)
 def test_geometry_is_inside_the_image_and_mirrors_with_it(seed, H, W):
-    masks, depth = blobs(3, H, W, seed), torch.rand(H, W, generator=torch.Generator().manual_seed(seed))
+    masks = blobs(3, H, W, seed)
+    depth = torch.rand(H, W, generator=torch.Generator().manual_seed(seed))
     place = geometry(masks, depth)
     assert ((place[:, :2] > 0) & (place[:, :2] < 1)).all() and ((place[:, 2] >= 0) & (place[:, 2] <= 1)).all()
     mirrored = geometry(masks.flip(2), depth.flip(1))

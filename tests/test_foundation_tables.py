@@ -47,9 +47,9 @@ class Pictures:
 def of_image(image_id: int, proposals: int, width: int) -> perimage.Stored:
     g = torch.Generator().manual_seed(image_id)
     shapes = {"class_tokens": width, "embeddings": 16, "pooled_max": width, "pooled_mean": width, "geometry": 3}
-    its = {name: torch.randn(proposals, wide, generator=g) for name, wide in shapes.items()}
+    columns = {name: torch.randn(proposals, wide, generator=g) for name, wide in shapes.items()}
     masks = torch.rand(proposals, 9, 5 + image_id % 4, generator=g) > 0.5
-    return its | {"scores": torch.rand(proposals, generator=g)}, {"masks": [encode_rle(m.numpy()) for m in masks]}
+    return columns | {"scores": torch.rand(proposals, generator=g)}, {"masks": [encode_rle(m.numpy()) for m in masks]}
 
 
 def corpus(out: Path, image_ids=tuple(IDS), proposals: int = 5, width: int = 4) -> Kept:
@@ -102,9 +102,9 @@ def test_what_has_no_masks_has_tables_too(tmp_path, no_room):
         return [({"class_tokens": torch.full((2, 3), float(i))}, {}) for i in images]
 
     kept = each_image(Pictures(IDS), tmp_path, "swapped", "random", lambda: make)
-    found, masks, offsets = tables.joined(kept, tmp_path, "swapped")
-    assert found.keys() == {"class_tokens"} and len(masks) == 0 and masks[:3] == [] and offsets[41] == (6, 8)
-    assert found["class_tokens"].tolist() == [[float(i)] * 3 for i in IDS for _ in range(2)]
+    columns, masks, offsets = tables.joined(kept, tmp_path, "swapped")
+    assert columns.keys() == {"class_tokens"} and len(masks) == 0 and masks[:3] == [] and offsets[41] == (6, 8)
+    assert columns["class_tokens"].tolist() == [[float(i)] * 3 for i in IDS for _ in range(2)]
 
 
 def test_the_file_is_an_artefact_like_others_and_its_bytes_are_everyones(out, tmp_path, no_room):
@@ -112,8 +112,11 @@ def test_the_file_is_an_artefact_like_others_and_its_bytes_are_everyones(out, tm
     tables.joined(corpus(tmp_path / "elsewhere"), tmp_path / "elsewhere", "features")
     name = the_table(out).name
     assert the_table(out).read_bytes() == (tmp_path / "elsewhere" / name).read_bytes()
-    artefacts.save_tensors(tmp_path / "plain", *(lambda its, notes: (its,))(*artefacts.load_tensors(the_table(out))))
-    a, b = artefacts.load_tensors(tmp_path / "plain")[0], artefacts.load_tensors(the_table(out))[0]
+    artefacts.save_tensors(
+        tmp_path / "plain", *(lambda tensors, notes: (tensors,))(*artefacts.load_tensors(the_table(out)))
+    )
+    a = artefacts.load_tensors(tmp_path / "plain")[0]
+    b = artefacts.load_tensors(the_table(out))[0]
     assert a.keys() == b.keys() and all(torch.equal(a[n], b[n]) and a[n].dtype == b[n].dtype for n in a)
     assert not list(out.glob(".*"))
     tables.joined(corpus(out, IDS[:3]), out, "features")  # other images: another table beside
@@ -123,7 +126,8 @@ def test_the_file_is_an_artefact_like_others_and_its_bytes_are_everyones(out, tm
 @pytest.mark.parametrize("damage", ["cut", "flipped", "begun"])
 def test_a_damaged_table_is_named_and_made_again(out, no_room, damage):
     first = tables.joined(corpus(out), out, "features")
-    kept, path = [table.clone() for table in first[0].values()], the_table(out)
+    kept = [table.clone() for table in first[0].values()]
+    path = the_table(out)
     whole = path.read_bytes()
     if damage == "flipped":
         path.write_bytes(whole[:-9] + bytes([whole[-9] ^ 1]) + whole[-8:])
@@ -166,18 +170,20 @@ def test_a_process_killed_while_it_writes_leaves_no_table(out, no_room):
 def test_of_two_processes_one_writes(tmp_path):
     done = torchrun(tmp_path, __file__, "sharing", tmp_path)
     assert done.returncode == 0, done.stderr[-2000:]
-    told = [json.loads((tmp_path / f"{n}.json").read_text()) for n in range(2)]
-    assert [report["written"] for report in told] == [1, 0]
-    assert told[0]["sums"] == told[1]["sums"] and told[0]["masks"] == told[1]["masks"]
-    found, masks, _ = tables.joined(corpus(tmp_path / "one"), tmp_path / "one", "features")
-    assert told[0]["sums"] == {name: float(table.double().sum()) for name, table in found.items()}
-    assert told[0]["masks"] == list(masks)
+    reports = [json.loads((tmp_path / f"{n}.json").read_text()) for n in range(2)]
+    assert [report["written"] for report in reports] == [1, 0]
+    assert reports[0]["sums"] == reports[1]["sums"] and reports[0]["masks"] == reports[1]["masks"]
+    columns, masks, _ = tables.joined(corpus(tmp_path / "one"), tmp_path / "one", "features")
+    assert reports[0]["sums"] == {name: float(table.double().sum()) for name, table in columns.items()}
+    assert reports[0]["masks"] == list(masks)
 
 
 def sharing(folder: Path) -> None:
     """What each of the two processes above does; the second comes to the table first."""
     ranks.start()
-    perimage.MEMORY, written, write = 0, [], tables.save_parts
+    perimage.MEMORY = 0
+    written = []
+    write = tables.save_parts
 
     def slowly(path, *arguments, **notes):
         written.append(path)
@@ -185,8 +191,8 @@ def sharing(folder: Path) -> None:
         write(path, *arguments, **notes)
 
     tables.save_parts = slowly
-    found, masks, _ = tables.joined(corpus(folder / "two"), folder / "two", "features")
-    sums = {name: float(table.double().sum()) for name, table in found.items()}
+    columns, masks, _ = tables.joined(corpus(folder / "two"), folder / "two", "features")
+    sums = {name: float(table.double().sum()) for name, table in columns.items()}
     report = {"written": len(written), "sums": sums, "masks": list(masks)}
     (folder / f"{ranks.rank()}.json").write_text(json.dumps(report))
     ranks.finish()
@@ -259,7 +265,8 @@ def test_a_corpus_larger_than_the_room_is_never_in_memory(tmp_path):
         env = environment(OMP_NUM_THREADS=1)
         done = subprocess.run(run, env=env, capture_output=True, text=True, check=True)
         reports[room] = json.loads(done.stdout.splitlines()[-1])
-    (whole, bounded), size = reports.values(), reports[1 << 40]["size"]
+    whole, bounded = reports.values()
+    size = reports[1 << 40]["size"]
     assert whole["result"] == bounded["result"]
     assert size > 200 and whole["spent"] > size
     assert bounded["spent"] < 0.3 * size, reports

@@ -15,7 +15,8 @@ from wsris_lib.foundation import zoo
 from wsris_lib.foundation.clip import load_clip
 from wsris_lib.foundation.dino import DinoEncoder
 
-ONE, TWO = "1" * 40, "2" * 40
+ONE = "1" * 40
+TWO = "2" * 40
 
 
 @pytest.fixture
@@ -85,7 +86,8 @@ def test_a_hub_id_is_its_snapshot_in_the_local_cache(cache):
 
 
 def test_a_pin_stands_above_the_branch_and_a_revision_of_the_name_above_the_pin(cache):
-    first, second = cache("org/model", ONE, main=False), cache("org/model", TWO)
+    first = cache("org/model", ONE, main=False)
+    second = cache("org/model", TWO)
     zoo.PINS.write_text(json.dumps({"org/model": ONE}))
     assert zoo.pins() == {"org/model": ONE}
     assert zoo.resolve("org/model") == str(first) and zoo.resolve(f"org/model@{TWO}") == str(second)
@@ -149,19 +151,19 @@ def test_open_clips_tag_is_its_registered_model_with_the_weights_of_the_cache(ca
 
 
 def test_a_folder_takes_the_hubs_place(tmp_path, monkeypatch):
-    wanted = profiles.checkpoints_of(profiles.PROFILES["paper"])
+    names = profiles.checkpoints_of(profiles.PROFILES["paper"])
     for name in ("dinov2-base", "ViT-B-16-quickgelu-openai", "ViT-B-32-quickgelu-openai", "RN50-quickgelu-openai"):
         (tmp_path / name).mkdir()
     with pytest.raises(FileNotFoundError, match=r"no folder Depth-.*\(for depth\).*\(for distilling.text_model\)"):
         profiles.load("paper", checkpoints=str(tmp_path))
-    for name in wanted.values():
+    for name in names.values():
         (tmp_path / name.split("/")[-1].replace(":", "-")).mkdir(exist_ok=True)
     profile = profiles.load("paper", checkpoints=str(tmp_path), device="cpu")
-    found = profiles.checkpoints_of(profile)
-    assert found.keys() == wanted.keys() and all(Path(place).parent == tmp_path for place in found.values())
-    assert found["grounding.critic"] == str(tmp_path / "ViT-B-32-quickgelu-openai")
+    folders = profiles.checkpoints_of(profile)
+    assert folders.keys() == names.keys() and all(Path(place).parent == tmp_path for place in folders.values())
+    assert folders["grounding.critic"] == str(tmp_path / "ViT-B-32-quickgelu-openai")
     assert profile.grounding == replace(
-        profiles.PROFILES["paper"].grounding, backbone=found["grounding.backbone"], critic=found["grounding.critic"]
+        profiles.PROFILES["paper"].grounding, backbone=folders["grounding.backbone"], critic=folders["grounding.critic"]
     )
     monkeypatch.setenv("WSRIS_CHECKPOINTS", str(tmp_path))  # as a lesson's kernel gets it
     assert profiles.load("paper", device="cpu") == profile

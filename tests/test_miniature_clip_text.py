@@ -21,14 +21,22 @@ NAMES = list(wording.NOUNS)
 @pytest.fixture(scope="module")
 def web():
     """Noise with three rectangles a scene, in the form of the web split; a category is a shape, a colour a colour."""
-    rng, n, side = np.random.default_rng(0), 12, 64
-    images, ids, objects = rng.integers(90, 130, (n, side, side, 3), np.uint8), np.zeros((n, side, side), np.uint8), []
+    rng = np.random.default_rng(0)
+    n = 12
+    side = 64
+    images = rng.integers(90, 130, (n, side, side, 3), np.uint8)
+    ids = np.zeros((n, side, side), np.uint8)
+    objects = []
     for i in range(n):
         objects.append([])
         for k in (1, 2, 3):
-            category, colour = rng.integers(4), str(rng.choice(list(PAINT)))
-            y, x, height = 4 + 18 * (k - 1), rng.integers(2, 30), (4, 8, 12, 16)[category]
-            images[i, y : y + height, x : x + 20], ids[i, y : y + height, x : x + 20] = PAINT[colour], k
+            category = rng.integers(4)
+            colour = str(rng.choice(list(PAINT)))
+            y = 4 + 18 * (k - 1)
+            x = rng.integers(2, 30)
+            height = (4, 8, 12, 16)[category]
+            images[i, y : y + height, x : x + 20] = PAINT[colour]
+            ids[i, y : y + height, x : x + 20] = k
             thing = {"id": k, "category": NAMES[category], "colour": colour}
             objects[-1].append(
                 thing
@@ -44,13 +52,15 @@ def web():
 
 @pytest.fixture(scope="module")
 def trained_clip(web, tmp_path_factory, request):
-    folder, seed = tmp_path_factory.mktemp("clip"), request.config.getoption("--learning-seed")
+    folder = tmp_path_factory.mktemp("clip")
+    seed = request.config.getoption("--learning-seed")
     return folder, clip.train(folder, web, steps=70, batch=24, lr=2e-3, seed=seed)
 
 
 @pytest.fixture(scope="module")
 def trained_text(web, tmp_path_factory, request):
-    folder, seed = tmp_path_factory.mktemp("text"), request.config.getoption("--learning-seed")
+    folder = tmp_path_factory.mktemp("text")
+    seed = request.config.getoption("--learning-seed")
     return folder, text.train(folder, web, steps=60, batch=24, seed=seed)
 
 
@@ -64,8 +74,8 @@ def test_clip_learns_and_reads_back_the_same(trained_clip, web, learning):
     loss_falls(folder, learning)
     again = open_clip.create_model(f"local-dir:{folder}").eval()
     tokenizer = open_clip.get_tokenizer(f"local-dir:{folder}", bpe_path=str(folder / "bpe.txt.gz"))
-    images, said, _ = captions.Captioned(web).batch(16, np.random.default_rng(1))
-    tokens = tokenizer(said)
+    images, sentences, _ = captions.Captioned(web).batch(16, np.random.default_rng(1))
+    tokens = tokenizer(sentences)
     with torch.no_grad():
         torch.testing.assert_close(model.encode_image(images), again.encode_image(images), atol=0.02, rtol=0.02)
         torch.testing.assert_close(model.encode_text(tokens), again.encode_text(tokens), atol=0.02, rtol=0.02)
@@ -79,11 +89,11 @@ def test_clip_training_is_repeatable(web, tmp_path):
 
 
 def test_clip_probe_gives_rates_beside_chance(trained_clip, web, learning):
-    found = clip.probe(trained_clip[0], web)
-    assert all(0 <= rate <= 1 for rate in found.values())
-    assert found["category chance"] == 1 / 4
+    results = clip.probe(trained_clip[0], web)
+    assert all(0 <= rate <= 1 for rate in results.values())
+    assert results["category chance"] == 1 / 4
     # Noise and flat paint: colour is learnt at once.
-    learning.above(found["colour accuracy"], found["colour chance"], "colours named, of chance")
+    learning.above(results["colour accuracy"], results["colour chance"], "colours named, of chance")
 
 
 def test_text_without_padding_is_the_same(trained_clip):
@@ -91,14 +101,16 @@ def test_text_without_padding_is_the_same(trained_clip):
     tokenizer = open_clip.SimpleTokenizer(str(folder / "bpe.txt.gz"), context_length=32)
     tokens = tokenizer(["a red mug", "there is a large shiny blue car, a tree and an zyx", ""])
     with torch.no_grad():
-        short, full = encode_text(model, tokens), model.encode_text(tokens, normalize=True)
+        short = encode_text(model, tokens)
+        full = model.encode_text(tokens, normalize=True)
     torch.testing.assert_close(short, full, atol=1e-5, rtol=1e-5)
 
 
 def test_merges_cut_words_as_clip_does(tmp_path):
     sentences = ["the leftmost doughnut", "purple snowman in the foreground", "2nd mushroom from right"]
     clip.write_merges(tmp_path / "bpe.txt.gz", sentences)
-    own, full = open_clip.SimpleTokenizer(str(tmp_path / "bpe.txt.gz")), open_clip.SimpleTokenizer()
+    own = open_clip.SimpleTokenizer(str(tmp_path / "bpe.txt.gz"))
+    full = open_clip.SimpleTokenizer()
     assert own.vocab_size < 700
     for word in " ".join(sentences).split():
         assert [own.decoder[i] for i in own.encode(word)] == [full.decoder[i] for i in full.encode(word)]
@@ -110,7 +122,8 @@ def test_captions_are_true_and_never_tell_places(web):
     rng = np.random.default_rng(0)
     things = [thing for scene in web.objects for thing in scene]
     for i in range(300):
-        thing, size_tells = things[i % len(things)], bool(i % 2)
+        thing = things[i % len(things)]
+        size_tells = bool(i % 2)
         phrase, named = captions.caption(thing, rng, size_tells)
         assert named
         assert named.items() <= thing.items()
@@ -121,15 +134,15 @@ def test_captions_are_true_and_never_tell_places(web):
 
 def test_batch_knows_which_captions_are_true(web):
     data = captions.Captioned(web)
-    images, said, true = data.batch(64, np.random.default_rng(2), wholes=0.0)
+    images, sentences, true = data.batch(64, np.random.default_rng(2), wholes=0.0)
     assert images.shape == (64, 3, 64, 64)
     assert true.diagonal().all()
     # Image i's own caption names its colour, if any: a caption that names another colour is false of it.
-    colours = [next((c for c in PAINT if c in sentence.split()), None) for sentence in said]
+    colours = [next((c for c in PAINT if c in sentence.split()), None) for sentence in sentences]
     for i, mine in enumerate(colours):
         for j, other in enumerate(colours):
-            assert not (mine and other and mine != other and true[i, j]), (said[i], said[j])
-        assert all(true[i, j] for j, sentence in enumerate(said) if sentence == said[i])
+            assert not (mine and other and mine != other and true[i, j]), (sentences[i], sentences[j])
+        assert all(true[i, j] for j, sentence in enumerate(sentences) if sentence == sentences[i])
 
 
 def test_truth_against_brute_force():
@@ -144,10 +157,13 @@ def test_truth_against_brute_force():
 
 
 def test_cut_shows_the_window_and_nothing_else(web):
-    data, zero = captions.Captioned(web), np.array([0])
-    mean, std = np.array(captions.MEAN), np.array(captions.STD)
+    data = captions.Captioned(web)
+    zero = np.array([0])
+    mean = np.array(captions.MEAN)
+    std = np.array(captions.STD)
     pixels = ((web.images[0] / 255 - mean) / std).transpose(2, 0, 1)
-    whole, no = np.array([[32, 32, 64]], np.float32), np.array([False])
+    whole = np.array([[32, 32, 64]], np.float32)
+    no = np.array([False])
     np.testing.assert_allclose(data.cut(zero, zero, whole, no)[0], pixels, atol=1e-4)
     np.testing.assert_allclose(data.cut(zero, zero, whole, ~no)[0], pixels[..., ::-1], atol=1e-4)
     np.testing.assert_allclose(data.cut(zero, np.array([2]), whole, no)[0], pixels * (web.ids[0] == 2), atol=1e-4)
@@ -171,8 +187,8 @@ def test_clip_contrast_against_a_slow_reference():
         images = sum(math.exp(7 * x[i] @ y[j]) for j in range(6) if j == i or not true[i, j])
         sentences = sum(math.exp(7 * x[j] @ y[i]) for j in range(6) if j == i or not true[j, i])
         expected += (math.log(images) + math.log(sentences) - 2 * 7 * x[i] @ y[i]) / 12
-    found = clip.contrast(*map(torch.tensor, (x, y)), torch.tensor(7.0), torch.tensor(true))
-    assert found.item() == pytest.approx(expected, abs=1e-10)
+    loss = clip.contrast(*map(torch.tensor, (x, y)), torch.tensor(7.0), torch.tensor(true))
+    assert loss.item() == pytest.approx(expected, abs=1e-10)
     plain = open_clip.ClipLoss()(torch.tensor(x), torch.tensor(y), torch.tensor(7.0))
     alone = clip.contrast(*map(torch.tensor, (x, y)), torch.tensor(7.0), torch.eye(6, dtype=torch.bool))
     torch.testing.assert_close(alone, plain)
@@ -194,11 +210,11 @@ def test_text_learns_and_reads_back_the_same(trained_text, web, learning):
 
 
 def test_text_probe_gives_cosines_and_rates(trained_text, web, learning):
-    found = text.probe(trained_text[0], web, pairs=100)
-    assert all(-1 <= value <= 1 for value in found.values())
+    results = text.probe(trained_text[0], web, pairs=100)
+    assert all(-1 <= value <= 1 for value in results.values())
     # One word differs, and a random BERT keeps words apart.
-    learning.above(found["side accuracy"], found["side chance"], "sides told apart, of chance")
-    gap = found["cosine reworded"] - found["cosine random"]  # .00 without the contrast
+    learning.above(results["side accuracy"], results["side chance"], "sides told apart, of chance")
+    gap = results["cosine reworded"] - results["cosine random"]  # .00 without the contrast
     learning.above(gap, 0.2, "cosine of rewordings, less that of others")
 
 
@@ -229,7 +245,9 @@ def test_simcse_contrast_against_a_slow_reference():
 
 def test_linear_reading_against_least_squares_with_the_penalty_as_rows():
     rng = np.random.default_rng(0)
-    x, classes, known = rng.normal(size=(60, 5)) * 3 + 1, rng.integers(3, size=60), np.arange(60) < 40
+    x = rng.normal(size=(60, 5)) * 3 + 1
+    classes = rng.integers(3, size=60)
+    known = np.arange(60) < 40
     x[:, 0] += 2 * classes  # something to read, not all of it
     scaled = (x - x[known].mean(0)) / x[known].std(0, ddof=1)
     onehot = np.eye(3)[classes]
@@ -250,10 +268,10 @@ def test_learning_rate_rises_then_falls_to_zero():
 
 
 def test_card_takes_a_probe_later(tmp_path):
-    made = dict(name="x", objective="o", data={"scenes": 1}, steps=2, seconds=0.1, loss_curve=[[2, 0.5]], limits="l")
-    card.write_card(tmp_path, **made)
+    entries = dict(name="x", objective="o", data={"scenes": 1}, steps=2, seconds=0.1, loss_curve=[[2, 0.5]], limits="l")
+    card.write_card(tmp_path, **entries)
     card.add_probe(tmp_path, {"accuracy": 0.5})
     written = json.loads((tmp_path / "card.json").read_text())
-    assert made.items() <= written.items()
+    assert entries.items() <= written.items()
     assert written["probe"] == {"accuracy": 0.5}
     assert {"python", "torch", "transformers", "open_clip_torch"} <= written["versions"].keys()

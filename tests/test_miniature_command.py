@@ -42,7 +42,8 @@ def test_no_checkpoint_says_what_to_run(action, tmp_path, capsys):
 
 
 def test_a_training_can_go_on_from_earlier_weights(few_scenes, capsys):
-    first, second = few_scenes.with_name("first"), few_scenes.with_name("second")
+    first = few_scenes.with_name("first")
+    second = few_scenes.with_name("second")
     assert main(["zoo", "train", "detector", "--out", str(first), "--steps", "2"]) == 0
     assert main(["zoo", "train", "detector", "--out", str(second), "--steps", "1", "--start", str(first)]) == 0
     card = json.loads((second / "card.json").read_text())

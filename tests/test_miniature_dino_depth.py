@@ -21,15 +21,18 @@ def small_web(n: int = 8, seed: int = 0) -> Web:
     """Squares of two categories (two colours) on grey tables that rise into the distance; nearer squares are lower."""
     rng = np.random.default_rng(seed)
     images = rng.integers(90, 130, (n, 128, 128, 3), np.uint8)
-    ids, far = np.zeros((n, 128, 128), np.uint8), np.linspace(20, 4, 128, dtype=np.float16)[:, None]
-    distance, objects = np.repeat(np.repeat(far, 128, 1)[None], n, 0), []
+    ids = np.zeros((n, 128, 128), np.uint8)
+    far = np.linspace(20, 4, 128, dtype=np.float16)[:, None]
+    distance = np.repeat(np.repeat(far, 128, 1)[None], n, 0)
+    objects = []
     for scene in range(n):
         kinds = rng.permutation(["mug", "car"])
         for k, (kind, left) in enumerate(zip(kinds, (8, 72)), start=1):
             top = int(rng.integers(8, 80))
             there = (scene, slice(top, top + 40), slice(left, left + 40))
             images[there] = (220, 40, 40) if kind == "mug" else (40, 40, 220)
-            ids[there], distance[there] = k, far[top + 40, 0]
+            ids[there] = k
+            distance[there] = far[top + 40, 0]
         objects.append([dict(id=k, category=kind, colour=kind, material="matte", texture="plain", size="small")
                         for k, kind in enumerate(kinds.tolist(), start=1)])  # fmt: skip
     return Web(images, ids, distance, objects, [], [])
@@ -69,7 +72,8 @@ def test_a_crop_stays_inside_and_keeps_its_scale(seed, area):
 def test_hidden_patches_are_one_rectangle_of_about_the_share_asked(seed, grid):
     hidden = views.block_masks(6, grid, (0.2, 0.5), generator(seed)).view(6, grid, grid)
     for one in hidden:
-        rows, columns = one.any(1), one.any(0)
+        rows = one.any(1)
+        columns = one.any(0)
         assert torch.equal(one, rows[:, None] & columns[None])
         assert all(side.diff().abs().sum() <= 2 for side in (rows.int(), columns.int()))  # without a gap
         assert 0.2 - 2 / grid < one.float().mean() < 0.5 + 2 / grid
@@ -128,9 +132,9 @@ def test_cross_entropy_against_a_loop():
     logits = torch.rand(3, 4, generator=generator())
     targets = torch.rand(3, 4, generator=generator(1)).softmax(1)
     total = 0.0
-    for row, wanted in zip(logits.tolist(), targets.tolist()):
+    for row, target in zip(logits.tolist(), targets.tolist()):
         powers = [math.exp(value / dino.STUDENT) for value in row]
-        total -= sum(w * math.log(p / sum(powers)) for w, p in zip(wanted, powers))
+        total -= sum(w * math.log(p / sum(powers)) for w, p in zip(target, powers))
     assert dino.cross_entropy(targets, logits).item() == pytest.approx(total / 3, rel=1e-5)
 
 
@@ -144,7 +148,8 @@ def test_neighbours_ask_other_scenes_only():
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory, request):
     """Both models after a few steps: data/zoo in miniature."""
-    zoo, seed = tmp_path_factory.mktemp("zoo"), request.config.getoption("--learning-seed")
+    zoo = tmp_path_factory.mktemp("zoo")
+    seed = request.config.getoption("--learning-seed")
     dino.train(zoo / "dino", small_web(), steps=8, batch=4, prototypes=32, momentum=0.9, seed=seed)
     depth.train(zoo / "depth", small_web(), steps=40, batch=4, lr=3e-3, seed=seed)
     return zoo
@@ -167,10 +172,12 @@ def test_the_saved_dino_is_a_teacher_that_moved(trained, learning):
 
 
 def test_dino_probe_finds_the_colour_that_gives_a_category_away(trained, learning):
-    found = dino.probe(trained / "dino", small_web(seed=1), k=3)
-    assert found["patch category accuracy, mean colour"] == 1.0  # no network takes part
-    assert found["patch category chance"] == pytest.approx(0.5, abs=0.05)
-    learning.above(found["object category accuracy"], 1.5 * found["patch category chance"], "objects named, of chance")
+    results = dino.probe(trained / "dino", small_web(seed=1), k=3)
+    assert results["patch category accuracy, mean colour"] == 1.0  # no network takes part
+    assert results["patch category chance"] == pytest.approx(0.5, abs=0.05)
+    learning.above(
+        results["object category accuracy"], 1.5 * results["patch category chance"], "objects named, of chance"
+    )
 
 
 def test_dino_outlives_saving(tmp_path):

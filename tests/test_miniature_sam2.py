@@ -19,7 +19,8 @@ def web():
     ids = np.zeros((12, 64, 64), np.uint8)
     for image, scene in zip(images, ids):
         for k, left in enumerate((4, 34), 1):
-            y, x, h, w = *rng.integers([4, left], [20, left + 6]), *rng.integers(14, 22, 2)
+            y, x = rng.integers([4, left], [20, left + 6])
+            h, w = rng.integers(14, 22, 2)
             scene[y : y + h, x : x + w] = k
             image[scene == k] = rng.integers(120, 255, 3)
     return Web(images, ids, np.ones(ids.shape, np.float16), [[{"id": 1}, {"id": 2}]] * 12, [], [])
@@ -53,8 +54,8 @@ def test_every_part_that_a_prompt_reaches_is_trained(web):
     ours = sam2_model.image_embeddings(model, pixels)
     for level, public in zip(ours, model.get_image_embeddings(pixels)):
         assert torch.equal(level, public)
-    found = model(image_embeddings=ours, input_points=torch.tensor([[[[60.0, 60.0]]]]))
-    (found.pred_masks.square().mean() + found.iou_scores.mean()).backward()
+    outputs = model(image_embeddings=ours, input_points=torch.tensor([[[[60.0, 60.0]]]]))
+    (outputs.pred_masks.square().mean() + outputs.iou_scores.mean()).backward()
     without = {name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()}
     assert not {name for name in without if name.startswith("vision_encoder.backbone")}
 
@@ -86,9 +87,12 @@ def test_prompts_point_at_their_masks(web):
 
 def test_prompt_loss_against_a_slow_reference():
     rng = np.random.default_rng(0)
-    logits, iou = rng.normal(0, 2, (2, 3, 3, 4, 4)), rng.random((2, 3, 3))
+    logits = rng.normal(0, 2, (2, 3, 3, 4, 4))
+    iou = rng.random((2, 3, 3))
     masks = rng.random((2, 3, 8, 8)) > 0.6
-    best, every, squares = [], [], []
+    best = []
+    every = []
+    squares = []
     for b in range(2):
         for p in range(3):
             target = masks[b, p].reshape(4, 2, 4, 2).mean((1, 3))
@@ -98,13 +102,14 @@ def test_prompt_loss_against_a_slow_reference():
                 bce = -(target * np.log(q) + (1 - target) * np.log(1 - q)) * np.where(target > 0.5, 5, 1)
                 dice = 1 - (2 * (q * target).sum() + 1) / (q.sum() + target.sum() + 1)
                 losses.append(bce.mean() + dice)
-                inside, thing = logits[b, p, k] > 0, target > 0.5
+                inside = logits[b, p, k] > 0
+                thing = target > 0.5
                 squares.append((iou[b, p, k] - (inside & thing).sum() / max((inside | thing).sum(), 1)) ** 2)
             best.append(min(losses))
             every += losses
     expected = np.mean(best) + 0.1 * np.mean(every) + np.mean(squares)
-    found = sam2.prompt_loss(torch.from_numpy(logits).float(), torch.from_numpy(iou).float(), torch.from_numpy(masks))
-    assert float(found) == pytest.approx(expected, rel=1e-5)
+    loss = sam2.prompt_loss(torch.from_numpy(logits).float(), torch.from_numpy(iou).float(), torch.from_numpy(masks))
+    assert float(loss) == pytest.approx(expected, rel=1e-5)
 
 
 def test_same_object_loss_wants_objects_apart():
@@ -125,8 +130,8 @@ def test_what_is_written_is_the_public_format_and_probes(web, trained):
     assert (trained / "model.safetensors").stat().st_size < 6e6
     inputs = processor(images=Image.fromarray(web.images[0]), input_points=[[[[12.0, 12.0]]]], return_tensors="pt")
     with torch.no_grad():
-        found = model(**inputs)
-    masks = processor.post_process_masks(found.pred_masks, inputs["original_sizes"])[0]
+        outputs = model(**inputs)
+    masks = processor.post_process_masks(outputs.pred_masks, inputs["original_sizes"])[0]
     assert masks.shape == (1, 3, 64, 64) and masks.dtype == torch.bool
     measured = sam2.probe(trained, web, scenes=2, side=3)
     assert measured["objects"] == 4 and measured["grid"] == 3
@@ -135,12 +140,13 @@ def test_what_is_written_is_the_public_format_and_probes(web, trained):
     assert card["steps"] == 8 and card["data"]["split"] == "web"
 
 
-def best_iou(found, masks):
+def best_iou(outputs, masks):
     """Of the best of a click's masks with its region, mean over the clicks."""
-    size = found.pred_masks.shape[-2:]
+    size = outputs.pred_masks.shape[-2:]
     regions = torch.nn.functional.interpolate(masks.float(), size, mode="area")[:, :, None] > 0.5
-    answers = found.pred_masks > 0
-    common, either = (answers & regions).sum((3, 4)), (answers | regions).sum((3, 4))
+    answers = outputs.pred_masks > 0
+    common = (answers & regions).sum((3, 4))
+    either = (answers | regions).sum((3, 4))
     return (common / either.clamp(min=1)).amax(2).mean().item()
 
 
@@ -153,11 +159,11 @@ def test_a_click_brings_up_its_region_better_than_before(web, learning):
     clicks, _, masks = sam2.draw_prompts(web.ids[:4], np.random.default_rng(learning.seed))
     ious = []
     for _ in range(40):
-        found = model(image_embeddings=sam2_model.image_embeddings(model, pixels), input_points=clicks[:, :, None])
-        loss = sam2.prompt_loss(found.pred_masks, found.iou_scores, masks)
+        outputs = model(image_embeddings=sam2_model.image_embeddings(model, pixels), input_points=clicks[:, :, None])
+        loss = sam2.prompt_loss(outputs.pred_masks, outputs.iou_scores, masks)
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
-        ious.append(best_iou(found, masks))
+        ious.append(best_iou(outputs, masks))
     learning.above(np.median(ious[-10:]), 1.3 * ious[0], "IoU of the best mask, of that before")

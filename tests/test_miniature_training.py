@@ -102,13 +102,15 @@ def test_every_training_goes_on_to_the_same_weights(name, web, tmp_path, monkeyp
     _, calls = kill_and_go_on(lambda: SHORT[name](tmp_path / "killed" / name, web, steps=4, **more), at=2)
     assert calls == [0, 1, 2, 2, 3]
     (one,), (other,) = ([*(tmp_path / run / name).glob("*.safetensors")] for run in ("whole", "killed"))
-    whole, went_on = load_file(one), load_file(other)
+    whole = load_file(one)
+    went_on = load_file(other)
     assert all(torch.equal(whole[key], went_on[key]) for key in whole)
 
 
 def test_boxes_are_around_what_is_visible(web):
     for scene in range(6):
-        ids, number = web.ids[scene], len(web.objects[scene])
+        ids = web.ids[scene]
+        number = len(web.objects[scene])
         boxes = detector.thing_boxes(ids, number, least=1)
         slow = []
         for k in range(1, number + 1):
@@ -129,33 +131,41 @@ def test_labels_are_mirrored_with_the_image(web):
 
 @pytest.mark.parametrize("across", swin.ACROSS)
 def test_crops_make_a_sheet_and_each_is_named_from_its_part(across):
-    model, size, number = swin.new_model(["red", "blue"]), swin.PIXELS // across, across**2
+    model = swin.new_model(["red", "blue"])
+    size = swin.PIXELS // across
+    number = across**2
     crops = torch.arange(2.0 * number)[:, None, None, None].expand(2 * number, 3, size, size)
-    seen = []
-    model.swin.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    sheets = []
+    model.swin.register_forward_pre_hook(lambda _, inputs: sheets.append(inputs[0]))
     with torch.no_grad():
         named = swin._named(model.eval(), crops, across)
-        cells = model.swin(seen[0]).last_hidden_state
+        cells = model.swin(sheets[0]).last_hidden_state
     side = round(cells.shape[1] ** 0.5)
-    cells, part = cells.unflatten(1, (side, side)), side // across
+    cells = cells.unflatten(1, (side, side))
+    part = side // across
     assert named.shape == (2 * number, 2)
     for n in range(2 * number):
-        sheet, (row, column) = n // number, divmod(n % number, across)
-        shown = seen[0][sheet, 0, row * size : (row + 1) * size, column * size : (column + 1) * size]
+        sheet = n // number
+        row, column = divmod(n % number, across)
+        shown = sheets[0][sheet, 0, row * size : (row + 1) * size, column * size : (column + 1) * size]
         assert (shown == n).all()
-        below, right = row * part, column * part
+        below = row * part
+        right = column * part
         own = cells[sheet, below : below + part, right : right + part].mean((0, 1))
         torch.testing.assert_close(named[n], model.classifier(own))
 
 
 def test_a_crop_holds_its_thing_as_large_as_in_the_scene(web):
     """Where it fits: a window of some 64 or 32 pixels is shown on as many."""
-    data, rng = Captioned(web), np.random.default_rng(0)
+    data = Captioned(web)
+    rng = np.random.default_rng(0)
     windows = []
-    plain, data.cut = data.cut, lambda *its: windows.append(its) or plain(*its)
+    cut = data.cut
+    data.cut = lambda *args: windows.append(args) or cut(*args)
     for across in swin.ACROSS:
         rows = rng.integers(len(data.things), size=64)
-        crops, size = swin._crops(data, rows, rng, across), swin.PIXELS // across
+        crops = swin._crops(data, rows, rng, across)
+        size = swin.PIXELS // across
         places = windows[-1][2]
         assert crops.shape == (64, 3, size, size)
         assert (places[:, 2] >= data.places[rows, 2]).all() and (places[:, 2] >= 0.6 * size - 1e-4).all()

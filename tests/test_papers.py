@@ -135,24 +135,31 @@ LABELS = {  # what the text has in the first cells of a row -> ours; others are 
 
 def blocks(paper: str) -> dict[str, list[tuple[int, list[str]]]]:
     """The tables of a text: name -> (line, cells). A caption stands below its table in ES3Net, above it in EHIN."""
-    lines, tables, rows, caption = text(paper), {}, [], ""
+    lines = text(paper)
+    tables = {}
+    rows = []
+    caption = ""
     for number, line in enumerate(lines):
         if "\t" in line:
             rows.append((number, [cell.strip() for cell in line.split("\t")]))
         elif match := re.match(r"(Table \d+):", line):
             caption = match[1]
             if paper == "es3net":
-                tables[caption], rows = rows, []
+                tables[caption] = rows
+                rows = []
         elif rows and line.strip() == "" and paper == "ehin":
-            tables[caption], rows = rows, []
+            tables[caption] = rows
+            rows = []
     assert not rows
     return tables
 
 
 def places(heads: list[list[str]]) -> list[list[tuple[str, str]]]:
     """(dataset, split) of each number of each column, from one or two lines of heads."""
-    upper, lower = heads[0], heads[1] if len(heads) > 1 else [""] * len(heads[0])
-    columns, dataset = [], ""
+    upper = heads[0]
+    lower = heads[1] if len(heads) > 1 else [""] * len(heads[0])
+    columns = []
+    dataset = ""
     for over, under in zip(upper, lower):
         words = f"{over} {under}".replace("/", " ").split()
         named = [DATASETS[word.lower()] for word in words if word.lower() in DATASETS]
@@ -185,7 +192,8 @@ def by_metric(rows, labels: int, row_of):
 
 def by_setting(rows):
     """EHIN's Tables 8 and 9, a metric a row; N or K, and a dataset, a column."""
-    head, setting = "", []
+    head = ""
+    setting = []
     for over, under in zip(rows[0][1], rows[1][1]):
         head = over or head
         dataset = DATASETS.get(head.lower(), "refcoco+")
@@ -498,7 +506,9 @@ def test_ehins_table_2_against_its_text():
 
 def second() -> dict[tuple[str, str], list[dict]]:
     """(paper, table) -> its rows, (dataset, split, metric) -> value, of papers_second.txt."""
-    rows, place, columns = defaultdict(list), None, []
+    rows = defaultdict(list)
+    place = None
+    columns = []
     for line in (REPO / "tests" / "papers_second.txt").read_text().splitlines():
         if match := re.fullmatch(r"\[(\w+) (.*)\] (.*)", line):
             place = match[1], match[2]

@@ -49,7 +49,8 @@ def fit(out: Path, pieces: int, steps: int = 6, stop: int = 100) -> tuple[dict, 
 def main(out: str, pieces: str) -> None:
     """What each process of the tests below does; see `torchrun`."""
     ranks.start()
-    folder, report = Path(out), {"rank": ranks.rank(), "world": ranks.world(), "told": "RANK" in os.environ}
+    folder = Path(out)
+    report = {"rank": ranks.rank(), "world": ranks.world(), "told": "RANK" in os.environ}
     state, report["curve"] = fit(folder / "net", int(pieces))
     report["dealt"] = list(ranks.dealt(range(5)))
     with ranks.alone():
@@ -73,14 +74,14 @@ def torchrun(tmp_path: Path, *arguments: object, processes: int = 2) -> subproce
 def test_a_training_in_pieces_ends_in_the_same_bits_in_any_number_of_processes(tmp_path, processes, pieces):
     done = torchrun(tmp_path, __file__, tmp_path, pieces, processes=processes)
     assert done.returncode == 0, done.stderr[-2000:]
-    told = [json.loads((tmp_path / f"{n}.json").read_text()) for n in range(processes)]
+    reports = [json.loads((tmp_path / f"{n}.json").read_text()) for n in range(processes)]
     whole, curve = fit(tmp_path / "whole", pieces)
-    for n, report in enumerate(told):
+    for n, report in enumerate(reports):
         assert (report["rank"], report["world"], report["told"]) == (n, processes, False)
         assert report["alone"] == [0, 1, [0, 1, 2, 3, 4]] and report["same"]
         assert report["curve"] == curve
         assert report["weights"] == {name: tensor.tolist() for name, tensor in whole.items()}
-    assert sorted(n for report in told for n in report["dealt"]) == list(range(5))
+    assert sorted(n for report in reports for n in report["dealt"]) == list(range(5))
     assert not list(tmp_path.glob(".*partial*"))
 
 
@@ -94,10 +95,10 @@ def test_two_nodes_are_two_processes(tmp_path):
     env = environment(OMP_NUM_THREADS=1, WSRIS_HOME=tmp_path)
     nodes = [subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True) for _ in range(2)]
     try:
-        said = [node.communicate(timeout=300)[1] for node in nodes]
+        errors = [node.communicate(timeout=300)[1] for node in nodes]
     finally:
         [node.kill() for node in nodes]
-    assert [node.returncode for node in nodes] == [0, 0], said
+    assert [node.returncode for node in nodes] == [0, 0], errors
     whole = {name: tensor.tolist() for name, tensor in fit(tmp_path / "whole", 4)[0].items()}
     for n in range(2):
         report = json.loads((tmp_path / f"{n}.json").read_text())
@@ -173,12 +174,14 @@ def test_two_processes_reproduce_what_one_does(tmp_path):
     subprocess.run([sys.executable, *run], env=env, check=True, capture_output=True, timeout=500)
     boards = [artefacts.read_json(home / "smoke-testA" / "scoreboard.json") for home in (tmp_path, artefacts.home())]
     assert boards[0]["rows"] == boards[1]["rows"]
-    made = [path.relative_to(tmp_path) for path in (tmp_path / "cache").rglob("*") if path.is_file()]
-    assert len(made) > 200 and not any(".tmp" in str(path) or "partial" in str(path) for path in made)
-    for path in made:
-        two, one = tmp_path / path, artefacts.home() / path
+    paths = [path.relative_to(tmp_path) for path in (tmp_path / "cache").rglob("*") if path.is_file()]
+    assert len(paths) > 200 and not any(".tmp" in str(path) or "partial" in str(path) for path in paths)
+    for path in paths:
+        two = tmp_path / path
+        one = artefacts.home() / path
         if path.suffix == ".safetensors":
-            a, b = load_file(two), load_file(one)
+            a = load_file(two)
+            b = load_file(one)
             assert a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a), path
         else:
             assert two.read_bytes() == one.read_bytes(), path

@@ -21,7 +21,8 @@ def rectangle(x, y, w, h):
 
 def runs_of(mask):
     """Lengths of runs down the columns, beginning with one of zeros, the slow way."""
-    runs, value = [0], False
+    runs = [0]
+    value = False
     for pixel in mask.T.reshape(-1):
         if pixel != value:
             runs.append(0)
@@ -36,21 +37,25 @@ def test_a_rectangle_covers_its_pixels():
 
 
 def test_overlapping_polygons_are_united_and_the_legacy_rule_loses_exactly_the_overlap():
-    (one, a), (two, b) = rectangle(3, 5, 10, 8), rectangle(8, 2, 12, 6)
-    union, legacy = annotation_mask([one, two], 20, 30), annotation_mask([one, two], 20, 30, legacy_eq1=True)
+    one, a = rectangle(3, 5, 10, 8)
+    two, b = rectangle(8, 2, 12, 6)
+    union = annotation_mask([one, two], 20, 30)
+    legacy = annotation_mask([one, two], 20, 30, legacy_eq1=True)
     assert np.array_equal(union, a | b)
     assert np.array_equal(union & ~legacy, a & b) and (a & b).any()
     assert not (legacy & ~union).any()
 
 
 def test_apart_polygons_are_the_same_under_both_rules():
-    (one, a), (two, b) = rectangle(0, 0, 4, 4), rectangle(10, 10, 5, 5)
+    one, a = rectangle(0, 0, 4, 4)
+    two, b = rectangle(10, 10, 5, 5)
     for legacy in (False, True):
         assert np.array_equal(annotation_mask([one, two], 20, 30, legacy_eq1=legacy), a | b)
 
 
 def test_a_list_of_rles_is_united_as_in_refclef():
-    (_, a), (_, b) = rectangle(3, 5, 10, 8), rectangle(8, 2, 12, 6)
+    _, a = rectangle(3, 5, 10, 8)
+    _, b = rectangle(8, 2, 12, 6)
     parts = [encode_rle(a), encode_rle(b)]
     assert np.array_equal(annotation_mask(parts, 20, 30), a | b)
     assert np.array_equal(annotation_mask(parts, 20, 30, legacy_eq1=True), a ^ b)

@@ -62,7 +62,8 @@ class Shell:
 
 @pytest.mark.parametrize("protocol", range(6))
 def test_code_in_a_pickle_is_refused_and_not_run(tmp_path, protocol):
-    path, trace = tmp_path / "refs(unc).p", tmp_path / "was_run"
+    path = tmp_path / "refs(unc).p"
+    trace = tmp_path / "was_run"
     path.write_bytes(pickle.dumps([{"sent": Shell(f"touch {trace}")}], protocol=protocol))
     with pytest.raises(UnsafePickle) as error:
         load_refs(path)

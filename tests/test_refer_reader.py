@@ -15,7 +15,8 @@ from wsris_lib.refer.pickles import UnsafePickle
 from wsris_lib.refer.reader import Refer
 from wsris_lib.refer.writer import IMAGES, write_corpus
 
-H, W = 24, 32
+H = 24
+W = 32
 
 
 def ref(ref_id, image_id, split, *sentences, **extra):
@@ -85,21 +86,21 @@ def corpus(tmp_path):
     return Corpus(tmp_path / "data").write()
 
 
-def fails(call, *said):
+def fails(call, *parts):
     """`call` raises a DataError of one line that holds every one of `said`."""
     with pytest.raises(DataError) as error:
         call()
     message = str(error.value)
     assert "\n" not in message
-    for part in said:
+    for part in parts:
         assert str(part) in message
 
 
-def one_warning(call, *said):
+def one_warning(call, *parts):
     with pytest.warns(DataWarning) as caught:
         result = call()
     assert len(caught) == 1 and caught[0].filename == __file__  # it points at whoever asked for the view
-    for part in said:
+    for part in parts:
         assert str(part) in str(caught[0].message)
     return result
 
@@ -147,15 +148,16 @@ def test_an_evaluation_view_adds_masks_boxes_and_categories(corpus):
 
 def test_the_truths_of_samples_come_one_at_a_time(corpus, monkeypatch):
     view = Refer(corpus.root).evaluation_view("val")
-    asked = [view[0], *view]  # an object twice in a row, or more often
-    expected, drawn = [view.mask(sample.ann_id) for sample in asked], []
+    samples = [view[0], *view]  # an object twice in a row, or more often
+    expected = [view.mask(sample.ann_id) for sample in samples]
+    drawn = []
     draw = view.mask
     monkeypatch.setattr(view, "mask", lambda ann_id: drawn.append(ann_id) or draw(ann_id))
-    truths = view.truths(asked)
+    truths = view.truths(samples)
     first = next(truths)
-    assert drawn == [asked[0].ann_id]  # none before it's asked for
+    assert drawn == [samples[0].ann_id]  # none before it's asked for
     assert all(np.array_equal(a, b) for a, b in zip([first, *truths], expected, strict=True))
-    assert len(drawn) < len(asked)
+    assert len(drawn) < len(samples)
 
 
 def test_the_legacy_rule_reaches_the_mask(corpus):
@@ -166,16 +168,17 @@ def test_the_legacy_rule_reaches_the_mask(corpus):
 
 def reachable(start):
     """Everything that can be got from an object by following references, short of code."""
-    seen, todo = {}, [start]
+    things = {}
+    todo = [start]
     while todo:
         thing = todo.pop()
-        if id(thing) in seen or isinstance(thing, type | types.ModuleType | types.FunctionType):
+        if id(thing) in things or isinstance(thing, type | types.ModuleType | types.FunctionType):
             continue
-        seen[id(thing)] = thing
+        things[id(thing)] = thing
         todo += gc.get_referents(thing)
         if isinstance(thing, dict):
             todo += thing  # the collector passes over keys that are all text
-    return seen.values()
+    return things.values()
 
 
 def test_no_mask_box_or_category_can_be_reached_from_a_training_view(corpus):
@@ -248,8 +251,8 @@ def test_missing_images(corpus):
     (corpus.root / IMAGES / "1.jpg").unlink()
     (corpus.root / IMAGES / "3.jpg").unlink()
     refer = Refer(corpus.root)
-    said = ("3 sentence(s)", "no image file", "sent_id 10 of ref 1, image 1")
-    view = one_warning(lambda: refer.training_view("train"), refer.refs_path, *said)
+    parts = ("3 sentence(s)", "no image file", "sent_id 10 of ref 1, image 1")
+    view = one_warning(lambda: refer.training_view("train"), refer.refs_path, *parts)
     assert [s.sentence for s in view] == ["dog"] and view.image_ids == [2]
     fails(lambda: refer.evaluation_view("val"), corpus.root / IMAGES / "3.jpg", "no such image", "fetch it")
 
@@ -342,7 +345,7 @@ def test_nothing_left_to_train_on(corpus):
 
 
 @pytest.mark.parametrize(
-    ("segmentation", "found"),
+    ("segmentation", "problem"),
     [
         ({"size": [H, W], "counts": [5, 1, H * W - 6]}, "1 pixel"),
         ([[1.2, 1.2, 1.3, 1.2, 1.3, 1.3]], "0 pixel"),
@@ -351,12 +354,12 @@ def test_nothing_left_to_train_on(corpus):
         (None, "expected polygons or RLE"),
     ],
 )
-def test_masks_that_cannot_judge(corpus, segmentation, found):
+def test_masks_that_cannot_judge(corpus, segmentation, problem):
     corpus.annotations[3]["segmentation"] = segmentation
     view = Refer(corpus.write().root).evaluation_view("val")
     for legacy in (False, True):
-        said = ("instances.json", "annotation 104", found, "remove its ref")
-        fails(lambda legacy=legacy: view.mask(104, legacy_eq1=legacy), *said)
+        parts = ("instances.json", "annotation 104", problem, "remove its ref")
+        fails(lambda legacy=legacy: view.mask(104, legacy_eq1=legacy), *parts)
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,8 @@ def test_masks_are_those_of_pycocotools_and_fit_box_and_image(mini):
 
         image = view.image(annotation["image_id"])
         assert mask.shape == (image.height, image.width) == view.image_size(annotation["image_id"])
-        rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+        rows = np.flatnonzero(mask.any(axis=1))
+        columns = np.flatnonzero(mask.any(axis=0))
         edges = np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1])
         assert np.abs(edges - [x, y, x + w, y + h]).max() <= 1.5  # pixels; boxes are not rounded
 

@@ -85,7 +85,8 @@ def slow_filter(f: np.ndarray, values: np.ndarray) -> list[float]:
 
 @pytest.mark.parametrize("d", [2, 3, 5])
 def test_sparse_matrices_do_what_a_dictionary_does(d):
-    f, values = rng(d).normal(size=(60, d)).astype(np.float32), rng(9).random((60, 2)).astype(np.float32)
+    f = rng(d).normal(size=(60, d)).astype(np.float32)
+    values = rng(9).random((60, 2)).astype(np.float32)
     fast = Lattice(f).filter(values)
     for k in range(2):
         np.testing.assert_allclose(fast[:, k], slow_filter(f, values[:, k]), rtol=1e-5)
@@ -115,7 +116,8 @@ def test_features_that_spread_too_far_are_refused():
 
 
 def test_mean_field_against_loops():
-    f, U = rng().normal(size=(25, 2)).astype(np.float32), rng(1).random((25, 3)).astype(np.float32)
+    f = rng().normal(size=(25, 2)).astype(np.float32)
+    U = rng(1).random((25, 3)).astype(np.float32)
     kernels = [(0.7, Lattice(f)), (1.5, Lattice(2 * f))]
     dense = [(w, lattice.filter(np.eye(25, dtype=np.float32)).astype(float)) for w, lattice in kernels]  # [i, j]
     Q = [[math.exp(-u) / sum(math.exp(-v) for v in row) for u in row] for row in U]
@@ -139,7 +141,8 @@ def test_mean_field_against_loops():
 @pytest.mark.parametrize(("kind", "height", "width"), [("noise", 37, 53), ("clouds", 64, 81), ("blocks", 96, 64)])
 def test_the_lattice_is_pydensecrf(kind, height, width, settings):
     pytest.importorskip("pydensecrf.densecrf", reason=WHY)
-    image, labels = picture(kind, height, width), clouds(height, width, 2, softness=6)[..., 0] > 0.5
+    image = picture(kind, height, width)
+    labels = clouds(height, width, 2, softness=6)[..., 0] > 0.5
     unary = crf.unary_from_labels(labels, settings.certainty)
     unary += rng(3).normal(scale=0.5, size=unary.shape).astype(np.float32)  # else its planes are each other's swap
     published = crf.dense_crf(image, unary, settings, "pydensecrf")
@@ -155,7 +158,8 @@ def test_the_order_of_colours_and_axes_is_pydensecrfs():
     """A wrong order would agree on noise that looks alike in all directions: red stripes down, blue ones across."""
     module = pytest.importorskip("pydensecrf.densecrf", reason=WHY)
     image = np.zeros((24, 40, 3), np.uint8)
-    image[:, ::4, 0], image[::6, :, 2] = 200, 90
+    image[:, ::4, 0] = 200
+    image[::6, :, 2] = 90
     unary = crf.unary_from_labels(disc(40, 12, 20, 8)[:24], 0.7)
     direct = module.DenseCRF2D(40, 24, 2)
     direct.setUnaryEnergy(unary.reshape(2, -1))
@@ -165,23 +169,24 @@ def test_the_order_of_colours_and_axes_is_pydensecrfs():
     settings = replace(TINY, near_px=3, near_weight=1, far_px=6, far_colour=20, far_weight=2, iterations=3)
     image.flags.writeable = False  # as a decoder or a memory map gives it
     for backend in crf.BACKENDS:
-        np.testing.assert_allclose(crf.dense_crf(image, unary, settings, backend), wanted, atol=1e-4)
+        np.testing.assert_allclose(crf.dense_crf(image, unary, settings, backend), expected, atol=1e-4)
 
 
 def test_without_a_step_the_marginals_are_the_unarys():
-    image, U = picture("noise", 9, 7), rng(1).random((2, 9, 7)).astype(np.float32)
-    found = crf.dense_crf(image, U, replace(TINY, iterations=0), "lattice")
-    np.testing.assert_allclose(found, np.exp(-U) / np.exp(-U).sum(0), rtol=1e-5)
+    image = picture("noise", 9, 7)
+    U = rng(1).random((2, 9, 7)).astype(np.float32)
+    marginals = crf.dense_crf(image, U, replace(TINY, iterations=0), "lattice")
+    np.testing.assert_allclose(marginals, np.exp(-U) / np.exp(-U).sum(0), rtol=1e-5)
 
 
 def test_the_unary_is_pydensecrfs():
     utils = pytest.importorskip("pydensecrf.utils", reason=WHY)
     labels = rng().random((6, 9)) < 0.4
-    wanted = utils.unary_from_labels(labels.astype(int), 2, 0.7, zero_unsure=False).reshape(2, 6, 9)
-    for given in (labels, labels.astype(np.uint8)):
-        found = crf.unary_from_labels(given, 0.7)
-        assert found.dtype == np.float32
-        np.testing.assert_allclose(found, wanted, rtol=1e-6)
+    expected = utils.unary_from_labels(labels.astype(int), 2, 0.7, zero_unsure=False).reshape(2, 6, 9)
+    for classes in (labels, labels.astype(np.uint8)):
+        unary = crf.unary_from_labels(classes, 0.7)
+        assert unary.dtype == np.float32
+        np.testing.assert_allclose(unary, expected, rtol=1e-6)
 
 
 # -- labels -----------------------------------------------------------------------------------------------------------
@@ -245,11 +250,11 @@ def test_affinity_labels_are_the_two_cuts_through_the_crf():
 
 def test_the_object_wins_where_only_the_higher_cut_sees_it(monkeypatch):
     """A CRF can lose a pixel when it is given more of them."""
-    seen = [np.array([[[0.1, 0.9, 0.1]], [[0.9, 0.1, 0.9]]]), np.array([[[0.9, 0.9, 0.2]], [[0.1, 0.1, 0.8]]])]
-    monkeypatch.setattr(crf, "_marginals", lambda *_: seen)
+    marginals = [np.array([[[0.1, 0.9, 0.1]], [[0.9, 0.1, 0.9]]]), np.array([[[0.9, 0.9, 0.2]], [[0.1, 0.1, 0.8]]])]
+    monkeypatch.setattr(crf, "_marginals", lambda *_: marginals)
     labels = crf.affinity_labels(np.zeros((1, 3, 3), np.uint8), np.array([[1.0, 0.0, 0.5]]), TINY)
     assert labels.tolist() == [[1, 0, 1]]
-    monkeypatch.setattr(crf, "_marginals", lambda *_: seen[::-1])
+    monkeypatch.setattr(crf, "_marginals", lambda *_: marginals[::-1])
     labels = crf.affinity_labels(np.zeros((1, 3, 3), np.uint8), np.array([[1.0, 0.0, 0.5]]), TINY)
     assert labels.tolist() == [[255, 0, 1]]
 
@@ -297,7 +302,7 @@ def test_a_missing_pydensecrf_is_refused_or_replaced(monkeypatch):
         crf.crf_mask(image, soft > 0.3, TINY, "pydensecrf")
     crf._say_once.cache_clear()
     with pytest.warns(UserWarning, match=r'slower lattice is used.*pip install "wsris\[crf\]"'):
-        found = crf.crf_mask(image, soft > 0.3, TINY)
+        mask = crf.crf_mask(image, soft > 0.3, TINY)
     with warnings.catch_warnings(action="error"):  # once is enough
-        np.testing.assert_array_equal(crf.crf_mask(image, soft > 0.3, TINY), found)
-    np.testing.assert_array_equal(crf.crf_mask(image, soft > 0.3, TINY, "lattice"), found)
+        np.testing.assert_array_equal(crf.crf_mask(image, soft > 0.3, TINY), mask)
+    np.testing.assert_array_equal(crf.crf_mask(image, soft > 0.3, TINY, "lattice"), mask)

@@ -35,7 +35,8 @@ SETTINGS = replace(TINY.refining, pixels=64, width=8, radius_train=4, radius_wal
 def scenes(n=12, seed=0):
     """Bright squares on dark ground and their labels, uint8 [n, 3, 64, 64] and [n, 64, 64]."""
     rng = np.random.default_rng(seed)
-    pixels, labels = torch.full((n, 3, 64, 64), 40, dtype=torch.uint8), torch.zeros(n, 64, 64, dtype=torch.uint8)
+    pixels = torch.full((n, 3, 64, 64), 40, dtype=torch.uint8)
+    labels = torch.zeros(n, 64, 64, dtype=torch.uint8)
     for k in range(n):
         y, x, side = (int(v) for v in rng.integers((6, 6, 20), (24, 24, 34)))
         pixels[k, :, y : y + side, x : x + side] = torch.tensor([230, 60, 60], dtype=torch.uint8)[:, None, None]
@@ -49,7 +50,9 @@ def fitted(backbone, out, settings=SETTINGS, seed=0):
 
 
 def affinities(pixels, labels):
-    return Affinities({i: ({"pixels": its}, {}) for i, its in enumerate(pixels)}, range(len(labels)), labels.numpy())
+    return Affinities(
+        {i: ({"pixels": image}, {}) for i, image in enumerate(pixels)}, range(len(labels)), labels.numpy()
+    )
 
 
 def test_maps_come_back_as_they_were(backbone):
@@ -58,15 +61,16 @@ def test_maps_come_back_as_they_were(backbone):
     maps = rng.choice([0, 1, 255], size=(3, 64, 64)).astype(np.uint8)
     pixels = torch.from_numpy(rng.integers(0, 256, (2, 3, 64, 64), dtype=np.uint8))
     data = Affinities({7: ({"pixels": pixels[0]}, {}), 9: ({"pixels": pixels[1]}, {})}, [9, 7, 9], iter(maps))
-    seen, found = data.batch([2, 0, 1])
-    assert len(data) == 3 and found.dtype == torch.uint8
-    assert torch.equal(found, torch.from_numpy(maps[[2, 0, 1]])) and torch.equal(seen, pixels[[1, 1, 0]])
+    images, labels = data.batch([2, 0, 1])
+    assert len(data) == 3 and labels.dtype == torch.uint8
+    assert torch.equal(labels, torch.from_numpy(maps[[2, 0, 1]])) and torch.equal(images, pixels[[1, 1, 0]])
     other = Affinities(data._images, [9, 7, 9], np.where(maps == 255, 1, maps))
     assert data.digest() != other.digest()
 
 
 def same(a, b):
-    a, b = a.state_dict(), b.state_dict()
+    a = a.state_dict()
+    b = b.state_dict()
     return all(torch.equal(a[name], b[name]) for name in a)
 
 
@@ -97,23 +101,23 @@ def test_the_two_heads_share_no_parameter_and_the_drift_is_taken_off_after_train
 
 def test_image_and_label_are_moved_alike_and_what_comes_in_is_unknown():
     pixels, labels = scenes(20)
-    seen, wanted = augmented(pixels.float(), labels, torch.Generator().manual_seed(0))
-    red = seen[:, 0]
-    assert set(wanted.unique().tolist()) <= {0, 1, 255}
-    inside = (seen.sum(1) - (230 + 60 + 60)).abs() < 1  # surely the square
-    assert (wanted[inside] == 1).float().mean() > 0.99
-    assert (wanted[(red - 40).abs() < 1] == 0).float().mean() > 0.97
-    assert (wanted[red == 0] == 255).float().mean() > 0.97 and (wanted == 255).any()
+    moved, moved_labels = augmented(pixels.float(), labels, torch.Generator().manual_seed(0))
+    red = moved[:, 0]
+    assert set(moved_labels.unique().tolist()) <= {0, 1, 255}
+    inside = (moved.sum(1) - (230 + 60 + 60)).abs() < 1  # surely the square
+    assert (moved_labels[inside] == 1).float().mean() > 0.99
+    assert (moved_labels[(red - 40).abs() < 1] == 0).float().mean() > 0.97
+    assert (moved_labels[red == 0] == 255).float().mean() > 0.97 and (moved_labels == 255).any()
     again = augmented(pixels.float(), labels, torch.Generator().manual_seed(0))
-    assert torch.equal(again[0], seen) and torch.equal(again[1], wanted)
+    assert torch.equal(again[0], moved) and torch.equal(again[1], moved_labels)
 
 
 def test_the_same_seed_gives_the_same_weights_and_a_killed_run_ends_in_them(backbone, tmp_path, kill_and_go_on):
     whole, curve = fitted(backbone, tmp_path / "a")
     assert same(whole, fitted(backbone, tmp_path / "b")[0])
     assert not same(whole, fitted(backbone, tmp_path / "c", seed=1)[0])
-    (again, its), steps = kill_and_go_on(lambda: fitted(backbone, tmp_path / "d"), at=4)
-    assert same(whole, again) and its == curve and steps == [0, 1, 2, 3, 4, 4, 5]
+    (again, resumed_curve), steps = kill_and_go_on(lambda: fitted(backbone, tmp_path / "d"), at=4)
+    assert same(whole, again) and resumed_curve == curve and steps == [0, 1, 2, 3, 4, 4, 5]
     with pytest.raises(ValueError, match="no label to learn"):
         train(backbone, Affinities({}, [], []), SETTINGS, 0, tmp_path / "e")
 
@@ -124,14 +128,15 @@ def test_edges_are_learnt_and_the_walk_fills_the_object(backbone, tmp_path, lear
     model, curve = fitted(backbone, tmp_path / "edges", settings, learning.seed)
     learning.below(curve[-1][1], 0.9 * curve[0][1], "last loss, of the first")
     pixels, labels = scenes(6, seed=5 + learning.seed)
-    before, after = [], []
+    before = []
+    after = []
     for picture, label in zip(pixels, labels.numpy() == 1):
         image = Image.fromarray(picture.permute(1, 2, 0).numpy())
         seed = np.zeros((64, 64))
         rows, columns = label.nonzero()
         seed[rows.min() + 4 : rows.min() + 12, columns.min() + 4 : columns.min() + 12] = 1
-        found = by_walk(model, backbone, settings)(image, seed[None])[0] > 0.5
-        for masks, mask in ((before, seed > 0.5), (after, found)):
+        walked = by_walk(model, backbone, settings)(image, seed[None])[0] > 0.5
+        for masks, mask in ((before, seed > 0.5), (after, walked)):
             masks.append((mask & label).sum() / (mask | label).sum())
         edge, _ = fields(model, backbone, image)
         assert edge.shape == (16, 16)
@@ -150,9 +155,9 @@ def test_refinements_keep_their_form_and_lose_nothing(backbone, tmp_path):
         warnings.simplefilter("ignore")
         crf = by_crf(SETTINGS)(image, soft)
     walked = by_walk(model, backbone, SETTINGS)(image, soft)
-    for found in (crf, walked):
-        assert found.shape == soft.shape and found.min() >= 0 and found.max() <= 1 + 1e-6
-        assert (found[[0, 1, 3]] > 0.5).any((1, 2)).all() and not (found[2] > 0.5).any()
+    for refined in (crf, walked):
+        assert refined.shape == soft.shape and refined.min() >= 0 and refined.max() <= 1 + 1e-6
+        assert (refined[[0, 1, 3]] > 0.5).any((1, 2)).all() and not (refined[2] > 0.5).any()
     np.testing.assert_allclose(walked[0], walked[3], atol=1e-5)  # only a map's shape counts, not its height
     assert in_turn()(image, soft) is soft
     one = in_turn(by_walk(model, backbone, SETTINGS), lambda i, s: s * 0.5)(image, soft)
@@ -167,13 +172,16 @@ def test_a_large_image_is_shrunk_for_the_crf_and_its_mask_brought_back():
     coarse = by_crf(replace(SETTINGS, side=64))(large, mask[None])[0]
     fine = by_crf(replace(SETTINGS, side=0))(large, mask[None])[0]
     assert coarse.shape == fine.shape == (128, 192)
-    for found in (coarse, fine):
-        assert ((found > 0.5) & (mask > 0.5)).sum() > 0.8 * ((found > 0.5) | (mask > 0.5)).sum()
+    for refined in (coarse, fine):
+        assert ((refined > 0.5) & (mask > 0.5)).sum() > 0.8 * ((refined > 0.5) | (mask > 0.5)).sum()
 
 
 def test_confidence_is_the_agreement_with_what_was_given():
-    before, after = np.zeros((3, 8, 8)), np.zeros((3, 8, 8))
-    before[:2, :4], after[0, :4], after[1, 2:6] = 1, 1, 1
+    before = np.zeros((3, 8, 8))
+    after = np.zeros((3, 8, 8))
+    before[:2, :4] = 1
+    after[0, :4] = 1
+    after[1, 2:6] = 1
     np.testing.assert_allclose(confidence(before, after), [1, 1 / 3, 0])
 
 
@@ -182,7 +190,8 @@ def profile(tiny_zoo, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("WSRIS_HOME", str(tmp_path_factory.mktemp("home")))
         size = profiles.SynRefSize(train=6, val=2, test_a=0, test_b=0, pixels=64)
-        rn, vit = str(tiny_zoo / "clip_rn"), str(tiny_zoo / "clip")
+        rn = str(tiny_zoo / "clip_rn")
+        vit = str(tiny_zoo / "clip")
         yield profiles.load(
             "smoke",
             synref=size,

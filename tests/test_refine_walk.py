@@ -14,8 +14,10 @@ rng = np.random.default_rng(0)
 
 def on_the_way(a, b):
     """The cells of the box around a and b whose distance to the line through both is below 1."""
-    (y0, x0), (y1, x1) = a, b
-    dy, dx = y1 - y0, x1 - x0
+    y0, x0 = a
+    y1, x1 = b
+    dy = y1 - y0
+    dx = x1 - x0
     for y in range(min(y0, y1), max(y0, y1) + 1):
         for x in range(min(x0, x1), max(x0, x1) + 1):
             if abs(dy * (x - x0) - dx * (y - y0)) / np.hypot(dy, dx) < 1:
@@ -40,21 +42,23 @@ def test_there_are_as_many_offsets_as_in_the_published_code(radius, count):
 
 def test_an_affinity_is_what_the_highest_edge_on_the_way_leaves():
     edge = rng.random((1, 7, 9))
-    found = affinities(torch.from_numpy(edge), 4)
-    seen = 0
+    planes = affinities(torch.from_numpy(edge), 4)
+    number = 0
     for a, b in pairs(7, 9, 4):
-        dy, dx = b[0] - a[0], b[1] - a[1]
-        plane = found[dy, dx][0]
+        dy = b[0] - a[0]
+        dx = b[1] - a[1]
+        plane = planes[dy, dx][0]
         value = plane[a[0], a[1] - max(0, -dx)]
         assert float(value) == 1 - max(edge[0, y, x] for y, x in on_the_way(a, b))
-        seen += 1
-    assert seen == sum(plane.numel() for plane in found.values())
+        number += 1
+    assert number == sum(plane.numel() for plane in planes.values())
     with pytest.raises(ValueError, match="smaller than the radius 8"):
         affinities(torch.from_numpy(edge), 8)
 
 
 def test_the_losses_are_means_over_pairs():
-    edge, field = rng.random((2, 6, 7)), rng.normal(size=(2, 2, 6, 7))
+    edge = rng.random((2, 6, 7))
+    field = rng.normal(size=(2, 2, 6, 7))
     labels = rng.choice([0, 1, 255], (2, 6, 7), p=[0.5, 0.3, 0.2])
     sums = {name: [0.0, 0] for name in ("ground+", "object+", "different", "object", "ground")}
 
@@ -76,13 +80,13 @@ def test_the_losses_are_means_over_pairs():
                 offset = np.subtract(j, i) if kinds == {1} else 0
                 add("object" if kinds == {1} else "ground", np.abs(between - offset).mean())
     mean = {name: value / (count + SMALL) for name, (value, count) in sums.items()}
-    found = losses(torch.from_numpy(edge), torch.from_numpy(field), torch.from_numpy(labels), 4)
+    terms = losses(torch.from_numpy(edge), torch.from_numpy(field), torch.from_numpy(labels), 4)
     expected = {"same": (mean["ground+"] + mean["object+"]) / 2} | {
         name: mean[name] for name in ("different", "object", "ground")
     }
     for name, value in expected.items():
-        assert float(found[name]) == pytest.approx(value, rel=1e-6), name
-    assert float(total(found)) == pytest.approx(sum(expected.values()) / 2)
+        assert float(terms[name]) == pytest.approx(value, rel=1e-6), name
+    assert float(total(terms)) == pytest.approx(sum(expected.values()) / 2)
 
 
 def test_a_field_towards_the_middle_and_edges_on_the_border_cost_nothing():
@@ -90,9 +94,9 @@ def test_a_field_towards_the_middle_and_edges_on_the_border_cost_nothing():
     labels[:, 3:8, 4:9] = 1
     y, x = torch.meshgrid(torch.arange(12.0), torch.arange(12.0), indexing="ij")
     field = torch.stack([5 - y, 6 - x])[None] * labels
-    found = losses(torch.zeros(1, 12, 12), field, labels, 5)
-    assert float(found["object"]) == 0 and float(found["ground"]) == 0 and float(found["same"]) < 1e-4
-    assert float(found["different"]) > 5  # no edge anywhere: pairs across the border are not told apart
+    terms = losses(torch.zeros(1, 12, 12), field, labels, 5)
+    assert float(terms["object"]) == 0 and float(terms["ground"]) == 0 and float(terms["same"]) < 1e-4
+    assert float(terms["different"]) > 5  # no edge anywhere: pairs across the border are not told apart
     unknown = losses(torch.zeros(1, 12, 12), field, torch.full_like(labels, 255), 5)
     assert all(float(value) == 0 for value in unknown.values())
 
@@ -122,11 +126,11 @@ def test_a_walk_fills_what_a_wall_encloses_and_stays_within():
     edge[4:13, [4, 12]] = edge[[4, 12], 4:13] = 1
     x = np.zeros((1, 16, 16))
     x[0, 7:9, 7:9] = 1
-    found = spread(x, edge, 5, 10.0, 6)[0]
+    filled = spread(x, edge, 5, 10.0, 6)[0]
     inside = np.zeros((16, 16), bool)
     inside[5:12, 5:12] = True
-    assert (found[inside] > 0.05).all() and found[~inside].max() == 0
-    assert found.max() <= 1
+    assert (filled[inside] > 0.05).all() and filled[~inside].max() == 0
+    assert filled.max() <= 1
     constant = spread(np.full((1, 16, 16), 0.7), np.zeros((16, 16), np.float32), 5, 10.0, 4)
     np.testing.assert_allclose(constant, 0.7)
     assert spread(np.zeros((0, 16, 16)), edge, 5, 10.0, 2).shape == (0, 16, 16)
@@ -140,16 +144,18 @@ def test_centres_are_where_scipys_interpolation_leads(size):
     for _ in range(40):
         step = [ndimage.map_coordinates(part, place, order=1, mode="nearest") for part in field]
         place = np.clip(place + np.stack(step), 0, limit).astype(np.float32)
-    found = centres(field, 40)
-    assert found.shape == (2, *size) and (np.abs(found - place) < 0.51).mean() > 0.99  # a cycle may end elsewhere
+    points = centres(field, 40)
+    assert points.shape == (2, *size) and (np.abs(points - place) < 0.51).mean() > 0.99  # a cycle may end elsewhere
 
 
 def test_two_objects_that_point_at_their_own_middle_are_two_instances():
     field = np.zeros((2, 20, 24), np.float32)
     y, x = np.mgrid[:20, :24]
-    left, right = (x >= 2) & (x < 11) & (y >= 3) & (y < 16), (x >= 12) & (x < 22) & (y >= 3) & (y < 16)
+    left = (x >= 2) & (x < 11) & (y >= 3) & (y < 16)
+    right = (x >= 12) & (x < 22) & (y >= 3) & (y < 16)
     for where, (cy, cx) in ((left, (9, 6)), (right, (9, 17))):
-        field[0][where], field[1][where] = (0.5 * (cy - y))[where], (0.5 * (cx - x))[where]
+        field[0][where] = (0.5 * (cy - y))[where]
+        field[1][where] = (0.5 * (cx - x))[where]
     field *= 3  # too strong a pull overshoots but must come to rest or cycle inside of the object
     groups = instances(field / 3, still=1.0)
     assert len(set(groups[left][[0, -1]])) == 1 and len(set(groups[right][[0, -1]])) == 1

@@ -39,7 +39,8 @@ def settings(tiny_zoo):
 @pytest.fixture
 def view(tmp_path):
     """Two images, each with a red and a blue square on either side, and a sentence for each of the four."""
-    samples, files = [], {}
+    samples = []
+    files = {}
     for image_id, colours in enumerate((("red", "blue"), ("blue", "red"))):
         pixels = np.full((SIDE, SIDE, 3), 90, np.uint8)
         for ref, (side, colour) in enumerate(zip(HALVES, colours)):
@@ -71,7 +72,8 @@ def distilled(view, settings, out, seed=0, confidence=(0.9, 0.9, 0.9, 0.9), rewo
 
 
 def same(a, b):
-    a, b = a.state_dict(), b.state_dict()
+    a = a.state_dict()
+    b = b.state_dict()
     return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
@@ -81,24 +83,25 @@ def test_the_same_seed_gives_the_same_weights_and_a_killed_run_ends_in_them(view
     assert not same(whole, distilled(view, settings, tmp_path / "three", seed=1)[0])
     for at in (1, 3):  # in the burn-in, and beside the teacher
         folder = tmp_path / f"killed in {at}"
-        (again, its), steps = kill_and_go_on(lambda folder=folder: distilled(view, settings, folder), at=at)
-        assert same(whole, again) and its == curve and steps == [*range(at + 1), *range(at, 4)]
+        (again, resumed_curve), steps = kill_and_go_on(lambda folder=folder: distilled(view, settings, folder), at=at)
+        assert same(whole, again) and resumed_curve == curve and steps == [*range(at + 1), *range(at, 4)]
     assert same(cadd.stored_modules(settings, whole.state_dict()), whole)
 
 
 def test_the_teacher_is_a_copy_after_the_burn_in_and_then_follows(view, settings, tmp_path, monkeypatch):
-    seen = []
+    calls = []
 
     def watched(student, teacher, labels, confidence, warp, weights, dice):
-        seen.append((weights, student[0].detach(), teacher[0].detach(), teacher[0].requires_grad))
+        calls.append((weights, student[0].detach(), teacher[0].detach(), teacher[0].requires_grad))
         return cadd_loss(student, teacher, labels, confidence, warp, weights, dice)
 
     cadd_loss = cadd.cadd
     monkeypatch.setattr(cadd, "cadd", watched)
     modules, _ = distilled(view, replace(settings, augment=False, horizon=2.0), tmp_path / "run")
-    assert [weights for weights, *_ in seen] == [(1.0, 0.0, 0.0)] * 2 + [(1.0, 0.5, 0.05)] * 2
-    assert not any(gradient for *_, gradient in seen[2:])
-    student, teacher = modules["student"], modules["teacher"].module
+    assert [weights for weights, *_ in calls] == [(1.0, 0.0, 0.0)] * 2 + [(1.0, 0.5, 0.05)] * 2
+    assert not any(gradient for *_, gradient in calls[2:])
+    student = modules["student"]
+    teacher = modules["teacher"].module
     ours, theirs = (torch.cat([p.flatten() for p in m.parameters()]) for m in (student, teacher))
     assert 0 < (ours - theirs).norm() < 0.1 * ours.norm()
 
@@ -132,17 +135,17 @@ def test_every_switch_changes_what_is_learnt(view, settings, tmp_path, changes):
 
 
 def test_the_last_steps_see_whole_images_and_those_before_smaller_ones(view, settings, tmp_path, monkeypatch):
-    seen = []
+    calls = []
 
     def watched(student, teacher, labels, *others):
-        seen.append((student[0].shape[2:], teacher[0].shape[2:], labels.shape[1:], labels.float().mean()))
+        calls.append((student[0].shape[2:], teacher[0].shape[2:], labels.shape[1:], labels.float().mean()))
         return cadd_loss(student, teacher, labels, *others)
 
     cadd_loss = cadd.cadd
     monkeypatch.setattr(cadd, "cadd", watched)
     distilled(view, replace(settings, pixels=128, early_pixels=64, late=0.25), tmp_path / "run")
-    assert [{height for shape in sizes for height in shape} for *sizes, _ in seen] == [{64}, {64}, {64}, {128}]
-    shares = [float(share) for *_, share in seen]  # of the labels: the squares fill 16 x 16 of 48 x 48
+    assert [{height for shape in sizes for height in shape} for *sizes, _ in calls] == [{64}, {64}, {64}, {128}]
+    shares = [float(share) for *_, share in calls]  # of the labels: the squares fill 16 x 16 of 48 x 48
     assert np.mean(shares[:3]) == pytest.approx(shares[3], rel=0.2) == pytest.approx(1 / 9, rel=0.05)
 
 
@@ -158,34 +161,37 @@ def test_what_is_trusted_and_what_is_said_matter(view, settings, tmp_path):
 def test_each_parameter_has_one_optimiser(settings, optimiser):
     student = cadd.new_modules(settings)["student"]
     settings = replace(settings, optimiser=optimiser, matrix_share=3.0, image_share=0.3)
-    found = cadd.optimisers_of(student, settings)
-    groups = [group for its in found for group in its.param_groups]
+    optimisers = cadd.optimisers_of(student, settings)
+    groups = [group for one in optimisers for group in one.param_groups]
     taken = [id(p) for group in groups for p in group["params"]]
     assert len(taken) == len(set(taken)) and set(taken) == {id(p) for p in student.parameters()}
-    assert [type(its).__name__ for its in found] == ["AdamW", "Muon"][: 1 + (optimiser == "muon")]
+    assert [type(one).__name__ for one in optimisers] == ["AdamW", "Muon"][: 1 + (optimiser == "muon")]
     if optimiser == "muon":
-        (group,) = found[1].param_groups
+        (group,) = optimisers[1].param_groups
         names = {name.split(".")[0] for name, p in student.named_parameters() if any(p is q for q in group["params"])}
         assert names == {"attend", "gates"} and group["share"] == 3.0
 
 
 def test_in_the_papers_burn_in_nothing_is_augmented(view, settings, tmp_path, monkeypatch):
-    drawn, words = [], []
+    drawn = []
+    words = []
 
     def watched(batch, generator, **options):
         drawn.append(options)
         return draw(batch, generator, **options)
 
-    draw, another = cadd.draw, cadd._another
+    draw = cadd.draw
+    another = cadd._another
     monkeypatch.setattr(cadd, "draw", watched)
-    monkeypatch.setattr(cadd, "_another", lambda *its: words.append(len(drawn)) or another(*its))
+    monkeypatch.setattr(cadd, "_another", lambda *args: words.append(len(drawn)) or another(*args))
     distilled(view, replace(settings, augment_burn_in=False, zoom=(0.7, 1.0)), tmp_path / "run")
     assert drawn == [cadd.STILL] * 2 + [{"zoom": (0.7, 1.0)}] * 2  # two steps of burn-in, two beside the teacher
     assert words == [3] * 4 + [4] * 4  # four sentences each
 
 
 def test_alpha_is_eq_11s_and_else_of_the_horizon(view, settings, tmp_path, monkeypatch):
-    used, update = [], cadd.MeanTeacher.update
+    used = []
+    update = cadd.MeanTeacher.update
     monkeypatch.setattr(cadd.MeanTeacher, "update", lambda self, s, alpha: used.append(alpha) or update(self, s, alpha))
     for alpha, expected in ((0.9996, 0.9996), (0.0, cadd.decay(settings.horizon, 2))):
         used.clear()
@@ -194,7 +200,8 @@ def test_alpha_is_eq_11s_and_else_of_the_horizon(view, settings, tmp_path, monke
 
 
 def test_gradients_are_cut_where_that_is_asked_for(view, settings, tmp_path, monkeypatch):
-    norms, step = [], cadd.Training.step
+    norms = []
+    step = cadd.Training.step
     monkeypatch.setattr(cadd.Training, "step", lambda self, lr, clip: norms.append(clip) or step(self, lr, clip))
     for clip in (0.0, 0.3):
         distilled(view, replace(settings, clip=clip), tmp_path / str(clip))
@@ -205,10 +212,11 @@ def test_lavts_decay_and_layers(view, settings, tmp_path):
     """No decay for what LAVT's code finds by these words in its encoder's names; of BERT the first layers learn."""
     settings = replace(settings, optimiser="adamw", norm_decay=False, text_layers=1, weight_decay=0.02, drop_path=0.4)
     modules = cadd.new_modules(settings)
-    student, before = modules["student"], {n: p.clone() for n, p in modules["student"].named_parameters()}
+    student = modules["student"]
+    before = {n: p.clone() for n, p in modules["student"].named_parameters()}
     assert student.swin.config.drop_path_rate == 0.4
-    (its,) = cadd.optimisers_of(student, settings)
-    decay = {id(p): group["weight_decay"] for group in its.param_groups for p in group["params"]}
+    (adamw,) = cadd.optimisers_of(student, settings)
+    decay = {id(p): group["weight_decay"] for group in adamw.param_groups for p in group["params"]}
     for name, parameter in student.named_parameters():
         encoder = not name.startswith(("bert.", "decoder."))
         exempt = encoder and ("norm" in name or "relative_position_bias_table" in name)
@@ -241,7 +249,7 @@ def test_student_and_teacher_learn_which_half_is_meant(view, settings, tmp_path,
     tokens = student.tokenizer([s.sentence for s in view])
     for model in (student, modules["teacher"]):
         with torch.no_grad():
-            found = model(pixels, tokens)[0].argmax(1).numpy() == 1
-        for n, mask in enumerate(found):
+            masks = model(pixels, tokens)[0].argmax(1).numpy() == 1
+        for n, mask in enumerate(masks):
             truth = np.asarray(Image.fromarray(half(n)).resize((64, 64)))
             learning.above((mask & truth).sum() / (mask | truth).sum(), 0.5, "IoU with the half that is meant")

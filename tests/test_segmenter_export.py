@@ -54,8 +54,8 @@ def test_a_compiled_export_answers_alike(student, tmp_path):
     with torch.no_grad():
         for n in (1, 3):
             expected = student.answer(images[:n], list(range(n)), sentences[:n])
-            found = program(images[:n], student.tokenizer(sentences[:n]))
-            torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+            answer = program(images[:n], student.tokenizer(sentences[:n]))
+            torch.testing.assert_close(answer, expected, atol=1e-4, rtol=1e-4)
         prepared = student.prepare(Image.fromarray(images[0].permute(1, 2, 0).numpy()))[None]
         assert prepared.is_contiguous()  # it wasn't once, and the compiled program read it as if it were
         torch.testing.assert_close(program(prepared, student.tokenizer(["it"])), student.answer(prepared, [0], ["it"]))

@@ -62,17 +62,18 @@ def slow_pwam(weights, biases, cells, words, real, heads):
     """LAVT's, with all of its biases: cells [N][C], words [L][Ct], real [L] -> [N][C]."""
     of = lambda name, vector: slow_linear(weights[name], biases[name], vector)  # noqa: E731
     keys, values = ([of(name, word) for word in words] for name in ("key", "value"))
-    heard, each = [], len(cells[0]) // heads
+    mixtures = []
+    each = len(cells[0]) // heads
     for query in slow_norm([of("query", cell) for cell in cells]):
         mixed = []
-        for its in (range(head * each, (head + 1) * each) for head in range(heads)):
-            scores = [sum(query[c] * key[c] for c in its) / math.sqrt(each) for key in keys]
+        for channels in (range(head * each, (head + 1) * each) for head in range(heads)):
+            scores = [sum(query[c] * key[c] for c in channels) / math.sqrt(each) for key in keys]
             shares = [math.exp(s) if yes else 0.0 for s, yes in zip(scores, real)]
-            mixed += [sum(a * v[c] for a, v in zip(shares, values)) / sum(shares) for c in its]
-        heard.append(of("heard", mixed))
+            mixed += [sum(a * v[c] for a, v in zip(shares, values)) / sum(shares) for c in channels]
+        mixtures.append(of("heard", mixed))
     fused = []
-    for cell, said in zip(cells, slow_norm(heard)):
-        both = [gelu(v) * s for v, s in zip(of("seen", cell), said)]
+    for cell, mixture in zip(cells, slow_norm(mixtures)):
+        both = [gelu(v) * s for v, s in zip(of("seen", cell), mixture)]
         fused.append([gelu(v) for v in of("out", both)])
     return fused
 
@@ -81,16 +82,17 @@ def slow_pwam(weights, biases, cells, words, real, heads):
 def test_pwam_against_a_slow_version_that_has_every_bias_of_lavt(heads):
     torch.manual_seed(0)
     module = Pwam(4, 3, heads).double()
-    cells, words = torch.randn(2, 6, 4).double(), torch.randn(2, 5, 3).double()
+    cells = torch.randn(2, 6, 4).double()
+    words = torch.randn(2, 5, 3).double()
     real = torch.tensor([[True] * 5, [True, True, True, False, False]])
-    found = module(cells, words, real)
+    fused = module(cells, words, real)
     layers = dict(module.named_children())
     weights = {name: layer.weight for name, layer in layers.items()}
     biases = {name: torch.randn(4).double() if layer.bias is None else layer.bias for name, layer in layers.items()}
     assert [name for name, layer in layers.items() if layer.bias is None] == ["key", "value", "query", "heard"]
     for n in range(2):
         expected = slow_pwam(weights, biases, cells[n].tolist(), words[n].tolist(), real[n].tolist(), heads)
-        torch.testing.assert_close(found[n], torch.tensor(expected, dtype=torch.float64))
+        torch.testing.assert_close(fused[n], torch.tensor(expected, dtype=torch.float64))
 
 
 def test_heads_that_do_not_divide_the_channels_are_refused():
@@ -101,7 +103,8 @@ def test_heads_that_do_not_divide_the_channels_are_refused():
 def test_padding_words_get_no_share_and_no_gradient():
     torch.manual_seed(0)
     module = Pwam(4, 3)
-    cells, words = torch.randn(1, 6, 4), torch.randn(1, 5, 3, requires_grad=True)
+    cells = torch.randn(1, 6, 4)
+    words = torch.randn(1, 5, 3, requires_grad=True)
     real = torch.tensor([[True, True, True, False, False]])
     module(cells, words, real).square().sum().backward()
     assert (words.grad[0, :3].abs().sum(1) > 0).all() and not words.grad[0, 3:].any()
@@ -112,18 +115,19 @@ def test_padding_words_get_no_share_and_no_gradient():
 
 def cells_of_each_stage(model, pixels, tokens):
     """What comes out of each stage's blocks, before the words: [B, N, C] of four stages."""
-    found = []
-    hooks = [attend.register_forward_pre_hook(lambda _, given: found.append(given[0])) for attend in model.attend]
+    cells = []
+    hooks = [attend.register_forward_pre_hook(lambda _, args: cells.append(args[0])) for attend in model.attend]
     with torch.no_grad():
         model(pixels, tokens)
     for hook in hooks:
         hook.remove()
-    return found
+    return cells
 
 
 @pytest.mark.parametrize(("height", "width"), [(64, 64), (96, 128)])  # the last stage: within a window, and beyond it
 def test_with_closed_gates_the_swin_is_transformers_own(model, config, height, width):
-    pixels, tokens = torch.randn(2, 3, height, width), model.tokenizer(["the red mug", "a ball"])
+    pixels = torch.randn(2, 3, height, width)
+    tokens = model.tokenizer(["the red mug", "a ball"])
     config.set_output_features_output_indices(out_features=STAGES, out_indices=None)
     theirs = SwinBackbone(config).eval()
     left = theirs.swin.load_state_dict(model.swin.state_dict(), strict=False)
@@ -134,21 +138,21 @@ def test_with_closed_gates_the_swin_is_transformers_own(model, config, height, w
     for gate in model.gates:
         nn.init.zeros_(gate.outer.weight)
     closed = cells_of_each_stage(model, pixels, tokens)
-    for n, (cells, wanted) in enumerate(zip(closed, expected, strict=True)):
-        normed = F.layer_norm(cells, cells.shape[2:]).mT.unflatten(2, wanted.shape[2:])  # as SwinBackbone hands out
-        torch.testing.assert_close(normed, wanted, atol=1e-5, rtol=1e-4)
+    for n, (cells, features) in enumerate(zip(closed, expected, strict=True)):
+        normed = F.layer_norm(cells, cells.shape[2:]).mT.unflatten(2, features.shape[2:])  # as SwinBackbone hands out
+        torch.testing.assert_close(normed, features, atol=1e-5, rtol=1e-4)
         assert torch.equal(cells, opened[n]) == (n == 0)  # with open gates words reach all stages but the first
 
 
 def test_a_cell_is_told_where_its_centre_is(tiny_zoo, config):
     torch.manual_seed(0)
     model = Lavt(config, str(tiny_zoo / "text"), pixels=64, places=True)
-    told = []
+    centres = []
     for linear in model.places:
-        linear.register_forward_hook(lambda _, given, __: told.append(given[0]))
+        linear.register_forward_hook(lambda _, args, __: centres.append(args[0]))
     asking = cells_of_each_stage(model, torch.zeros(1, 3, 64, 128), model.tokenizer(["a ball"]))
-    assert [len(places) for places in told] == [16 * 32, 8 * 16, 4 * 8, 2 * 4] and len(asking) == 4
-    x, y = told[-1].T.tolist()
+    assert [len(places) for places in centres] == [16 * 32, 8 * 16, 4 * 8, 2 * 4] and len(asking) == 4
+    x, y = centres[-1].T.tolist()
     assert x == [-0.75, -0.25, 0.25, 0.75] * 2 and y == [-0.5] * 4 + [0.5] * 4  # edge to edge, as a warp's frame
     model.places = None
     without = cells_of_each_stage(model, torch.zeros(1, 3, 64, 128), model.tokenizer(["a ball"]))
@@ -162,11 +166,11 @@ def test_a_network_that_is_told_nothing_sees_two_places_alike(tiny_zoo, config):
     for places in (False, True):
         torch.manual_seed(0)
         model = Lavt(config, str(tiny_zoo / "text"), pixels=128, places=places)
-        heard = []
-        model.attend[0].register_forward_hook(lambda _, __, fused, heard=heard: heard.append(fused))
+        answers = []
+        model.attend[0].register_forward_hook(lambda _, __, fused, answers=answers: answers.append(fused))
         with torch.no_grad():
             model(pixels, model.tokenizer(["the left one"] * 2))
-        left, right = heard[0].unflatten(1, (32, 32))
+        left, right = answers[0].unflatten(1, (32, 32))
         same = torch.allclose(left[10:14, 6:10], right[10:14, 22:26], atol=1e-5)
         assert same != places
 
@@ -176,7 +180,8 @@ def test_a_swin_checkpoint_and_its_config_are_one_path(tiny_zoo, tmp_path, confi
     stored = SwinModel(config)
     stored.half().save_pretrained(tmp_path)
     model = Lavt(str(tmp_path), str(tiny_zoo / "text"), pixels=64, drop_path=0.3)
-    ours, theirs = model.swin.state_dict(), stored.state_dict()
+    ours = model.swin.state_dict()
+    theirs = stored.state_dict()
     assert all(torch.equal(tensor, theirs[name].float()) for name, tensor in ours.items())
     assert {p.dtype for p in model.parameters()} == {torch.float32}
     assert model.swin.config.drop_path_rate == 0.3 and not model.training
@@ -285,9 +290,12 @@ def test_a_small_one_learns_which_of_two_squares_is_meant(tiny_zoo, learning):
     sizes = SIZES | {"embed_dim": 16, "depths": (1, 1, 2, 1), "num_heads": (1, 2, 4, 8)}
     swin = SwinConfig(image_size=64, **sizes, drop_path_rate=0.0, initializer_range=0.08)
     model = Lavt(swin, str(tiny_zoo / "text"), pixels=64, width=16).train()
-    pixels, masks = torch.zeros(2, 3, 64, 64), torch.zeros(2, 64, 64, dtype=torch.long)
-    pixels[:, 0, 24:44, 4:24], pixels[:, 2, 24:44, 40:60] = 2, 2  # red on the left, blue on the right
-    masks[0, 24:44, 4:24], masks[1, 24:44, 40:60] = 1, 1
+    pixels = torch.zeros(2, 3, 64, 64)
+    masks = torch.zeros(2, 64, 64, dtype=torch.long)
+    pixels[:, 0, 24:44, 4:24] = 2  # red on the left
+    pixels[:, 2, 24:44, 40:60] = 2  # blue on the right
+    masks[0, 24:44, 4:24] = 1
+    masks[1, 24:44, 40:60] = 1
     tokens = model.tokenizer(["the red ball", "the blue ball"])
     optimiser = torch.optim.AdamW(model.parameters(), lr=3e-3)
     for _ in range(80):
@@ -295,8 +303,8 @@ def test_a_small_one_learns_which_of_two_squares_is_meant(tiny_zoo, learning):
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-    found = model(pixels, tokens)[0].argmax(1)
-    for iou in (found & masks).sum((1, 2)) / (found | masks).sum((1, 2)):
+    predicted = model(pixels, tokens)[0].argmax(1)
+    for iou in (predicted & masks).sum((1, 2)) / (predicted | masks).sum((1, 2)):
         learning.above(iou, 0.6, "IoU with the square that is meant")
 
 
@@ -311,14 +319,17 @@ def test_a_warp_against_pixels_moved_one_by_one():
     warp = draw(6, seeded(1), zoom=(0.6, 1.4))
     labels = torch.randint(0, 200, (6, 9, 12), generator=seeded(), dtype=torch.uint8)
     maps = torch.rand(6, 9, 12, generator=seeded()).double()
-    moved, smooth, inside = warp.labels(labels), warp.maps(maps), warp.inside(9, 12)
+    moved = warp.labels(labels)
+    smooth = warp.maps(maps)
+    inside = warp.inside(9, 12)
     assert moved.dtype == torch.uint8 and smooth.dtype == torch.float64
     assert warp.flipped.any() and not warp.flipped.all() and not inside.all()
     for n in range(6):
         (a, _, dx), (_, b, dy) = warp.theta[n].double().tolist()
         for row in range(9):
             for column in range(12):
-                x, y = a * ((2 * column + 1) / 12 - 1) + dx, b * ((2 * row + 1) / 9 - 1) + dy
+                x = a * ((2 * column + 1) / 12 - 1) + dx
+                y = b * ((2 * row + 1) / 9 - 1) + dy
                 assert bool(inside[n, row, column]) == (abs(x) <= 1 and abs(y) <= 1)
                 x = min(max((x + 1) * 6 - 0.5, 0), 11)  # in columns, not beyond the outermost centre
                 y = min(max((y + 1) * 4.5 - 0.5, 0), 8)
@@ -327,8 +338,10 @@ def test_a_warp_against_pixels_moved_one_by_one():
 
 
 def slow_bilinear(table, x, y):
-    left, top = int(x), int(y)
-    right, bottom = min(left + 1, table.shape[1] - 1), min(top + 1, table.shape[0] - 1)
+    left = int(x)
+    top = int(y)
+    right = min(left + 1, table.shape[1] - 1)
+    bottom = min(top + 1, table.shape[0] - 1)
     along = [float(table[r, left]) * (1 - x + left) + float(table[r, right]) * (x - left) for r in (top, bottom)]
     return along[0] * (1 - y + top) + along[1] * (y - top)
 
@@ -339,7 +352,8 @@ def test_image_label_and_teacher_move_alike():
     labels = torch.zeros(16, 64, 64, dtype=torch.uint8)
     labels[:, 8:40, 24:56] = 1
     image = warp.image(labels[:, None].float().expand(-1, 3, -1, -1))
-    inside, moved = warp.inside(64, 64), warp.labels(labels)
+    inside = warp.inside(64, 64)
+    moved = warp.labels(labels)
     differ = ((image[:, 0] > 0.5) != (moved == 1)) & inside
     assert (differ.sum((1, 2)) <= 4).all()  # the four corners, which bilinear sampling rounds
     torch.testing.assert_close(warp.maps(labels.float()) * inside, image[:, 1])
@@ -354,7 +368,8 @@ def test_samples_are_drawn_on_their_own_and_within_the_bounds():
     warp = draw(400, seeded(), zoom=(0.8, 1.2), colour=0.2)
     again = draw(400, seeded(), zoom=(0.8, 1.2), colour=0.2)
     assert torch.equal(warp.theta, again.theta) and torch.equal(draw(7, seeded()).theta, warp.theta[:7])
-    share, shift = warp.theta[:, 1, 1], warp.theta[:, :, 2].abs().amax(1)
+    share = warp.theta[:, 1, 1]
+    shift = warp.theta[:, :, 2].abs().amax(1)
     assert 0.8 <= share.min() < 0.82 and 1.18 < share.max() <= 1.2
     assert (shift <= (1 - share).abs() + 1e-6).all()
     assert 0.4 < warp.flipped.float().mean() < 0.6
@@ -402,9 +417,9 @@ def test_flip_image_and_sentence_and_flip_back_is_nothing():
     pixels[:, :, 9:14, 10:15] = 1
     warp = mirror(3)
     assert warp.sentences(sentences) == ["bright mug on the right", "upright mug left of the ball", "the mug"]
-    found = sided(warp.image(pixels), warp.sentences(sentences))
+    moved = sided(warp.image(pixels), warp.sentences(sentences))
     plain = sided(pixels, sentences)
-    assert torch.equal(warp.labels(found), plain) and not torch.equal(found, plain)
+    assert torch.equal(warp.labels(moved), plain) and not torch.equal(moved, plain)
     assert warp.sentences(warp.sentences(sentences)) == sentences
     assert not torch.equal(sided(warp.image(pixels), sentences).flip(2), plain)  # without the swap it is wrong
 
@@ -439,7 +454,8 @@ def test_eq_7_against_a_slow_version(case):
                     below += (0.9, 1.1)[y]
         total += float(confidence[n]) * above / below / 3
     assert float(supervised(logits, labels, confidence, inside)) == pytest.approx(total, abs=1e-12)
-    everywhere, sure = torch.ones_like(inside), torch.ones(1).double()
+    everywhere = torch.ones_like(inside)
+    sure = torch.ones(1).double()
     theirs = F.cross_entropy(logits[:1], labels[:1].long(), weight=torch.tensor(CLASSES).double())
     assert float(supervised(logits[:1], labels[:1], sure, everywhere[:1])) == pytest.approx(float(theirs))
 
@@ -467,7 +483,9 @@ def test_eq_8_against_a_slow_version(case):
             for column in range(5)
             if inside[n, row, column]
         ]
-        both, ours, theirs = sum(p * t for p, t in pairs), sum(p for p, _ in pairs), sum(t for _, t in pairs)
+        both = sum(p * t for p, t in pairs)
+        ours = sum(p for p, _ in pairs)
+        theirs = sum(t for _, t in pairs)
         total += (1 - (2 * both + 1) / (ours + theirs + 1)) / 3
     assert float(mask_agreement(logits, teacher, inside)) == pytest.approx(total, abs=1e-12)
 
@@ -489,9 +507,11 @@ def outputs(number, batch=3):
 
 
 def test_eq_10_and_11_warp_the_teacher_and_the_labels():
-    student, teacher = outputs(1), outputs(2)
+    student = outputs(1)
+    teacher = outputs(2)
     labels = torch.randint(0, 2, (3, 8, 8), generator=seeded())
-    confidence, warp = torch.tensor([0.9, 0.2, 0.5]).double(), draw(3, seeded(5), zoom=(0.7, 1.3))
+    confidence = torch.tensor([0.9, 0.2, 0.5]).double()
+    warp = draw(3, seeded(5), zoom=(0.7, 1.3))
     terms = (
         supervised(student[0], warp.labels(labels), confidence, warp.inside(8, 8)),
         mask_agreement(student[0], warp.maps(teacher[0].softmax(1)[:, 1]), warp.inside(8, 8)),
@@ -504,12 +524,16 @@ def test_eq_10_and_11_warp_the_teacher_and_the_labels():
 
 
 def test_dice_beside_eq_7_is_each_samples_own_times_its_confidence():
-    logits, labels = outputs(1)[0].detach(), torch.randint(0, 2, (3, 8, 8), generator=seeded())
-    warp, confidence = draw(3, seeded(5), zoom=(0.7, 1.3)), torch.tensor([0.9, 0.2, 0.5]).double()
-    inside, moved = warp.inside(8, 8), warp.labels(labels)
+    logits = outputs(1)[0].detach()
+    labels = torch.randint(0, 2, (3, 8, 8), generator=seeded())
+    warp = draw(3, seeded(5), zoom=(0.7, 1.3))
+    confidence = torch.tensor([0.9, 0.2, 0.5]).double()
+    inside = warp.inside(8, 8)
+    moved = warp.labels(labels)
     total = 0.0
     for b in range(3):
-        p, y = logits[b].softmax(0)[1][inside[b]], moved[b][inside[b]]
+        p = logits[b].softmax(0)[1][inside[b]]
+        y = moved[b][inside[b]]
         total += float(confidence[b] * (1 - (2 * (p * y).sum() + 1) / (p.sum() + y.sum() + 1)))
     assert float(weighted_dice(logits, moved, confidence, inside)) == pytest.approx(total / 3)
     both = [cadd(outputs(1), outputs(2), labels, confidence, warp, dice_weight=weight).item() for weight in (0, 2)]
@@ -517,7 +541,8 @@ def test_dice_beside_eq_7_is_each_samples_own_times_its_confidence():
 
 
 def test_no_gradient_reaches_the_teacher():
-    student, teacher = outputs(1), outputs(2)
+    student = outputs(1)
+    teacher = outputs(2)
     labels = torch.zeros(3, 8, 8, dtype=torch.uint8)
     cadd(student, teacher, labels, torch.ones(3).double(), draw(3, seeded())).backward()
     assert all(part.grad is None for part in teacher)
@@ -541,15 +566,16 @@ def test_a_student_that_says_what_the_warped_teacher_says_costs_nothing(zoom, mo
 
 
 def test_a_step_of_cadd_moves_the_student_alone(model):
-    student, pixels = model.train(), torch.randint(0, 256, (3, 3, 64, 64), generator=seeded(), dtype=torch.uint8)
+    student = model.train()
+    pixels = torch.randint(0, 256, (3, 3, 64, 64), generator=seeded(), dtype=torch.uint8)
     teacher = MeanTeacher(student)
     sentences = ["the red mug on left", "a ball", "big tree right of car"]
     labels = torch.zeros(3, 64, 64, dtype=torch.uint8)
     labels[:, 20:50, 5:30] = 1
     warp = draw(3, seeded())
     theirs = teacher(student.normalise(pixels), student.tokenizer(sentences))
-    seen = warp.image(student.normalise(warp.jitter(pixels)))
-    ours = student(seen, student.tokenizer(warp.sentences(sentences)))
+    images = warp.image(student.normalise(warp.jitter(pixels)))
+    ours = student(images, student.tokenizer(warp.sentences(sentences)))
     cadd(ours, theirs, labels, torch.tensor([1.0, 0.5, 0.2]), warp).backward()
     assert all(p.grad is not None for p in student.parameters())
     assert not any(p.requires_grad or p.grad is not None for p in teacher.parameters())

@@ -14,12 +14,12 @@ def matrices(shape, count=3, seed=0):
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_the_iteration_is_a_polynomial_of_the_singular_values(shape):
-    for G, found in zip(matrices(shape), orthogonal(matrices(shape))):
+    for G, factor in zip(matrices(shape), orthogonal(matrices(shape))):
         U, S, V = torch.linalg.svd(G, full_matrices=False)
         s = S / G.norm()
         for _ in range(STEPS):
             s = A * s + B * s**3 + C * s**5
-        torch.testing.assert_close(found, U @ s.diag() @ V)
+        torch.testing.assert_close(factor, U @ s.diag() @ V)
         assert 0.5 < s.min() and s.max() < 1.3  # near 1, which is the point of it
 
 

@@ -34,7 +34,8 @@ def model(settings):
 
 @pytest.mark.parametrize("length", [20, 24])
 def test_token_features_hold_what_open_clip_pools(tiny_zoo, model, length):
-    clip, tokenizer = model.backbone.clip, model.backbone.tokenizer
+    clip = model.backbone.clip
+    tokenizer = model.backbone.tokenizer
     sentences = ["the red mug", "a ball", "big tree behind a car"]
     theirs = open_clip.create_model(f"local-dir:{tiny_zoo / 'clip_rn'}").eval()
     tokens = tokenizer(sentences, context_length=length)
@@ -48,7 +49,8 @@ def test_token_features_hold_what_open_clip_pools(tiny_zoo, model, length):
 
 
 def test_padding_knows_the_sentence_and_a_token_nothing_after_it(model):
-    clip, tokenizer = model.backbone.clip, model.backbone.tokenizer
+    clip = model.backbone.clip
+    tokenizer = model.backbone.tokenizer
     with torch.no_grad():
         a, b = token_features(clip, tokenizer(["the red mug", "the red car"], context_length=20))
     same = [torch.allclose(x, y, atol=1e-6) for x, y in zip(a, b)]
@@ -61,7 +63,8 @@ def slow_instance_norm(maps, norm):
     for channel, values in enumerate(maps):
         mean = sum(values) / len(values)
         variance = sum((v - mean) ** 2 for v in values) / len(values)
-        gain, shift = norm.weight[channel].item(), norm.bias[channel].item()
+        gain = norm.weight[channel].item()
+        shift = norm.bias[channel].item()
         out.append([(v - mean) / math.sqrt(variance + norm.eps) * gain + shift for v in values])
     return out
 
@@ -77,16 +80,16 @@ def slow_attention(module, cells, words):
     keys, values = ([slow_linear(layer, word) for word in words] for layer in (module.key, module.value))
     queries = [slow_linear(module.query[0], cell) for cell in cells]
     queries = transpose(slow_instance_norm(transpose(queries), module.query[1]))
-    heard = []
+    mixtures = []
     for query in queries:
         scores = [sum(q * k for q, k in zip(query, key)) / math.sqrt(len(query)) for key in keys]
         total = sum(math.exp(s) for s in scores)
         share = [math.exp(s) / total for s in scores]
         got = [sum(a * value[c] for a, value in zip(share, values)) for c in range(len(query))]
-        heard.append(slow_linear(module.heard[0], got))
-    heard = transpose(slow_instance_norm(transpose(heard), module.heard[1]))
-    seen = [[max(0.0, v) for v in slow_linear(module.seen[0], cell)] for cell in cells]
-    both = [[s * h for s, h in zip(a, b)] for a, b in zip(seen, heard)]
+        mixtures.append(slow_linear(module.heard[0], got))
+    mixtures = transpose(slow_instance_norm(transpose(mixtures), module.heard[1]))
+    projected = [[max(0.0, v) for v in slow_linear(module.seen[0], cell)] for cell in cells]
+    both = [[s * h for s, h in zip(a, b)] for a, b in zip(projected, mixtures)]
     return [[max(0.0, v) for v in slow_linear(module.out[0], cell)] for cell in both]
 
 
@@ -96,10 +99,11 @@ def test_pixel_word_attention_against_a_slow_version():
     for norm in (module.query[1], module.heard[1]):
         nn.init.uniform_(norm.weight, 0.5, 2)
         nn.init.uniform_(norm.bias, -1, 1)
-    cells, words = torch.randn(2, 4, 2, 3).double(), torch.randn(2, 5, 3).double()
-    found = module(cells, words)
-    assert found.shape == cells.shape and (found > 0).any()
-    for image, sentence, got in zip(cells, words, found):
+    cells = torch.randn(2, 4, 2, 3).double()
+    words = torch.randn(2, 5, 3).double()
+    fused = module(cells, words)
+    assert fused.shape == cells.shape and (fused > 0).any()
+    for image, sentence, got in zip(cells, words, fused):
         expected = slow_attention(module, image.flatten(1).T.tolist(), sentence.tolist())
         torch.testing.assert_close(got.flatten(1).T, torch.tensor(expected, dtype=torch.float64))
 
@@ -184,7 +188,8 @@ def test_losses_against_a_slow_version(pair, loss, with_dice):
 
 def test_dice_is_nothing_for_a_perfect_mask_and_one_for_a_wrong_one():
     labels = torch.zeros(3, 20, 20)
-    labels[0, 4:9, 3:7], labels[1] = 1, 1  # the third is empty
+    labels[0, 4:9, 3:7] = 1
+    labels[1] = 1  # the third is empty
     assert torch.equal(dice(labels, labels), torch.zeros(3))
     assert (dice(1 - labels, labels) > 0.99).all()
     assert dice(torch.full((1, 20, 20), 0.5), labels[:1]).item() < 1
@@ -197,7 +202,8 @@ def slow_consistency(student, teacher, kind):
     total = 0.0
     for ours, theirs in zip(student, teacher):
         for x, z in zip(ours.flatten().tolist(), theirs.flatten().tolist()):
-            s, t = sigmoid(x), sigmoid(z)
+            s = sigmoid(x)
+            t = sigmoid(z)
             kl = t * math.log(t / s) + (1 - t) * math.log((1 - t) / (1 - s))
             total += ((s - t) ** 2 if kind == "mse" else kl) / ours.numel()
     return total
@@ -217,7 +223,8 @@ def test_consistency_against_a_slow_version(pair, kind):
 
 @pytest.mark.parametrize("kind", ["mse", "kl"])
 def test_consistency_moves_the_student_alone_and_towards_its_teacher(kind):
-    student, teacher = torch.zeros(1, 2, 2, requires_grad=True), torch.full((1, 2, 2), 2.0, requires_grad=True)
+    student = torch.zeros(1, 2, 2, requires_grad=True)
+    teacher = torch.full((1, 2, 2), 2.0, requires_grad=True)
     consistency([student], [teacher], kind).backward()
     assert (student.grad < 0).all() and teacher.grad is None
 
@@ -231,7 +238,8 @@ def small():
 
 def test_the_average_of_a_student_that_stands_still():
     torch.manual_seed(0)
-    student, start = small(), small()
+    student = small()
+    start = small()
     teacher = MeanTeacher(start)
     for _ in range(7):
         teacher.update(student, 0.9)

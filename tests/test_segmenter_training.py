@@ -27,7 +27,8 @@ from wsris_lib.settings import SynRefSize
 
 TINY = PROFILES["tiny"]
 
-H, W = 60, 90
+H = 60
+W = 90
 SQUARES = {0: (slice(10, 40), slice(5, 35)), 1: (slice(20, 50), slice(50, 85))}  # of every image: rows, columns
 COLOURS = {"red": (230, 20, 20), "blue": (20, 20, 230), "green": (20, 200, 20), "white": (250, 250, 250)}
 SCENES = [("red", "blue"), ("green", "white")]
@@ -50,7 +51,8 @@ def settings(tiny_zoo):
 @pytest.fixture
 def view(tmp_path):
     """Two images with two squares each, and two sentences about each square."""
-    samples, files = [], {}
+    samples = []
+    files = {}
     for image_id, colours in enumerate(SCENES):
         pixels = np.full((H, W, 3), 90, np.uint8)
         for side, colour in enumerate(colours):
@@ -85,7 +87,8 @@ def fitted(view, labels, settings, out, seed=0):
 
 
 def same(a, b):
-    a, b = a.state_dict(), b.state_dict()
+    a = a.state_dict()
+    b = b.state_dict()
     return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
@@ -176,7 +179,8 @@ def test_everything_learns_at_its_share_and_the_teacher_follows(view, labels, se
     names = ("clip.visual.layer4.0.conv1.weight", "clip.token_embedding.weight", "clip.positional_embedding")
     for name in names:
         assert not torch.equal(moved["student"].backbone.get_parameter(name), untouched.get_parameter(name)), name
-    student, teacher = modules["student"].reduce[0][0].weight, modules["teacher"].module.reduce[0][0].weight
+    student = modules["student"].reduce[0][0].weight
+    teacher = modules["teacher"].module.reduce[0][0].weight
     assert not torch.equal(student, teacher)
     torch.testing.assert_close(student, teacher, atol=0.01, rtol=0)  # 6 steps of 1e-3 at most
     assert torch.equal(
@@ -185,11 +189,12 @@ def test_everything_learns_at_its_share_and_the_teacher_follows(view, labels, se
 
 
 def test_every_switch_changes_what_is_learnt(view, labels, settings, tmp_path):
-    settings, found = replace(settings, epochs=1), []
+    settings = replace(settings, epochs=1)
+    weights = []
     for changes in ({}, {"loss": "bce"}, {"teacher": True}, {"teacher": True, "consistency": "kl"}):
         modules, _ = fitted(view, labels, replace(settings, **changes), tmp_path)
-        found.append(modules["student"].heads[0][0][0].weight)
-    assert not any(torch.equal(a, b) for a, b in combinations(found, 2))
+        weights.append(modules["student"].heads[0][0][0].weight)
+    assert not any(torch.equal(a, b) for a, b in combinations(weights, 2))
 
 
 def test_settings_that_dont_fit_are_refused(view, labels, settings, tmp_path):
@@ -243,7 +248,8 @@ def test_nothing_is_learnt_from_a_mask(settings, tmp_path, monkeypatch):
 def test_soft_masks_have_the_images_size_and_the_samples_order(view, labels, settings, tmp_path, monkeypatch):
     model = fitted(view, labels, settings, tmp_path)[0]["student"]
     samples = [view[n] for n in (5, 0, 7, 2, 1)]
-    opened, image = [], TrainingView.image
+    opened = []
+    image = TrainingView.image
     monkeypatch.setattr(TrainingView, "image", lambda self, i: opened.append(i) or image(self, i))
     together = list(predict(model, view, samples, batch=2))
     assert Counter(opened) == {0: 1, 1: 1}

@@ -66,7 +66,8 @@ def test_windows_and_float32_lose_nothing():
     scene = sample_scene(np.random.default_rng([3, 1]))
     _, ids, _, depth, covered = render(scene, 48)
     eye, directions, _ = camera_rays(scene, 48)
-    eye, directions = eye.astype(float), directions.astype(float)
+    eye = eye.astype(float)
+    directions = directions.astype(float)
     with np.errstate(divide="ignore"):
         slow_depth = np.where(directions[..., 2] < -1e-3, -eye[2] / directions[..., 2], 60).clip(max=60)
     slow_ids = np.zeros_like(ids)
@@ -77,7 +78,8 @@ def test_windows_and_float32_lose_nothing():
             inverse = np.linalg.inv(matrix.astype(float))
             t = INTERSECT[part.kind](inverse @ (eye - offset), directions @ inverse.T, part.taper)
             nearer = t < slow_depth
-            slow_depth[nearer], slow_ids[nearer] = t[nearer], k
+            slow_depth[nearer] = t[nearer]
+            slow_ids[nearer] = k
     assert (ids != slow_ids).mean() < 2e-3
     assert np.median(np.abs(depth - slow_depth)) < 1e-4
     assert all(covered[k - 1] >= (ids == k).sum() for k in range(1, len(everything) + 1))
@@ -104,7 +106,8 @@ def test_a_weave_hangs_on_the_thing_and_keeps_its_colour(texture, colour):
     painted = []
     for place, yaw, scale in (((0.0, 0.0), 0.0, 1.0), ((2.0, -1.0), 0.8, 0.6)):
         thing = Thing("ball", colour, "matte", texture, "large", scale, place, yaw, COLOURS[colour])
-        c, s = np.cos(yaw), np.sin(yaw)
+        c = np.cos(yaw)
+        s = np.sin(yaw)
         world = scale * own @ np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]]).T + [*place, 0]
         painted.append(paint(thing, world))
     assert np.abs(painted[0] - painted[1]).mean() < 1e-3  # but for points on a border
@@ -130,8 +133,8 @@ def test_edition_is_raised_when_pictures_or_sentences_change():
     assert np.bincount(drawings[0].ids.ravel())[1:].tolist() == pytest.approx(
         [268, 789, 1318, 797, 479, 1320, 163, 0, 65], abs=3
     )
-    said = grammar.refer_all(drawings[0], np.random.default_rng(0))
-    assert [group[0].text for group in said.values()] == [
+    groups = grammar.refer_all(drawings[0], np.random.default_rng(0))
+    assert [group[0].text for group in groups.values()] == [
         "cactus",
         "hut left of the pink snowman",
         "rightmost yellow tree",

@@ -54,8 +54,8 @@ def resolve(text: str, things: list[grammar.Seen]) -> list[int]:
     """The ids that `text` can mean, read from its words alone: no code of the grammar is used."""
 
     def named(words):
-        wanted = describe(words)
-        return [t for t in things if all(t.facts.get(k) == v for k, v in wanted.items())]
+        facts = describe(words)
+        return [t for t in things if all(t.facts.get(k) == v for k, v in facts.items())]
 
     text = re.sub(rf"^(?:the )?(?:{'|'.join(PART)}) of ", "", text)
     text = text.removesuffix(" of the picture")
@@ -73,7 +73,8 @@ def resolve(text: str, things: list[grammar.Seen]) -> list[int]:
         return [t.id for t in named(text[: relation.start()]) if t is not mark and rule.get(word, near)(t)]
 
     fitting = named(text)
-    by_x, by_depth = sorted(fitting, key=lambda t: t.x), sorted(fitting, key=lambda t: t.depth)
+    by_x = sorted(fitting, key=lambda t: t.x)
+    by_depth = sorted(fitting, key=lambda t: t.depth)
     if re.search(r"\b(second|2nd)\b", text):
         return [by_x[1 if "left" in text else -2].id]
     if "left" in text:
@@ -97,10 +98,12 @@ def drawings():
 every_style = pytest.mark.parametrize("name", grammar.STYLES)
 
 
-def told(drawing, name, seed):
+def sentences_of(drawing, name, seed):
     """(thing, part, sentence) for all that a style has to say of a drawing."""
-    rng, style = np.random.default_rng(seed), grammar.STYLES[name]
-    whole, parts = grammar.refer_all(drawing, rng, style), grammar.refer_parts(drawing, rng, style)
+    rng = np.random.default_rng(seed)
+    style = grammar.STYLES[name]
+    whole = grammar.refer_all(drawing, rng, style)
+    parts = grammar.refer_parts(drawing, rng, style)
     groups = {(k, ""): group for k, group in whole.items()} | parts
     for group in groups.values():
         assert len({s.text for s in group}) == len(group) >= 2
@@ -112,17 +115,17 @@ def test_every_sentence_means_one_target(drawings, name):
     n = decisive = overspecified = noisy = parts = 0
     for drawing in drawings:
         things = grammar.look(drawing)
-        for thing, part, sentence in told(drawing, name, drawing.index):
-            noisy, n, parts = noisy + sentence.noisy, n + 1, parts + bool(part)
+        for thing, part, sentence in sentences_of(drawing, name, drawing.index):
+            noisy += sentence.noisy
+            n += 1
+            parts += bool(part)
             if sentence.noisy:
                 continue
             assert read_part(sentence.text) == part
             assert resolve(sentence.text, things) == [thing], (drawing.index, sentence.text)
             place = re.search(RELATION + r"|left|right|middle|center|front|back\b|est\b|ground|far", sentence.text)
-            decisive, overspecified = (
-                decisive + sentence.decisive,
-                overspecified + bool(place and not sentence.decisive),
-            )
+            decisive += sentence.decisive
+            overspecified += bool(place and not sentence.decisive)
     assert n > 800 and 0.005 < noisy / n < 0.05 and 0.02 < parts / n < 0.1
     if name == "refcoco":
         # what the lesson on over-specification quotes; without such sentences left and right have no anchor
@@ -130,9 +133,10 @@ def test_every_sentence_means_one_target(drawings, name):
 
 
 def test_the_styles_differ_as_the_corpora_do(drawings):
-    words, spatial = {}, {}
+    words = {}
+    spatial = {}
     for name in grammar.STYLES:
-        texts = [sentence.text for drawing in drawings[:40] for *_, sentence in told(drawing, name, 0)]
+        texts = [sentence.text for drawing in drawings[:40] for *_, sentence in sentences_of(drawing, name, 0)]
         words[name] = np.mean([len(text.split()) for text in texts])
         spatial[name] = np.mean([is_spatial(text) for text in texts])
     assert words["refclef"] < words["refcoco+"] < words["refcoco"] + 0.5 and 7 < words["refcocog"] < 9.5
@@ -144,9 +148,9 @@ def test_decisive_means_that_several_fit_without_the_place(drawings, name):
     checked = 0
     for drawing in drawings:
         things = grammar.look(drawing)
-        for *_, sentence in told(drawing, name, drawing.index):
-            wanted = describe(re.split(RELATION, sentence.text)[0])
-            rivals = [t for t in things if all(t.facts.get(k) == v for k, v in wanted.items())]
+        for *_, sentence in sentences_of(drawing, name, drawing.index):
+            facts = describe(re.split(RELATION, sentence.text)[0])
+            rivals = [t for t in things if all(t.facts.get(k) == v for k, v in facts.items())]
             assert sentence.noisy or sentence.decisive == (len(rivals) > 1), (drawing.index, sentence.text)
             checked += sentence.decisive
     assert checked > 20
@@ -155,7 +159,7 @@ def test_decisive_means_that_several_fit_without_the_place(drawings, name):
 @every_style
 def test_hidden_and_tiny_things_are_not_referred_to(drawings, name):
     for drawing in drawings:
-        for thing, part, _ in told(drawing, name, 0):
+        for thing, part, _ in sentences_of(drawing, name, 0):
             visible = (drawing.ids == thing).sum()
             assert visible >= grammar.LEAST_PIXELS and visible >= grammar.LEAST_SHARE * drawing.covered[thing - 1]
             if part:
@@ -166,33 +170,34 @@ def test_hidden_and_tiny_things_are_not_referred_to(drawings, name):
 
 def test_a_snowman_wears_its_hat_on_its_head(drawings):
     """The parts of the picture are where their names say."""
-    seen = 0
+    hats = 0
     for drawing in drawings:
         for k, thing in enumerate(drawing.scene.things, 1):
             rows = [np.nonzero(grammar.part_mask(drawing, k, part))[0] for part in ("hat", "head")]
             if thing.category == "snowman" and all(len(r) > 8 for r in rows):
                 assert rows[0].mean() < rows[1].mean() < np.nonzero(drawing.ids == k)[0].max()
-                seen += 1
-    assert seen > 5
+                hats += 1
+    assert hats > 5
 
 
 def test_clutter_is_never_spoken_of_but_heard(drawings):
     """No sentence means it; and it counts wherever no word excludes it, as in "leftmost thing"."""
-    heard = 0
+    spoilt = 0
     for drawing in drawings:
-        number, things = len(drawing.scene.things), grammar.look(drawing)
+        number = len(drawing.scene.things)
+        things = grammar.look(drawing)
         assert all(not t.clear and not t.facts and not t.parts for t in things if t.id > number)
         assert all(t.facts for t in things if t.id <= number)
-        assert all(thing <= number for name in grammar.STYLES for thing, *_ in told(drawing, name, 1))
+        assert all(thing <= number for name in grammar.STYLES for thing, *_ in sentences_of(drawing, name, 1))
         nameless = [t for t in things if grammar.fits(t, {})]
-        heard += grammar.PLACES["left"](nameless, things) == [] and len(nameless) > 1
+        spoilt += grammar.PLACES["left"](nameless, things) == [] and len(nameless) > 1
         assert nameless == things
-    assert heard > 5
+    assert spoilt > 5
 
 
 def test_what_is_ordinary_is_not_said(drawings):
-    said = " ".join(s.text for drawing in drawings[:20] for *_, s in told(drawing, "refcocog", 0))
-    assert not {"plain", "matte"} & set(said.split()) and {"striped", "fuzzy", "shiny"} <= set(said.split())
+    text = " ".join(s.text for drawing in drawings[:20] for *_, s in sentences_of(drawing, "refcocog", 0))
+    assert not {"plain", "matte"} & set(text.split()) and {"striped", "fuzzy", "shiny"} <= set(text.split())
     kinds = {(t.material, t.texture) for drawing in drawings for t in drawing.scene.things}
     assert len(kinds) == 3 * 4 and len(CATEGORIES) >= 20
 
@@ -223,12 +228,14 @@ def corpus(tmp_path_factory):
 
 @pytest.mark.parametrize("name", CORPORA)
 def test_every_corpus_reads_as_real_ones_do(corpus, name):
-    refer, things_seen = Refer(corpus, name, CORPORA[name][0]), Counter()
+    refer = Refer(corpus, name, CORPORA[name][0])
+    things_seen = Counter()
     noisy = {s["sent_id"] for ref in load_refs(refer.refs_path) for s in ref["sentences"] if s["noisy"]}
     assert set(refer.splits) == (
         {"train", "val", "testA", "testB"} if "unc" in refer.refs_path.name else {"train", "val", "test"}
     )
-    view, paths = refer.evaluation_view("val"), refer.training_view("val")
+    view = refer.evaluation_view("val")
+    paths = refer.training_view("val")
     for sample in view:
         drawing = draw.draw_one((0, 1), int(paths.image_path(sample.image_id).stem[-6:]), 128)
         mask = view.mask(sample.ann_id)

@@ -55,20 +55,20 @@ def test_a_worker_keeps_to_one_thread_and_ends_with_its_parent(tmp_path):
     )
     names = [tmp_path / "a", tmp_path / "b"]
     parent = subprocess.Popen([sys.executable, script, *names], stderr=subprocess.DEVNULL)
-    said = [_when(partial(_text, name), 60) for name in names]
-    assert all("('1', 1)" in text for text in said)
+    texts = [_when(partial(_text, name), 60) for name in names]
+    assert all("('1', 1)" in text for text in texts)
     parent.send_signal(signal.SIGKILL)
     parent.wait()
-    for text in said:
+    for text in texts:
         assert _when(partial(_gone, int(text.split()[0])), 20)
 
 
 def _when(ask, seconds: float):
     deadline = time.monotonic() + seconds
-    while not (found := ask()):
+    while not (answer := ask()):
         assert time.monotonic() < deadline, "it never happened"
         time.sleep(0.2)
-    return found
+    return answer
 
 
 def _text(path: Path) -> str:

@@ -33,8 +33,8 @@ class CorruptArtefact(RuntimeError):
 
 def home() -> Path:
     """The folder that all runs write to: `$WSRIS_HOME`, else `runs/` of the checkout, else `~/.cache/wsris`."""
-    if given := os.environ.get("WSRIS_HOME"):  # empty is none: it would be the working folder
-        return Path(given).expanduser().resolve()
+    if folder := os.environ.get("WSRIS_HOME"):  # empty is none: it would be the working folder
+        return Path(folder).expanduser().resolve()
     return REPO / "runs" if (REPO / "pyproject.toml").is_file() else Path.home() / ".cache" / "wsris"
 
 
@@ -105,15 +105,19 @@ def save_parts(path: Path, parts: "Callable[[], Iterable[dict[str, torch.Tensor]
         parts: gives them, in the same order each time; called twice, to measure and to write. All have tensors of the
             same names and types, and of the same shapes but for the first dimension.
     """
-    empty, rows = {}, defaultdict(int)
+    empty = {}
+    rows = defaultdict(int)
     for part in parts():
         for name, tensor in part.items():
             empty[name] = tensor[:0]
             rows[name] += len(tensor)
-    header, place, end = {}, {}, 0
+    header = {}
+    place = {}
+    end = 0
     for name in sorted(empty, key=lambda name: (-empty[name].element_size(), name)):  # wide ones first: all are aligned
         shape = [rows[name], *empty[name].shape[1:]]
-        place[name], end = end, end + math.prod(shape) * empty[name].element_size()
+        place[name] = end
+        end += math.prod(shape) * empty[name].element_size()
         header[name] = {
             "dtype": KINDS[str(empty[name].dtype).removeprefix("torch.")],
             "shape": shape,
@@ -121,8 +125,8 @@ def save_parts(path: Path, parts: "Callable[[], Iterable[dict[str, torch.Tensor]
         }
 
     def head(checksum: str) -> bytes:
-        told = {"__metadata__": {"wsris": json.dumps([checksum, notes], sort_keys=True)}} | header
-        text = json.dumps(told).encode()
+        metadata = {"wsris": json.dumps([checksum, notes], sort_keys=True)}
+        text = json.dumps({"__metadata__": metadata} | header).encode()
         text += b" " * (-len(text) % 8)
         return len(text).to_bytes(8, "little") + text
 

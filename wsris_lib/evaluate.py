@@ -38,7 +38,8 @@ def measure(soft: ArrayLike, gt: ArrayLike) -> Measures:
     The predicted mask is soft > 0.5, its boxes are those of its 8-connected components, and its point is `peak(soft)`.
     Raises ValueError when the sizes differ, `gt` is empty, or `soft` leaves [0, 1] (logits, NaN).
     """
-    soft, gt = np.asarray(soft), np.asarray(gt, dtype=bool)
+    soft = np.asarray(soft)
+    gt = np.asarray(gt, dtype=bool)
     if soft.shape != gt.shape or gt.ndim != 2:
         raise ValueError(f"prediction is {soft.shape}, ground truth {gt.shape}; bring it to the image's own [H, W]")
     if not gt.any():
@@ -82,7 +83,8 @@ def peak(soft: NDArray) -> tuple[int, int] | None:
 
 def bounding_box(mask: NDArray[np.bool_]) -> Box:
     """The box of the true pixels of mask [H, W], of which there must be one."""
-    rows, columns = mask.any(1).nonzero()[0], mask.any(0).nonzero()[0]
+    rows = mask.any(1).nonzero()[0]
+    columns = mask.any(0).nonzero()[0]
     return int(columns[0]), int(rows[0]), int(columns[-1]), int(rows[-1])
 
 

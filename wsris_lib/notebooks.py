@@ -49,10 +49,10 @@ class WakefulManager(AsyncKernelManager):
 
 def lessons() -> list[Path]:
     """The notebooks of the checkout, in the order of teaching. Raises FileNotFoundError if there is none."""
-    found = sorted((REPO / "notebooks").glob("*.ipynb"))
-    if not found:
+    paths = sorted((REPO / "notebooks").glob("*.ipynb"))
+    if not paths:
         raise FileNotFoundError(f"no notebook in {REPO / 'notebooks'}; the lessons need a checkout of the project")
-    return found
+    return paths
 
 
 def execute(notebook: Path, out: Path, cell_seconds: int = 1800, **parameters: object) -> NotebookNode:

@@ -29,11 +29,12 @@ def start(device: str = "cpu") -> None:
     """
     if int(os.environ.get("WORLD_SIZE", 1)) == 1:
         return
-    local, gpu = int(os.environ["LOCAL_RANK"]), device.startswith("cuda")
+    local = int(os.environ["LOCAL_RANK"])
+    gpu = device.startswith("cuda")
     if gpu:
         if local >= torch.cuda.device_count():
-            found = f"{torch.cuda.device_count()} GPU(s)"
-            raise ValueError(f"process {local + 1} of this machine finds {found}; lower torchrun's --nproc_per_node")
+            devices = f"{torch.cuda.device_count()} GPU(s)"
+            raise ValueError(f"process {local + 1} of this machine finds {devices}; lower torchrun's --nproc_per_node")
         torch.cuda.set_device(local)
     dist.init_process_group("cpu:gloo,cuda:nccl" if gpu else "gloo", timeout=PATIENCE)
     for name in TOLD:

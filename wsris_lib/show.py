@@ -121,7 +121,8 @@ def curves(
     for name, y in lines.items():
         (line,) = axis.plot(x, y, marker="o", markersize=3, label=name)
         if spreads and name in spreads:
-            low, high = np.subtract(y, spreads[name]), np.add(y, spreads[name])
+            low = np.subtract(y, spreads[name])
+            high = np.add(y, spreads[name])
             axis.fill_between(x, low, high, alpha=0.2, color=line.get_color())
     axis.set(xlabel=xlabel, ylabel=ylabel)
     axis.grid(alpha=0.3)

@@ -120,8 +120,8 @@ class Training:
             self._share = len(some) / len(rows)
             yield some
             if n == first:
-                kept = [buffer.clone() for buffer in self.model.buffers()]
-        for buffer, value in zip(self.model.buffers(), kept):
+                statistics = [buffer.clone() for buffer in self.model.buffers()]
+        for buffer, value in zip(self.model.buffers(), statistics):
             buffer.copy_(ranks.from_first(value) if value.is_floating_point() else value)
 
     def learn(self, loss: Tensor) -> None:
@@ -199,8 +199,8 @@ class Training:
         model = {key.removeprefix("model."): value for key, value in tensors.items() if key.startswith("model.")}
         self.model.load_state_dict(model)
         for numbers, optimiser in self._numbered():
-            its = {n: state[number] for n, number in enumerate(numbers) if number in state}
-            optimiser.load_state_dict(optimiser.state_dict() | {"state": its})
+            states = {n: state[number] for n, number in enumerate(numbers) if number in state}
+            optimiser.load_state_dict(optimiser.state_dict() | {"state": states})
         self._start, self.curve, self._sum, self.seconds = (notes[n] for n in ("step", "curve", "sum", "seconds"))
 
     def _numbered(self) -> Iterator[tuple[range, torch.optim.Optimizer]]:
@@ -221,10 +221,12 @@ class _PairwiseSum:
     def add(self, tensor: Tensor) -> None:
         self._blocks.append((1, tensor))
         while len(self._blocks) > 1 and self._blocks[-1][0] == self._blocks[-2][0]:
-            (n, later), (_, earlier) = self._blocks.pop(), self._blocks.pop()
+            n, later = self._blocks.pop()
+            _, earlier = self._blocks.pop()
             self._blocks.append((2 * n, earlier + later))
 
     def take(self) -> Tensor:
         """The sum; what follows begins at 0."""
-        (_, total), self._blocks = self._blocks[0], []
+        _, total = self._blocks[0]
+        self._blocks = []
         return total

@@ -44,12 +44,15 @@ class ClipEncoder:
             raise ValueError(f'crop {crop!r}: expected "square" or "full"')
         self.model, self.tokenizer = load_clip(checkpoint)
         self.model.eval().to(device)
-        self.device, self.crop, self.batch = device, crop, batch
+        self.device = device
+        self.crop = crop
+        self.batch = batch
         visual = self.model.visual
         if getattr(visual, "proj", None) is None:
             raise ValueError(f"CLIP {checkpoint}: its image side is no ViT with a projection, so it has no class token")
         # Without its projection open_clip's ViT returns the class token after ln_post, which eq. 3 asks for.
-        self.projection, visual.proj = visual.proj.detach(), None
+        self.projection = visual.proj.detach()
+        visual.proj = None
         self.size = visual.image_size[0]
         self.mean = torch.tensor(visual.image_mean).view(3, 1, 1)
         self.std = torch.tensor(visual.image_std).view(3, 1, 1)
@@ -170,14 +173,18 @@ def load_clip(checkpoint: str) -> tuple[torch.nn.Module, object]:
         raise ValueError(f"CLIP {checkpoint}: no weights in {place}; expected one of {', '.join(WEIGHTS)}")
     try:
         # open_clip would load them too, but in silence it resizes position codes that don't fit.
-        found = convert_state_dict(model, load_state_dict(str(path), weights_only=True))
-        found = {name: tensor for name, tensor in found.items() if isinstance(tensor, torch.Tensor)}
+        stored = convert_state_dict(model, load_state_dict(str(path), weights_only=True))
+        stored = {name: tensor for name, tensor in stored.items() if isinstance(tensor, torch.Tensor)}
     except Exception as why:  # SafetensorError, UnpicklingError, RuntimeError, ...
         raise unreadable(checkpoint, path.name, why) from why
-    wanted = model.state_dict()
-    shapes = [(n, found[n].shape, wanted[n].shape) for n in found.keys() & wanted if found[n].shape != wanted[n].shape]
-    refuse(checkpoint, "CLIP", wanted.keys() - found.keys(), found.keys() - wanted.keys(), shapes)
-    model.load_state_dict(found)
+    expected = model.state_dict()
+    shapes = [
+        (n, stored[n].shape, expected[n].shape)
+        for n in stored.keys() & expected
+        if stored[n].shape != expected[n].shape
+    ]
+    refuse(checkpoint, "CLIP", expected.keys() - stored.keys(), stored.keys() - expected.keys(), shapes)
+    model.load_state_dict(stored)
     if tokenizer.vocab_size != model.vocab_size:
         raise ValueError(
             f"CLIP {checkpoint}: the tokenizer has {tokenizer.vocab_size} tokens, the model {model.vocab_size}; "
@@ -197,9 +204,11 @@ def _architecture(checkpoint: str, place: Path) -> tuple[torch.nn.Module, object
                 f"CLIP {checkpoint}: its weights were trained with another activation; the tag {tag} goes with "
                 f"{source.removesuffix('-quickgelu') if source.endswith('-quickgelu') else source + '-quickgelu'}"
             )
-        options["force_preprocess_cfg"], own = registered, {}
+        options["force_preprocess_cfg"] = registered
+        own = {}
     else:
-        source, merges = f"local-dir:{place}", place / "bpe.txt.gz"
+        source = f"local-dir:{place}"
+        merges = place / "bpe.txt.gz"
         # The path is a keyword here because open_clip does not look for the one in the json beside that json.
         own = {"bpe_path": str(merges)} if merges.is_file() else {}
     try:

@@ -38,8 +38,8 @@ class DepthEstimator:
             which = [i for i, p in enumerate(pixels) if p.shape == shape]
             out = self.model(torch.cat([pixels[i] for i in which]).to(self.device))
             sizes = [(images[i].height, images[i].width) for i in which]
-            for i, size, made in zip(which, sizes, self.processor.post_process_depth_estimation(out, sizes)):
-                depth = made["predicted_depth"].view(size)  # transformers squeezes sides of one pixel away
+            for i, size, estimate in zip(which, sizes, self.processor.post_process_depth_estimation(out, sizes)):
+                depth = estimate["predicted_depth"].view(size)  # transformers squeezes sides of one pixel away
                 low, high = depth.aminmax()
                 maps[i] = ((depth - low) / (high - low).clamp(min=1e-12)).cpu()
         return maps

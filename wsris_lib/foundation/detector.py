@@ -39,19 +39,24 @@ class Detector:
     ):
         self.processor = beside(AutoImageProcessor, checkpoint)
         self.model = pretrained(AutoModelForObjectDetection, checkpoint).to(device)
-        self.device, self.threshold, self.nms_iou, self.limit = device, threshold, nms_iou, limit
+        self.device = device
+        self.threshold = threshold
+        self.nms_iou = nms_iou
+        self.limit = limit
 
     @torch.no_grad()
     def __call__(self, images: list[Image.Image]) -> list[Boxes]:
         """Boxes of each image; where nothing scores above the threshold the best box stays."""
         inputs = self.processor(images=images, return_tensors="pt").to(self.device)
         sizes = [(image.height, image.width) for image in images]
-        found = self.processor.post_process_object_detection(self.model(**inputs), threshold=0.0, target_sizes=sizes)
-        return [self._choose(one["boxes"].cpu(), one["scores"].cpu(), image) for one, image in zip(found, images)]
+        detections = self.processor.post_process_object_detection(
+            self.model(**inputs), threshold=0.0, target_sizes=sizes
+        )
+        return [self._choose(one["boxes"].cpu(), one["scores"].cpu(), image) for one, image in zip(detections, images)]
 
     def _choose(self, boxes: torch.Tensor, scores: torch.Tensor, image: Image.Image) -> Boxes:
         limits = torch.tensor([image.width, image.height] * 2)
         boxes = torch.minimum(boxes.clamp(min=0), limits)
-        kept = nms(boxes, scores, self.nms_iou)  # best first
-        kept = kept[: max(1, min(self.limit, int((scores[kept] >= self.threshold).sum())))]
-        return Boxes(boxes[kept], scores[kept])
+        indices = nms(boxes, scores, self.nms_iou)  # best first
+        indices = indices[: max(1, min(self.limit, int((scores[indices] >= self.threshold).sum())))]
+        return Boxes(boxes[indices], scores[indices])

@@ -24,7 +24,8 @@ class DinoEncoder:
     def __init__(self, checkpoint: str, size: int, device: str = "cpu"):
         self.processor = beside(AutoImageProcessor, checkpoint)
         self.model = pretrained(AutoModel, checkpoint, KINDS).to(device)
-        self.size, self.device = size, device
+        self.size = size
+        self.device = device
         self.grid = grid_of(checkpoint, size)
 
     @torch.no_grad()

@@ -20,29 +20,29 @@ class Proposer:
     """SAM2 with the profile's settings, prompted by a grid of points or by the boxes of a detector."""
 
     def __init__(self, profile: Profile):
-        wanted = profile.proposing
-        if wanted.mode not in ("everything", "boxes"):
-            raise ValueError(f'proposing.mode is {wanted.mode!r}; it can be "everything" or "boxes"')
-        if wanted.backend not in BACKENDS:
-            raise ValueError(f'proposing.backend is {wanted.backend!r}; it can be "transformers" or "sam2"')
-        self.sam2 = BACKENDS[wanted.backend](
+        settings = profile.proposing
+        if settings.mode not in ("everything", "boxes"):
+            raise ValueError(f'proposing.mode is {settings.mode!r}; it can be "everything" or "boxes"')
+        if settings.backend not in BACKENDS:
+            raise ValueError(f'proposing.backend is {settings.backend!r}; it can be "transformers" or "sam2"')
+        self.sam2 = BACKENDS[settings.backend](
             profile.sam2,
             profile.device,
-            points_per_side=wanted.points_per_side,
-            iou_threshold=wanted.predicted_iou,
-            stability_threshold=wanted.stability,
-            nms_iou=wanted.nms_iou,
-            max_proposals=wanted.limit,
+            points_per_side=settings.points_per_side,
+            iou_threshold=settings.predicted_iou,
+            stability_threshold=settings.stability,
+            nms_iou=settings.nms_iou,
+            max_proposals=settings.limit,
         )
         self.detector = None
-        if wanted.mode == "boxes":
-            self.detector = Detector(profile.detector, profile.device, wanted.box_score, limit=wanted.limit)
+        if settings.mode == "boxes":
+            self.detector = Detector(profile.detector, profile.device, settings.box_score, limit=settings.limit)
 
     def __call__(self, images: list[Image.Image]) -> list[Proposals]:
         """Masks of each image, best first: by SAM2's opinion, or in the order of the boxes' scores."""
         if self.detector is None:
             return self.sam2.everything(images)
-        return self.sam2.boxes(images, [found.boxes for found in self.detector(images)])
+        return self.sam2.boxes(images, [detections.boxes for detections in self.detector(images)])
 
 
 class Extractor:
@@ -58,18 +58,18 @@ class Extractor:
         """Tables over all proposals of the images (the tensors of `ImageFeatures`), and each image's proposals."""
         proposals = self.propose(images)
         parts = []
-        for image, found, patches, near in zip(
+        for image, own, patches, near in zip(
             images, proposals, self.dino.patches(images), self.depth.inverse_depth(images)
         ):
-            tokens, embeddings = self.clip.crops(image, found.masks)
+            tokens, embeddings = self.clip.crops(image, own.masks)
             parts.append(
                 {
                     "class_tokens": tokens,
                     "embeddings": embeddings,
-                    "pooled_max": pool_patches(patches, found.masks, "max"),
-                    "pooled_mean": pool_patches(patches, found.masks, "mean"),
-                    "geometry": geometry(found.masks, near),
-                    "scores": found.scores,
+                    "pooled_max": pool_patches(patches, own.masks, "max"),
+                    "pooled_mean": pool_patches(patches, own.masks, "mean"),
+                    "geometry": geometry(own.masks, near),
+                    "scores": own.scores,
                 }
             )
         return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}, proposals
@@ -84,14 +84,16 @@ class Swapped:
 
     def __call__(self, images: list[Image.Image], masks: list[list[np.ndarray]]) -> list[dict[str, torch.Tensor]]:
         """For each image and its masks, N of bool [H, W]: class_tokens [N, C], pooled_max and pooled_mean [N, W]."""
-        made = []
-        for image, its, patches in zip(images, masks, self.clip.patches(images)):
-            stacked = torch.from_numpy(np.stack(its)) if its else torch.zeros(0, image.height, image.width).bool()
-            made.append(
+        tables = []
+        for image, own_masks, patches in zip(images, masks, self.clip.patches(images)):
+            stacked = (
+                torch.from_numpy(np.stack(own_masks)) if own_masks else torch.zeros(0, image.height, image.width).bool()
+            )
+            tables.append(
                 {
                     "class_tokens": self.dino.crops(image, stacked, self.clip.size, self.clip.crop),
                     "pooled_max": pool_patches(patches, stacked, "max"),
                     "pooled_mean": pool_patches(patches, stacked, "mean"),
                 }
             )
-        return made
+        return tables

@@ -63,9 +63,9 @@ def extract(view: View, profile: Profile, out: Path | None = None) -> ImageFeatu
 
 
 def extract_swapped(
-    view: View, profile: Profile, found: ImageFeatures, out: Path | None = None
+    view: View, profile: Profile, proposals: ImageFeatures, out: Path | None = None
 ) -> dict[str, torch.Tensor]:
-    """For the proposals of `found`, what Table 3 of ES3Net swaps in: each encoder in the other's place.
+    """For these proposals, what Table 3 of ES3Net swaps in: each encoder in the other's place.
 
     Returns class_tokens [P, C], DINO's of the masked crop, and pooled_max, pooled_mean [P, W], CLIP's patches pooled
     under the mask. Kept as the features are.
@@ -75,7 +75,7 @@ def extract_swapped(
         swapped = Swapped(profile)
 
         def make(images: dict[int, Image.Image]) -> list[Stored]:
-            masks = [[decode_rle(rle) for rle in found.masks[slice(*found.offsets[i])]] for i in images]
+            masks = [[decode_rle(rle) for rle in proposals.masks[slice(*proposals.offsets[i])]] for i in images]
             return [(table, {}) for table in swapped(list(images.values()), masks)]
 
         return make
@@ -84,21 +84,21 @@ def extract_swapped(
     return joined(stored, _folder(out), "swapped")[0]
 
 
-def extract_cells(view: View, profile: Profile, found: ImageFeatures, out: Path | None = None) -> torch.Tensor:
-    """For the proposals of `found`, eq. 2 of ES3Net as printed: [P, 3] of `pooling.cell_geometry`; kept, too."""
+def extract_cells(view: View, profile: Profile, proposals: ImageFeatures, out: Path | None = None) -> torch.Tensor:
+    """For these proposals, eq. 2 of ES3Net as printed: [P, 3] of `pooling.cell_geometry`; kept, too."""
 
     def load() -> Make:
         grid = grid_of(profile.dino, profile.dino_pixels)
 
         def make(images: dict[int, Image.Image]) -> list[Stored]:
-            made = []
+            tables = []
             for image_id, image in images.items():
-                rows = slice(*found.offsets[image_id])
+                rows = slice(*proposals.offsets[image_id])
                 masks = torch.zeros(rows.stop - rows.start, image.height, image.width, dtype=torch.bool)
-                for mask, rle in zip(masks, found.masks[rows]):
+                for mask, rle in zip(masks, proposals.masks[rows]):
                     mask[:] = torch.from_numpy(decode_rle(rle))
-                made.append(({"places": cell_geometry(masks, found.geometry[rows, 2], grid)}, {}))
-            return made
+                tables.append(({"places": cell_geometry(masks, proposals.geometry[rows, 2], grid)}, {}))
+            return tables
 
         return make
 
@@ -144,11 +144,11 @@ def made_from(profile: Profile) -> list:
 def _maker(extractor: Extractor) -> Make:
     def make(images: dict[int, Image.Image]) -> list[Stored]:
         table, proposals = extractor(list(images.values()))
-        counts = [len(found.scores) for found in proposals]
+        counts = [len(one.scores) for one in proposals]
         of_image = zip(*(column.split(counts) for column in table.values()))
         return [
-            (dict(zip(table, columns)), {"masks": [encode_rle(mask) for mask in found.masks.numpy()]})
-            for columns, found in zip(of_image, proposals)
+            (dict(zip(table, columns)), {"masks": [encode_rle(mask) for mask in one.masks.numpy()]})
+            for columns, one in zip(of_image, proposals)
         ]
 
     return make

@@ -44,7 +44,7 @@ def pretrained(cls: type, name: str, kinds: Collection[str] = (), leaves: Collec
     config = read_config(name, kinds)
     try:
         with quiet():
-            model, found = cls.from_pretrained(
+            model, report = cls.from_pretrained(
                 resolve(name),
                 **options,
                 dtype=torch.float32,
@@ -56,16 +56,16 @@ def pretrained(cls: type, name: str, kinds: Collection[str] = (), leaves: Collec
     except Exception as why:  # OSError, SafetensorError, UnpicklingError, ...: as many kinds as readers
         raise unreadable(name, f"a model of the type {config.model_type!r} for {cls.__name__}", why) from why
     left = re.compile("|".join([IDLE, *leaves]))
-    unexpected = {key for key in found["unexpected_keys"] if not left.search(key)}
-    missing = {key for key in found["missing_keys"] if not re.search(IDLE, key)}
-    refuse(name, type(model).__name__, missing, unexpected, found["mismatched_keys"])
+    unexpected = {key for key in report["unexpected_keys"] if not left.search(key)}
+    missing = {key for key in report["missing_keys"] if not re.search(IDLE, key)}
+    refuse(name, type(model).__name__, missing, unexpected, report["mismatched_keys"])
     return model
 
 
 def read_config(name: str, kinds: Collection[str] = ()) -> PretrainedConfig:
     """A checkpoint's config. ValueError when it can't be read or its `model_type` isn't among `kinds` (empty: any)."""
-    wanted = next(iter(kinds), "")
-    expected = f"expected a {wanted!r}, e.g. {EXAMPLES[wanted]}" if wanted else "expected a config.json"
+    kind = next(iter(kinds), "")
+    expected = f"expected a {kind!r}, e.g. {EXAMPLES[kind]}" if kind else "expected a config.json"
     folder = resolve(name)
     try:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
@@ -120,9 +120,9 @@ def refuse(
         missing, unexpected: names of weights.
         misshapen: name, shape found, shape expected.
     """
-    for key, found, wanted in sorted(misshapen):
+    for key, shape, expected in sorted(misshapen):
         raise ValueError(
-            f"checkpoint {name}: {key!r} has the shape {tuple(found)}, its config expects {tuple(wanted)}"
+            f"checkpoint {name}: {key!r} has the shape {tuple(shape)}, its config expects {tuple(expected)}"
             f"{_more(misshapen)}; {ANEW}"
         )
     if missing:
@@ -136,14 +136,15 @@ def refuse(
         )
 
 
-def _more(found: Collection) -> str:
-    return f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+def _more(names: Collection) -> str:
+    return f" (and {len(names) - 1} more)" if len(names) > 1 else ""
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
     """Without the libraries' own reports: what is wrong becomes an error here, the rest is meant."""
-    before, root = hf_logging.get_verbosity(), logging.getLogger()
+    before = hf_logging.get_verbosity()
+    root = logging.getLogger()
     level = root.level  # open_clip speaks through the root
     hf_logging.set_verbosity_error()
     root.setLevel(logging.ERROR)

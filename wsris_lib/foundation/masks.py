@@ -62,9 +62,14 @@ class Sam2Proposer:
         self.processor = beside(Sam2Processor, checkpoint).image_processor
         # The public files hold the video model, whose image branch this is.
         self.model = pretrained(Sam2Model, checkpoint, ("sam2", "sam2_video")).to(device)
-        self.device, self.points_per_side, self.batch = device, points_per_side, batch
-        self.mask_threshold, self.iou_threshold = mask_threshold, iou_threshold
-        self.stability_threshold, self.nms_iou, self.max_proposals = stability_threshold, nms_iou, max_proposals
+        self.device = device
+        self.points_per_side = points_per_side
+        self.batch = batch
+        self.mask_threshold = mask_threshold
+        self.iou_threshold = iou_threshold
+        self.stability_threshold = stability_threshold
+        self.nms_iou = nms_iou
+        self.max_proposals = max_proposals
 
     @torch.no_grad()
     def everything(self, images: list[Image.Image]) -> list[Proposals]:
@@ -91,22 +96,23 @@ class Sam2Proposer:
         Args:
             boxes: per image float [N >= 1, 4], x0 y0 x1 y1 in pixels. One in which SAM2 sees nothing is its own mask.
         """
-        made, features = [], self.embed(images)
-        for b, (image, given) in enumerate(zip(images, boxes)):
-            given = given.float().view(-1, 4)
+        proposals = []
+        features = self.embed(images)
+        for b, (image, prompts) in enumerate(zip(images, boxes)):
+            prompts = prompts.float().view(-1, 4)
             scale = torch.tensor([image.width, image.height] * 2)
             own = [level[b : b + 1] for level in features]
-            parts = [self.decode(own, boxes=part[None]) for part in (given / scale).split(self.batch)]
+            parts = [self.decode(own, boxes=part[None]) for part in (prompts / scale).split(self.batch)]
             logits = torch.cat([part[0][0, :, 0] for part in parts]).cpu()  # [N, h, w]
             masks = self._upsample(logits, image)
-            for mask, (x0, y0, x1, y1) in zip(masks, given.round().long().tolist()):
+            for mask, (x0, y0, x1, y1) in zip(masks, prompts.round().long().tolist()):
                 if not mask.any():
                     mask[max(0, y0) : max(y0 + 1, y1), max(0, x0) : max(x0 + 1, x1)] = True
             scores = torch.cat([part[1][0, :, 0] for part in parts]).cpu()
-            kept = suppress(masks, self.nms_iou, self.max_proposals)
-            middles = (given[:, :2] + given[:, 2:]).flip(1) / 2
-            made.append(Proposals(masks[kept], scores[kept], boxes_around(masks[kept]), middles[kept]))
-        return made
+            indices = suppress(masks, self.nms_iou, self.max_proposals)
+            middles = (prompts[:, :2] + prompts[:, 2:]).flip(1) / 2
+            proposals.append(Proposals(masks[indices], scores[indices], boxes_around(masks[indices]), middles[indices]))
+        return proposals
 
     def embed(self, images: list[Image.Image]) -> list[torch.Tensor]:
         """SAM2's image features, three levels [B, C, h, w]. Its processor squashes each frame to a square."""
@@ -130,7 +136,8 @@ class Sam2Proposer:
 
     def _sift(self, logits: torch.Tensor, scores: torch.Tensor, points: torch.Tensor) -> list[dict[str, torch.Tensor]]:
         """Per image the candidates that pass both thresholds, and the best one in any case (marked as not passed)."""
-        logits, scores = logits.flatten(1, 2), scores.flatten(1)  # [B, K, h, w], [B, K]
+        logits = logits.flatten(1, 2)  # [B, K, h, w]
+        scores = scores.flatten(1)  # [B, K]
         higher = (logits > self.mask_threshold + 1).sum((2, 3))
         lower = (logits > self.mask_threshold - 1).sum((2, 3))
         area = (logits > self.mask_threshold).sum((2, 3))
@@ -150,18 +157,20 @@ class Sam2Proposer:
 
     def _choose(self, chunks: list[dict[str, torch.Tensor]], image: Image.Image) -> Proposals:
         """Best first, without near duplicates, at the image's resolution."""
-        found = {name: torch.cat([chunk[name] for chunk in chunks]) for name in chunks[0]}
-        order = found["scores"].argsort(descending=True, stable=True)
-        order = order[found["passed"][order]] if found["passed"].any() else order[:1]
-        kept = order[suppress(found["logits"][order] > self.mask_threshold, self.nms_iou, self.max_proposals)]
-        masks = self._upsample(found["logits"][kept], image)
-        seen = masks.flatten(1).any(1)  # a few low-resolution pixels can vanish between their neighbours
-        if not seen.any():
-            masks, scores = torch.ones(1, image.height, image.width, dtype=torch.bool), torch.zeros(1)
+        candidates = {name: torch.cat([chunk[name] for chunk in chunks]) for name in chunks[0]}
+        order = candidates["scores"].argsort(descending=True, stable=True)
+        order = order[candidates["passed"][order]] if candidates["passed"].any() else order[:1]
+        indices = order[suppress(candidates["logits"][order] > self.mask_threshold, self.nms_iou, self.max_proposals)]
+        masks = self._upsample(candidates["logits"][indices], image)
+        visible = masks.flatten(1).any(1)  # a few low-resolution pixels can vanish between their neighbours
+        if not visible.any():
+            masks = torch.ones(1, image.height, image.width, dtype=torch.bool)
+            scores = torch.zeros(1)
             return Proposals(masks, scores, boxes_around(masks), torch.tensor([[image.height / 2, image.width / 2]]))
-        masks, kept = masks[seen], kept[seen]
-        points = found["points"][kept].flip(1) * torch.tensor([image.height, image.width])
-        return Proposals(masks, found["scores"][kept], boxes_around(masks), points)
+        masks = masks[visible]
+        indices = indices[visible]
+        points = candidates["points"][indices].flip(1) * torch.tensor([image.height, image.width])
+        return Proposals(masks, candidates["scores"][indices], boxes_around(masks), points)
 
     def _upsample(self, logits: torch.Tensor, image: Image.Image) -> torch.Tensor:
         size = (image.height, image.width)
@@ -185,7 +194,10 @@ def suppress(masks: torch.Tensor, nms_iou: float, limit: int) -> torch.Tensor:
 
 def boxes_around(masks: torch.Tensor) -> torch.Tensor:
     """x0 y0 x1 y1 (exclusive) around each mask of bool [N, H, W], float [N, 4]."""
-    across, down = masks.any(1).int(), masks.any(2).int()  # [N, W], [N, H]
-    x0, y0 = across.argmax(1), down.argmax(1)  # argmax = the first of equals
-    x1, y1 = masks.shape[2] - across.flip(1).argmax(1), masks.shape[1] - down.flip(1).argmax(1)
+    across = masks.any(1).int()  # [N, W]
+    down = masks.any(2).int()  # [N, H]
+    x0 = across.argmax(1)  # argmax = the first of equals
+    y0 = down.argmax(1)
+    x1 = masks.shape[2] - across.flip(1).argmax(1)
+    y1 = masks.shape[1] - down.flip(1).argmax(1)
     return torch.stack([x0, y0, x1, y1], 1).float()

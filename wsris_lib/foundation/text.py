@@ -26,7 +26,8 @@ class SentenceEncoder:
         self.model = pretrained(AutoModel, checkpoint, ("bert", "roberta"), HEADS).to(device)
         self.tokenizer = tokenizer_of(checkpoint, self.model.config.vocab_size)
         self.mean = pools_mean(resolve(checkpoint))
-        self.device, self.batch = device, batch
+        self.device = device
+        self.batch = batch
 
     @torch.no_grad()
     def sentences(self, sentences: list[str]) -> Tensor:
@@ -47,10 +48,10 @@ class SentenceEncoder:
         return torch.cat(vectors)
 
 
-def mean_of_words(states: Tensor, seen: Tensor) -> Tensor:
-    """Mean of states [B, L, D] where the attention mask `seen` [B, L] is 1: [B, D]."""
-    seen = seen[..., None].to(states)
-    return (states * seen).sum(1) / seen.sum(1)
+def mean_of_words(states: Tensor, attention: Tensor) -> Tensor:
+    """Mean of states [B, L, D] where the mask `attention` [B, L] is 1: [B, D]."""
+    attention = attention[..., None].to(states)
+    return (states * attention).sum(1) / attention.sum(1)
 
 
 def pools_mean(folder: str) -> bool:
@@ -61,9 +62,9 @@ def pools_mean(folder: str) -> bool:
     path = Path(folder) / POOLING
     if not path.is_file():
         return False
-    asked = {name for name, wanted in json.loads(path.read_text()).items() if wanted is True}
-    if asked - {"include_prompt"} != {"pooling_mode_mean_tokens"}:
-        raise ValueError(f"{path} asks for {sorted(asked)}; only pooling_mode_mean_tokens and no such file are known")
+    modes = {name for name, enabled in json.loads(path.read_text()).items() if enabled is True}
+    if modes - {"include_prompt"} != {"pooling_mode_mean_tokens"}:
+        raise ValueError(f"{path} asks for {sorted(modes)}; only pooling_mode_mean_tokens and no such file are known")
     return True
 
 

@@ -39,9 +39,9 @@ def resolve(name: str) -> str:
         # A listing of the whole repository makes the hub's library call a snapshot incomplete that holds all we read.
         if partial := getattr(why, "snapshot_path", None):
             return str(partial)
-        wanted = f"revision {revision} of {repository}" if revision else repository
+        snapshot = f"revision {revision} of {repository}" if revision else repository
         raise FileNotFoundError(
-            f"checkpoint {name}: {wanted} isn't in the local hub cache; get it with {FETCH}, "
+            f"checkpoint {name}: {snapshot} isn't in the local hub cache; get it with {FETCH}, "
             "or name a folder that holds it"
         ) from why
 
@@ -52,7 +52,8 @@ def hub(name: str) -> tuple[str, str | None]:
     None stands for what the cache has as `main`. Raises FileNotFoundError for a name that isn't a hub's.
     """
     if is_tag(name):
-        repository, revision = _of_tag(name), None
+        repository = _of_tag(name)
+        revision = None
     else:
         repository, _, revision = name.partition("@")
         # "checkpoints/clpi" is written like a hub id: a first part that is a folder here says that a folder was meant.

@@ -36,7 +36,8 @@ def encode_rle(mask: np.ndarray) -> dict:
 def decode_rle(rle: dict) -> np.ndarray:
     """COCO run lengths (compressed, or a list of counts) -> bool[H, W]. Raises ValueError if they don't fill H x W."""
     try:
-        (height, width), counts = rle["size"], rle["counts"]
+        height, width = rle["size"]
+        counts = rle["counts"]
         total = sum(counts) if isinstance(counts, list) else _total(counts)
     except (KeyError, TypeError, ValueError, UnicodeEncodeError) as why:
         raise ValueError(f"not an RLE ({type(why).__name__}: {why})") from None

@@ -37,9 +37,9 @@ def load_plain(path: Path) -> object:
     path = Path(path)
     try:
         return _load(path.read_bytes())
-    except UnsafePickle as wanted:
+    except UnsafePickle as call:
         raise UnsafePickle(
-            f"{path}: holds a call of {wanted}, and only plain containers, text and numbers are read; "
+            f"{path}: holds a call of {call}, and only plain containers, text and numbers are read; "
             "don't load it with pickle, get the original file or have its maker write plain lists and dicts"
         ) from None
     except FileNotFoundError:

@@ -63,8 +63,8 @@ def compare(refer: Refer) -> list[Count]:
     for split in (*named, *(split for split in refer.splits if split not in named)):
         refs, sentences, images = known.get(split, (None, None, None))
         expected = {"refs": refs, "sentences": sentences, "images": images, "files": images}
-        found = refer.size(split) if split in refer.splits else dict.fromkeys(expected, 0)
-        counts += [Count(split, what, found[what], expected[what]) for what in expected]
+        available = refer.size(split) if split in refer.splits else dict.fromkeys(expected, 0)
+        counts += [Count(split, what, available[what], expected[what]) for what in expected]
     if refer.corpus == "refclef":
         counts.append(Count("", "images", refer.listed, REFCLEF_IMAGES))
     return counts

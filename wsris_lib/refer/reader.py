@@ -54,7 +54,9 @@ class Refer:
     def __init__(
         self, root: str | Path, corpus: str = "refcoco", split_by: str = "unc", most: dict[str, int] | None = None
     ):
-        self.root, self.corpus, self.split_by = Path(root), corpus, split_by
+        self.root = Path(root)
+        self.corpus = corpus
+        self.split_by = split_by
         folder = self._place([name.format(corpus=corpus) for name in ANNOTATION_FOLDERS], f"corpus {corpus!r}")
         self.image_folder = self._place(IMAGE_PLACES.get(corpus, COCO_PLACES), "the images")
         self.instances_path = folder / "instances.json"
@@ -94,9 +96,11 @@ class Refer:
         A sentence that is empty, or whose image is unlisted or missing, is skipped, with one DataWarning a reason.
         Raises DataError for an unknown split, or when nothing is left of it.
         """
-        samples, skipped = [], defaultdict(list)
+        samples = []
+        skipped = defaultdict(list)
         for ref in self._split(split):
-            image_id, unusable = ref["image_id"], None
+            image_id = ref["image_id"]
+            unusable = None
             if image_id not in self._files:
                 unusable = f"have an image_id that {self.instances_path} doesn't list"
             elif not self._files[image_id].path.is_file():
@@ -125,12 +129,14 @@ class Refer:
         )
         annotations = {annotation["id"]: annotation for annotation in annotations}
         names = {category["id"]: category["name"] for category in categories}
-        samples, segmentations = [], {}
+        samples = []
+        segmentations = {}
         for ref in self._split(split):
             annotation = annotations.get(ref["ann_id"])
             self._check_judgeable(ref, annotation, names)
             segmentations[ref["ann_id"]] = ref["image_id"], annotation.get("segmentation")
-            category, box = names[annotation["category_id"]], tuple(float(edge) for edge in annotation["bbox"])
+            category = names[annotation["category_id"]]
+            box = tuple(float(edge) for edge in annotation["bbox"])
             samples += [
                 JudgedSample(
                     image_id=ref["image_id"],
@@ -148,7 +154,9 @@ class Refer:
         return EvaluationView(samples, self._files, segmentations, self.instances_path)
 
     def _check_judgeable(self, ref: dict, annotation: dict | None, names: dict[int, str]) -> None:
-        who, image_id, ann_id = f"{self.refs_path}: ref {ref['ref_id']}", ref["image_id"], ref["ann_id"]
+        who = f"{self.refs_path}: ref {ref['ref_id']}"
+        image_id = ref["image_id"]
+        ann_id = ref["ann_id"]
         mend = "take instances.json and refs from one release, or remove the ref"
         if image_id not in self._files:
             raise DataError(f"{who} has image_id {image_id}, which {self.instances_path} doesn't list; {mend}")
@@ -181,8 +189,8 @@ class Refer:
 def _fewer(refs: list[dict], split: str, count: int) -> list[dict]:
     """Without the refs on all but `count` images of a split: always the same ones, in no order that means anything."""
     ids = {ref["image_id"] for ref in refs if ref["split"] == split}
-    kept = set(sorted(ids, key=lambda i: hashlib.sha256(str(i).encode()).digest())[:count])
-    return [ref for ref in refs if ref["split"] != split or ref["image_id"] in kept]
+    chosen = set(sorted(ids, key=lambda i: hashlib.sha256(str(i).encode()).digest())[:count])
+    return [ref for ref in refs if ref["split"] != split or ref["image_id"] in chosen]
 
 
 def _check_refs(refs: list[dict], path: Path) -> None:
@@ -192,8 +200,8 @@ def _check_refs(refs: list[dict], path: Path) -> None:
             raise DataError(f"{path}: ref number {position} has no {min(missing)!r}; fetch the file again")
         for sentence in ref["sentences"]:
             if not (isinstance(sentence, dict) and isinstance(sentence.get("sent"), str) and "sent_id" in sentence):
-                found = f"ref {ref['ref_id']} has the sentence {sentence!r:.60}"
-                raise DataError(f"{path}: {found}, expected a dict with `sent` (text) and `sent_id`; fetch it again")
+                problem = f"ref {ref['ref_id']} has the sentence {sentence!r:.60}"
+                raise DataError(f"{path}: {problem}, expected a dict with `sent` (text) and `sent_id`; fetch it again")
 
 
 def read_instances(path: Path, **parts: tuple[str, ...]) -> list[list[dict]]:

@@ -30,22 +30,26 @@ def convert(root: Path) -> dict[str, int]:
     paths = {split: folder / f"{split}.pickle" for split in SPLITS if (folder / f"{split}.pickle").is_file()}
     if not paths:
         raise DataError(f"{folder}: has none of {', '.join(f'{s}.pickle' for s in SPLITS)}; put them there")
-    images, refs, annotations, sentences = {}, {}, [], dict.fromkeys(paths, 0)
+    images = {}
+    refs = {}
+    annotations = []
+    sentences = dict.fromkeys(paths, 0)
     for split, path in paths.items():
-        for where, said in _sentences(path):
-            image_id, height, width = _image(where, said)
+        for where, record in _sentences(path):
+            image_id, height, width = _image(where, record)
             image = {"id": image_id, "file_name": f"{image_id}.jpg", "height": height, "width": width}
             if images.setdefault(image_id, image) != image:
                 raise DataError(f"{where}: image {image_id} is {height} x {width}, and of another size before")
-            masks = [{**rle, "counts": _text(rle["counts"])} for rle in said["segmentation"]]
-            same = split, image_id, json.dumps([said["bbox"], masks])
+            masks = [{**rle, "counts": _text(rle["counts"])} for rle in record["segmentation"]]
+            same = split, image_id, json.dumps([record["bbox"], masks])
             if same not in refs:
-                annotations.append(_annotation(len(refs), image_id, said["bbox"], masks))
+                annotations.append(_annotation(len(refs), image_id, record["bbox"], masks))
                 refs[same] = _ref(len(refs), image_id, split)
-            sent_id, sent = sum(sentences.values()), said["query"].strip().lower()
+            sent_id = sum(sentences.values())
+            sent = record["query"].strip().lower()
             refs[same]["sent_ids"].append(sent_id)
             refs[same]["sentences"].append(
-                {"sent_id": sent_id, "sent": sent, "raw": said["query"], "tokens": sent.split()}
+                {"sent_id": sent_id, "sent": sent, "raw": record["query"], "tokens": sent.split()}
             )
             sentences[split] += 1
     category = {"id": 0, "name": "unknown"}
@@ -55,29 +59,34 @@ def convert(root: Path) -> dict[str, int]:
 
 def _sentences(path: Path) -> list[tuple[str, dict]]:
     """(where it stands, its dict) of each sentence of a pickle."""
-    content, found = load_plain(path), []
+    content = load_plain(path)
+    records = []
     if not isinstance(content, dict):
         raise DataError(f"{path}: holds {type(content).__name__}, expected a dict by image id; fetch it again")
     for key, entry in content.items():
         listed = entry.get("annotations") if isinstance(entry, dict) else None
         if not isinstance(listed, list):
             raise DataError(f"{path}: image {key!r} has no list `annotations`; fetch it again")
-        for place, said in enumerate(listed):
+        for place, record in enumerate(listed):
             where = f"{path}: image {key!r}, annotation {place}"
-            missing = FIELDS - said.keys() if isinstance(said, dict) else FIELDS
+            missing = FIELDS - record.keys() if isinstance(record, dict) else FIELDS
             if missing:
                 raise DataError(f"{where} has no {min(missing)!r}; fetch the file again")
-            found.append((where, said))
-    return found
+            records.append((where, record))
+    return records
 
 
-def _image(where: str, said: dict) -> tuple[int, int, int]:
+def _image(where: str, record: dict) -> tuple[int, int, int]:
     """(id, height, width), the size from the masks."""
     try:
-        if not all(len(box) == 4 for box in said["bbox"]) or not said["bbox"] or not isinstance(said["query"], str):
+        if (
+            not all(len(box) == 4 for box in record["bbox"])
+            or not record["bbox"]
+            or not isinstance(record["query"], str)
+        ):
             raise ValueError("no boxes of four numbers, or `query` is no text")
-        ((height, width),) = {tuple(rle["size"]) for rle in said["segmentation"] if "counts" in rle}
-        return int(said["image_id"]), int(height), int(width)
+        ((height, width),) = {tuple(rle["size"]) for rle in record["segmentation"] if "counts" in rle}
+        return int(record["image_id"]), int(height), int(width)
     except (KeyError, TypeError, ValueError) as why:
         raise DataError(f"{where}: not a sentence with its boxes and RLE masks ({why}); fetch the file again") from None
 
@@ -87,8 +96,10 @@ def _text(counts: str | bytes | list) -> str | list:
 
 
 def _annotation(number: int, image_id: int, boxes: list, masks: list[dict]) -> dict:
-    left, top = min(box[0] for box in boxes), min(box[1] for box in boxes)
-    width, height = max(box[2] for box in boxes) - left, max(box[3] for box in boxes) - top
+    left = min(box[0] for box in boxes)
+    top = min(box[1] for box in boxes)
+    width = max(box[2] for box in boxes) - left
+    height = max(box[3] for box in boxes) - top
     box = [left, top, width, height]
     kind = {"id": number, "image_id": image_id, "category_id": 0, "iscrowd": 0}
     return {**kind, "bbox": box, "area": width * height, "segmentation": masks}

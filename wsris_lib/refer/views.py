@@ -84,7 +84,9 @@ class View(Sequence):
 
         An EXIF rotation is not applied: COCO's annotations are drawn on the pixels as stored.
         """
-        path, size, data = self.image_path(image_id), self.image_size(image_id), self._bytes(image_id)
+        path = self.image_path(image_id)
+        size = self.image_size(image_id)
+        data = self._bytes(image_id)
         try:
             with Image.open(io.BytesIO(data)) as file:
                 image = file.convert("RGB")
@@ -137,9 +139,9 @@ class EvaluationView(View):
 
         The sentences of an object follow each other, so each object is drawn about once.
         """
-        for ann_id, its in groupby(samples, key=lambda sample: sample.ann_id):
+        for ann_id, group in groupby(samples, key=lambda sample: sample.ann_id):
             mask = self.mask(ann_id)
-            for _ in its:
+            for _ in group:
                 yield mask
 
 

@@ -13,7 +13,8 @@ from wsris_lib.refer.synref import wording
 from wsris_lib.refer.synref.web import Web
 
 SIZE = 64  # pixels of CLIP's input, where a model has no other
-MEAN, STD = open_clip.OPENAI_DATASET_MEAN, open_clip.OPENAI_DATASET_STD
+MEAN = open_clip.OPENAI_DATASET_MEAN
+STD = open_clip.OPENAI_DATASET_STD
 ATTRIBUTES = ("category", "colour", "size", "material", "texture")
 FRAMES = ("{}", "a {}", "the {}", "a photo of a {}", "a picture of the {}", "there is a {}")
 
@@ -39,10 +40,14 @@ class Captioned:
 
         Raises ValueError when none is left.
         """
-        self.web, self.where, self.size, side = web, device(), size, web.images.shape[1]
+        self.web = web
+        self.where = device()
+        self.size = size
+        side = web.images.shape[1]
         values = [dict.fromkeys(o[name] for scene in web.objects for o in scene) for name in ATTRIBUTES]
         self.values = [sorted(names) for names in values]
-        self.things, places = [], []  # (scene, object, size_tells); (x, y, longer side) of its box, pixels
+        self.things = []  # (scene, object, size_tells)
+        places = []  # (x, y, longer side) of its box, pixels
         self.of_scene: list[list[int]] = []  # rows of self.things
         for scene, objects in enumerate(web.objects):
             self.of_scene.append([])
@@ -105,16 +110,19 @@ class Captioned:
         places[:, 2] *= rng.uniform(1.0, 1.6, size)
         places[:, :2] += places[:, 2:] * rng.uniform(-0.08, 0.08, (size, 2))
         is_whole = rng.random(size) < wholes
-        ids[is_whole], places[is_whole] = 0, self.whole
+        ids[is_whole] = 0
+        places[is_whole] = self.whole
 
-        captions, shown, named = [], [], []
+        captions = []
+        shown = []
+        named = []
         for row, scene, whole in zip(rows, scenes, is_whole):
-            seen = self.of_scene[scene] if whole else [row]
-            told = rng.permutation(seen)[: rng.integers(2, 4)]
-            phrases, attributes = zip(*(caption(self.things[k][1], rng, self.things[k][2]) for k in told))
+            visible = self.of_scene[scene] if whole else [row]
+            subjects = rng.permutation(visible)[: rng.integers(2, 4)]
+            phrases, attributes = zip(*(caption(self.things[k][1], rng, self.things[k][2]) for k in subjects))
             listed = " and a ".join(filter(None, (", a ".join(phrases[:-1]), phrases[-1])))
             captions.append(str(rng.choice(FRAMES)).format(listed))
-            shown.append(self.codes[seen])
+            shown.append(self.codes[visible])
             named.append([self.encode(a) for a in attributes])
         images = self.cut(scenes, ids, places, rng.random(size) < 0.5)
         return images, captions, _true(_pad(shown, -1), _pad(named, 0)).to(self.where)

@@ -128,7 +128,9 @@ def probe(folder: Path, web: Web) -> dict[str, float]:
     Objects are masked crops. "left or right" asks of a whole scene "... on the left" against "... on the right" for
     an object clearly in one half; it should be at chance, since no caption ever told places.
     """
-    data, clip, frame = Captioned(web), ClipEncoder(str(folder)), ClipEncoder(str(folder), crop="full")
+    data = Captioned(web)
+    clip = ClipEncoder(str(folder))
+    frame = ClipEncoder(str(folder), crop="full")
     prompts = {"category": [f"a photo of a {wording.NOUNS[name][0]}" for name in data.values[0]],
                "colour": [f"a photo of a {name} thing" for name in data.values[1]]}  # fmt: skip
     crops = []
@@ -142,13 +144,14 @@ def probe(folder: Path, web: Web) -> dict[str, float]:
         chosen = (torch.cat(crops) @ clip.sentences(sentences).T).argmax(-1)
         result[f"{name} accuracy"] = (chosen.numpy() + 1 == data.codes[:, column]).mean().round(4).item()
         result[f"{name} chance"] = round(1 / len(sentences), 4)
-    side, right = data.whole[2], []
+    side = data.whole[2]
+    right = []
     for (scene, thing, _), (x, _, _) in zip(data.things, data.places):
         if abs(x / side - 0.5) > 0.15:
             phrase = f"{thing['colour']} {wording.NOUNS[thing['category']][0]}"
             pair = clip.sentences([f"{phrase} on the left", f"{phrase} on the right"])
             everything = torch.ones(1, int(side), int(side), dtype=torch.bool)
-            seen = frame.crops(Image.fromarray(np.array(web.images[scene])), everything)[1]
-            right.append(int((seen @ pair.T).argmax()) == (x > side / 2))
+            embedding = frame.crops(Image.fromarray(np.array(web.images[scene])), everything)[1]
+            right.append(int((embedding @ pair.T).argmax()) == (x > side / 2))
     result["left or right accuracy"] = round(float(np.mean(right)), 4) if right else 0.5
     return result | {"left or right chance": 0.5}

@@ -34,7 +34,7 @@ def probe(folder: Path, web: Web) -> dict[str, float]:
                "colour": [f"a photo of a {name} thing" for name in data.values[1]]}  # fmt: skip
     scenes = np.array([scene for scene, _, _ in data.things])
     ids = np.array([thing["id"] for _, thing, _ in data.things])
-    seen = [
+    embeddings = [
         model.encode_image(
             data.cut(scenes[rows], ids[rows], data.places[rows] * [1, 1, 1.2], np.zeros(len(rows), bool)), True
         )
@@ -42,7 +42,7 @@ def probe(folder: Path, web: Web) -> dict[str, float]:
     ]
     result = {}
     for column, (name, sentences) in enumerate(prompts.items()):
-        chosen = (torch.cat(seen) @ model.encode_text(tokenizer(sentences), normalize=True).T).argmax(-1)
+        chosen = (torch.cat(embeddings) @ model.encode_text(tokenizer(sentences), normalize=True).T).argmax(-1)
         result[f"{name} accuracy"] = (chosen.numpy() + 1 == data.codes[:, column]).mean().round(4).item()
         result[f"{name} chance"] = round(1 / len(sentences), 4)
     return result

@@ -10,7 +10,8 @@ from wsris_lib.foundation.miniature.card import add_probe
 from wsris_lib.refer.synref.web import load_web
 
 NAMES = ("clip", "clip_rn", "text", "dino", "depth", "sam2", "detector", "swin")  # depth starts from dino
-TRAINING, HELD_OUT = dict(n_scenes=16_000, seed=0), dict(n_scenes=400, seed=1)
+TRAINING = dict(n_scenes=16_000, seed=0)
+HELD_OUT = dict(n_scenes=400, seed=1)
 
 
 def train(name: str, out: Path | None = None, steps: int | None = None, start: Path | None = None) -> None:
@@ -19,13 +20,15 @@ def train(name: str, out: Path | None = None, steps: int | None = None, start: P
     `start`, for those that can go on from another's weights: its folder. Raises KeyError for the others, and
     FileNotFoundError where the folder holds no checkpoint.
     """
-    out, module = _folder(name, out), _module(name)
+    out = _folder(name, out)
+    module = _module(name)
     parameters = inspect.signature(module.train).parameters
     if start and "start" not in parameters:
         raise KeyError(f"{name} always starts from nothing; leave out --start")
     if start and not (start / "card.json").is_file():
         raise FileNotFoundError(f"{start} holds no checkpoint with a card.json to go on from")
-    steps, more = steps or parameters["steps"].default, {"start": start} if start else {}
+    steps = steps or parameters["steps"].default
+    more = {"start": start} if start else {}
     print(f"{name}: {steps} steps into {out}. {inspect.getdoc(module.train).splitlines()[0]}")
     if (out / "card.json").is_file():
         card = read_json(out / "card.json")
@@ -42,9 +45,9 @@ def probe(name: str, out: Path | None = None) -> None:
         raise FileNotFoundError(
             f"{out} holds no checkpoint with a card.json; run `python -m wsris_lib zoo train {name}`"
         )
-    found = _module(name).probe(out, load_web(**HELD_OUT))
-    add_probe(out, found)
-    print(json.dumps(found, indent=1))
+    results = _module(name).probe(out, load_web(**HELD_OUT))
+    add_probe(out, results)
+    print(json.dumps(results, indent=1))
 
 
 def card(name: str, out: Path | None = None) -> None:
@@ -52,10 +55,11 @@ def card(name: str, out: Path | None = None) -> None:
     path = _folder(name, out) / "card.json"
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file; run `python -m wsris_lib zoo train {name}`")
-    said = read_json(path)
-    first, last = said["loss_curve"][0], said["loss_curve"][-1]
-    said["loss_curve"] = f"{first[1]} at step {first[0]} to {last[1]} at step {last[0]}"
-    print(json.dumps(said, indent=1))
+    content = read_json(path)
+    first = content["loss_curve"][0]
+    last = content["loss_curve"][-1]
+    content["loss_curve"] = f"{first[1]} at step {first[0]} to {last[1]} at step {last[0]}"
+    print(json.dumps(content, indent=1))
 
 
 def _folder(name: str, out: Path | None) -> Path:

@@ -80,7 +80,8 @@ def train(
         images = jitter(load_images(web, index), run.generator)
         inverse = 1 / torch.from_numpy(web.depth[index]).to(images).float()  # [B, H, W]
         mirrored = uniform(0, 1, batch, generator=run.generator) < 0.5
-        images[mirrored], inverse[mirrored] = images[mirrored].flip(-1), inverse[mirrored].flip(-1)
+        images[mirrored] = images[mirrored].flip(-1)
+        inverse[mirrored] = inverse[mirrored].flip(-1)
         loss = relative_loss(model(normalise(images)).predicted_depth, inverse)
         run.descend(loss, lr * cosine(step, steps, warmup=max(1, steps // 20)))
     save(model, out)
@@ -107,7 +108,8 @@ def probe(folder: Path, web: Web) -> dict[str, float]:
     needs no fit; "nearer of two" is the share of the pairs of objects in a scene whose mean inverse depths are in the
     right order, which is all that "in front of" needs.
     """
-    estimator, truth = DepthEstimator(str(folder), SIZE), 1 / np.asarray(web.depth, np.float32)
+    estimator = DepthEstimator(str(folder), SIZE)
+    truth = 1 / np.asarray(web.depth, np.float32)
     images = [Image.fromarray(image) for image in np.asarray(web.images)]
     guesses = {
         "": [estimator.inverse_depth([image])[0].numpy() for image in images],

@@ -59,10 +59,11 @@ def new_model() -> RTDetrForObjectDetection:
 
 def thing_boxes(ids: np.ndarray, number: int, least: int = LEAST) -> np.ndarray:
     """float [N, 4], x0 y0 x1 y1 (exclusive) in pixels, around the things 1..number of ids uint8 [H, W] that show."""
-    pixels, found = np.bincount(ids.ravel(), minlength=number + 1), find_objects(ids, max_label=number)
+    pixels = np.bincount(ids.ravel(), minlength=number + 1)
+    slices = find_objects(ids, max_label=number)
     boxes = [
         (columns.start, rows.start, columns.stop, rows.stop)
-        for k, (rows, columns) in ((k, place) for k, place in enumerate(found, 1) if place)
+        for k, (rows, columns) in ((k, place) for k, place in enumerate(slices, 1) if place)
         if pixels[k] >= least
     ]
     return np.array(boxes, np.float32).reshape(-1, 4)
@@ -82,7 +83,8 @@ def train(
     `start`: a folder of an earlier miniature, whose weights to go on from at half the rate.
     """
     torch.manual_seed(seed)
-    where, lr = device(), lr / 2 if start else lr
+    where = device()
+    lr = lr / 2 if start else lr
     whole = dict(dtype=torch.float32)
     model = (RTDetrForObjectDetection.from_pretrained(start, **whole) if start else new_model()).to(where).train()
     optimiser = adamw(model, lr, weight_decay=1e-2)
@@ -125,13 +127,15 @@ def probe(folder: Path, web: Web) -> dict[str, float]:
     `recall@N`: share of the things that one of the N best boxes hits with an IoU of 0.5 or more; `IoU@N`: mean IoU of
     the best; `precision`: share of the boxes above score 0.5 that hit a thing.
     """
-    detector, rows, hits = Detector(str(folder)), [], []
+    detector = Detector(str(folder))
+    rows = []
+    hits = []
     for scene, things in enumerate(web.objects):
         truth = torch.from_numpy(thing_boxes(web.ids[scene], len(things), least=60))
-        found = detector([Image.fromarray(np.array(web.images[scene]))])[0]
-        overlap = box_iou(truth, found.boxes)  # [things, N], best score first
+        detections = detector([Image.fromarray(np.array(web.images[scene]))])[0]
+        overlap = box_iou(truth, detections.boxes)  # [things, N], best score first
         rows += [[float(row[:n].max()) for n in (5, 10, 30)] for row in overlap]
-        sure = found.boxes[found.scores > 0.5]
+        sure = detections.boxes[detections.scores > 0.5]
         everything = torch.from_numpy(thing_boxes(web.ids[scene], len(things), least=1))
         hits += (box_iou(everything, sure) > 0.5).any(0).tolist()
     table = np.array(rows)

@@ -33,10 +33,12 @@ from wsris_lib.foundation.miniature.views import (
 from wsris_lib.foundation.pooling import pool_patches
 from wsris_lib.refer.synref.web import Web
 
-SIZE, PATCH = 128, 8
+SIZE = 128
+PATCH = 8
 REACH = 0.12  # how far the centres of an image's crops lie from the one place they share; the image is 2 across
 LEAST_INFORMATION = 0.1  # of a teacher that is still worth following; trainings end at .2 to .4, blank images at .04
-STUDENT, TEACHER = 0.1, 0.05  # temperatures: the teacher's names are the sharper ones
+STUDENT = 0.1  # temperature
+TEACHER = 0.05  # the teacher's names are the sharper ones
 
 
 def config(**more) -> Dinov2Config:
@@ -199,7 +201,8 @@ def probe(folder: Path, web: Web, k: int = 10) -> dict[str, float]:
     random weights and the mean colour of each patch, which any training must beat. The first half of the scenes is
     the memory, the second asks.
     """
-    trained, untrained = DinoEncoder(str(folder), SIZE), DinoEncoder(str(folder), SIZE)
+    trained = DinoEncoder(str(folder), SIZE)
+    untrained = DinoEncoder(str(folder), SIZE)
     torch.manual_seed(0)
     untrained.model = Dinov2Model(untrained.model.config).eval()
 
@@ -227,7 +230,8 @@ def described(web: Web, encode: Callable[[list[Image.Image]], Tensor]) -> list[t
     The codes are scene, category and colour.
     """
     words = [sorted({t[name] for things in web.objects for t in things}) for name in ("category", "colour")]
-    patches, objects = [], []
+    patches = []
+    objects = []
     for scene, things in enumerate(web.objects):
         ids = torch.from_numpy(np.array(web.ids[scene]))
         things = [t for t in things if (ids == t["id"]).any()]
@@ -245,7 +249,8 @@ def described(web: Web, encode: Callable[[list[Image.Image]], Tensor]) -> list[t
 def neighbours(features: Tensor, codes: Tensor, column: int, k: int) -> tuple[float, float]:
     """(purity, accuracy of the majority) of the labels codes[:, column] among the k nearest of the first scenes."""
     memory = codes[:, 0] < codes[:, 0].max() / 2
-    unit, labels = F.normalize(features - features[memory].mean(0), dim=1), codes[:, column]
+    unit = F.normalize(features - features[memory].mean(0), dim=1)
+    labels = codes[:, column]
     nearest = (unit[~memory] @ unit[memory].T).topk(k).indices  # [Q, k]
     votes = F.one_hot(labels[memory][nearest], int(labels.max()) + 1).sum(1)  # [Q, labels]
     own = votes.gather(1, labels[~memory, None])

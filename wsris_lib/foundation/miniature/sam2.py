@@ -32,7 +32,9 @@ from wsris_lib.foundation.miniature.training import Training
 from wsris_lib.refer.synref.web import Web
 
 LEAST = 16  # pixels of a region that is pointed at
-IMAGES, PROMPTS = 4, 8  # a step: many small steps teach the decoder more than few large ones
+# A step: many small steps teach the decoder more than few large ones.
+IMAGES = 4
+PROMPTS = 8  # of each image
 
 
 class PixelEmbedding(nn.Module):
@@ -68,7 +70,9 @@ def draw_prompts(ids: np.ndarray, rng: np.random.Generator, prompts: int = PROMP
     ids: uint8 [B, H, W]. Returns clicks [B, P, 2] (x, y) on the region, boxes [B, P, 4] around it with the jitter of a
     detector, both in pixels of the model's input, and masks bool [B, P, H, W].
     """
-    clicks, boxes, masks = [], [], []
+    clicks = []
+    boxes = []
+    masks = []
     for scene in ids:
         things = np.flatnonzero(np.bincount(scene.ravel())[1:] >= LEAST) + 1
         for _ in range(prompts):
@@ -80,7 +84,8 @@ def draw_prompts(ids: np.ndarray, rng: np.random.Generator, prompts: int = PROMP
             clicks.append((xs[here] + 0.5, ys[here] + 0.5))
             boxes.append(np.clip(box + jitter, 0, scene.shape[0]))
             masks.append(mask)
-    scale, shape = PIXELS / ids.shape[1], (len(ids), prompts)
+    scale = PIXELS / ids.shape[1]
+    shape = (len(ids), prompts)
     clicks, boxes = (torch.tensor(np.array(a) * scale, dtype=torch.float32) for a in (clicks, boxes))
     return clicks.view(*shape, 2), boxes.view(*shape, 4), torch.from_numpy(np.array(masks)).view(*shape, *ids.shape[1:])
 
@@ -96,7 +101,8 @@ def prompt_loss(logits: Tensor, predicted_iou: Tensor, masks: Tensor) -> Tensor:
     bce = (bce * (1 + 4 * (target > 0.5))).mean((3, 4))  # an object is a twentieth of the scene
     p = logits.sigmoid()
     dice = 1 - (2 * (p * target).sum((3, 4)) + 1) / (p.sum((3, 4)) + target.sum((3, 4)) + 1)
-    inside, object_ = logits.detach() > 0, target > 0.5
+    inside = logits.detach() > 0
+    object_ = target > 0.5
     iou = (inside & object_).sum((3, 4)) / (inside | object_).sum((3, 4)).clamp(min=1)
     each = bce + dice  # [B, P, K]
     return each.amin(-1).mean() + 0.1 * each.mean() + F.mse_loss(predicted_iou, iou)
@@ -118,7 +124,9 @@ def train(
     there sooner on simple scenes than on rich ones.
     """
     torch.manual_seed(seed)
-    where, dense, lr = device(), 0 if start else dense, lr / 2 if start else lr
+    where = device()
+    dense = 0 if start else dense
+    lr = lr / 2 if start else lr
     model = (Sam2Model.from_pretrained(start, dtype=torch.float32) if start else new_model()).to(where).train()
     both = nn.ModuleDict({"model": model, "head": (head := PixelEmbedding().to(where))})
     run = Training(out, both, adamw(both, lr, weight_decay=0.01), steps, seed, dict(dense=dense, start=str(start)))
@@ -156,7 +164,8 @@ def probe(folder: Path, web: Web, scenes: int = 100, side: int = 12, seed: int =
     box; `oracle`: the best mask that a grid of `side` x `side` clicks brings up, and the same by size of the object.
     """
     model = Sam2Model.from_pretrained(folder, dtype=torch.float32).eval()
-    rng, rows = np.random.default_rng(seed), []
+    rng = np.random.default_rng(seed)
+    rows = []
     axis = (torch.arange(side) + 0.5) / side * PIXELS
     grid = torch.cartesian_prod(axis, axis)[None, :, None]  # [1, side^2, 1, 2]
     for n in range(min(scenes, len(web.images))):

@@ -15,8 +15,11 @@ from transformers import (
 )
 from transformers.models.sam2.image_processing_sam2 import Sam2ImageProcessor
 
-PIXELS, STRIDE = 192, 4  # scenes of 128 px are enlarged: masks of 48 x 48 hold a 12-pixel mug, 32 x 32 don't
-WIDTH, TRUNK = 64, 24
+# Scenes of 128 px are enlarged: masks of 48 x 48 hold a 12-pixel mug, 32 x 32 don't.
+PIXELS = 192
+STRIDE = 4
+WIDTH = 64
+TRUNK = 24
 IMAGENET = {"image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]}
 
 

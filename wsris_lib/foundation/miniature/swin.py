@@ -92,8 +92,9 @@ def _crops(data: Captioned, rows: np.ndarray, rng: np.random.Generator, across: 
     places[:, 2] = np.maximum(extent * rng.uniform(1.0, 1.3, len(rows)), size * rng.uniform(0.6, 1.3, len(rows)))
     places[:, :2] += (places[:, 2] - 0.8 * extent)[:, None] * rng.uniform(-0.45, 0.45, (len(rows), 2))
     images = data.cut(scenes, np.zeros(len(rows), int), places, rng.random(len(rows)) < 0.5, size)
-    seen, wanted = ((captions.MEAN, captions.STD), (STATISTICS["mean"], STATISTICS["std"]))
-    (mean, std), (m, s) = (tuple(images.new_tensor(v).view(3, 1, 1) for v in pair) for pair in (seen, wanted))
+    source = (captions.MEAN, captions.STD)
+    target = (STATISTICS["mean"], STATISTICS["std"])
+    (mean, std), (m, s) = (tuple(images.new_tensor(v).view(3, 1, 1) for v in pair) for pair in (source, target))
     return (images * std + mean - m) / s
 
 
@@ -110,16 +111,18 @@ def _named(model: SwinForImageClassification, crops: torch.Tensor, across: int) 
 def probe(folder: Path, web: Web) -> dict[str, float]:
     """Accuracy on crops of held-out scenes' things, sixteen to a sheet, for each attribute, with its chance level."""
     model = SwinForImageClassification.from_pretrained(folder, dtype=torch.float32).eval()
-    data, across = Captioned(web), max(ACROSS)
+    data = Captioned(web)
+    across = max(ACROSS)
     rng = np.random.default_rng(0)
     rows = rng.permutation(len(data.things) // across**2 * across**2)  # whole sheets
     logits = torch.cat([_named(model, _crops(data, part, rng, across), across) for part in rows.reshape(-1, across**2)])
-    result, start = {}, 0
+    result = {}
+    start = 0
     for name in ATTRIBUTES:
         column = captions.ATTRIBUTES.index(name)
         number = len(data.values[column])
-        found = logits[:, start : start + number].argmax(1).numpy()
-        result[f"{name} accuracy"] = round(float((found == data.codes[rows, column] - 1).mean()), 4)
+        predicted = logits[:, start : start + number].argmax(1).numpy()
+        result[f"{name} accuracy"] = round(float((predicted == data.codes[rows, column] - 1).mean()), 4)
         result[f"{name} chance"] = round(1 / number, 4)
         start += number
     return result

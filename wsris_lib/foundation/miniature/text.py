@@ -25,7 +25,8 @@ from wsris_lib.foundation.text import SentenceEncoder, mean_of_words, write_pool
 from wsris_lib.refer.synref import wording
 from wsris_lib.refer.synref.web import Web
 
-WIDTH, POSITIONS = 128, 64
+WIDTH = 128
+POSITIONS = 64
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 
@@ -63,7 +64,8 @@ class WordHead(nn.Module):
         super().__init__()
         width = words.embedding_dim
         self.transform = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.LayerNorm(width))
-        self.words, self.bias = words, nn.Parameter(torch.zeros(words.num_embeddings))
+        self.words = words
+        self.bias = nn.Parameter(torch.zeros(words.num_embeddings))
 
     def forward(self, states: Tensor) -> Tensor:
         return F.linear(self.transform(states), self.words.weight, self.bias)
@@ -97,11 +99,11 @@ def train(
         chosen = run.rng.choice(len(pairs), min(batch, len(pairs)), replace=False)
         texts = [sentence for wording in zip(*(pairs[i] for i in chosen)) for sentence in wording]
         tokens = tokenizer(texts, padding=True, truncation=True, return_tensors="pt").to(where)
-        ids, seen = (tokens[name].chunk(2) for name in ("input_ids", "attention_mask"))  # two of [B, L] each
+        ids, attention = (tokens[name].chunk(2) for name in ("input_ids", "attention_mask"))  # two of [B, L] each
         masked, hidden = mask_words(ids[0], tokenizer)
-        seen = torch.cat([*seen, seen[0]])
-        states = model(torch.cat([*ids, masked]), seen).last_hidden_state  # [3B, L, D], one pass for all three
-        first, second, _ = mean_of_words(states, seen).chunk(3)
+        attention = torch.cat([*attention, attention[0]])
+        states = model(torch.cat([*ids, masked]), attention).last_hidden_state  # [3B, L, D], one pass for all three
+        first, second, _ = mean_of_words(states, attention).chunk(3)
         words = head(states.chunk(3)[2][hidden])
         loss = contrast(first, second) + word_weight * F.cross_entropy(words, ids[0][hidden])
         run.descend(loss, lr * cosine(step, steps, warmup=steps // 20))
@@ -125,19 +127,23 @@ def probe(folder: Path, web: Web, pairs: int = 2000, seed: int = 0) -> dict[str,
     "side accuracy" and "category accuracy" read left or right, and the category, off the vector by a linear map, on
     things not fitted: eq. 3 is linear in t.
     """
-    rng, encoder = np.random.default_rng(seed), SentenceEncoder(str(folder))
+    rng = np.random.default_rng(seed)
+    encoder = SentenceEncoder(str(folder))
     things = [thing for scene in web.objects for thing in scene]
     forms = [wording.PLACES[side][0] for side in ("left", "right")]
-    said, reworded, swapped, sides = [], [], [], rng.integers(2, size=pairs)
+    captions = []
+    reworded = []
+    swapped = []
+    sides = rng.integers(2, size=pairs)
     spoken_of = [things[i] for i in rng.integers(len(things), size=pairs)]
     for side, thing in zip(sides, spoken_of):
         named = {name: thing[name] for name in ("category", "colour")}
         first, second = rng.choice(len(forms[0]), 2, replace=False)
         phrase = wording.say(named, rng)
-        said.append(forms[side][first].format(phrase))
+        captions.append(forms[side][first].format(phrase))
         swapped.append(forms[1 - side][first].format(phrase))
         reworded.append(forms[side][second].format(wording.say(named, rng)))
-    vectors = [encoder.sentences(group) for group in (said, reworded, swapped)]
+    vectors = [encoder.sentences(group) for group in (captions, reworded, swapped)]
     near, swap, far = (F.cosine_similarity(vectors[0], v) for v in (vectors[1], vectors[2], vectors[0].roll(1, 0)))
     names = sorted({thing["category"] for thing in things})
     of_category = torch.tensor([names.index(thing["category"]) for thing in spoken_of])

@@ -8,7 +8,8 @@ from torch import Tensor
 from wsris_lib.foundation.miniature.card import device
 from wsris_lib.refer.synref.web import Web
 
-MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]  # ImageNet's, as the public DINOv2 and Depth Anything
+MEAN = [0.485, 0.456, 0.406]  # ImageNet's, as the public DINOv2 and Depth Anything
+STD = [0.229, 0.224, 0.225]
 
 
 def load_images(web: Web, index: np.ndarray) -> Tensor:

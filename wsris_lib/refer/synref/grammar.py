@@ -18,8 +18,10 @@ from wsris_lib.refer.synref.styles import STYLES, Style
 from wsris_lib.refer.synref.wording import ORDINARY, Meaning, misspell, word
 
 FACTS = ("category", "colour", "size", "material", "texture")
-LEAST_PIXELS, LEAST_SHARE = 60, 0.4  # at 128 px: a thing smaller or more hidden than this is not referred to
-LEAST_PART, MOST_PART = 40, 0.6  # pixels at 128 px; share of its thing, so that the whole is no good answer for a part
+LEAST_PIXELS = 60  # at 128 px: a thing smaller than this is not referred to
+LEAST_SHARE = 0.4  # nor one of which less than this share is visible
+LEAST_PART = 40  # pixels at 128 px
+MOST_PART = 0.6  # share of its thing, so that the whole is no good answer for a part
 APART = 0.07  # of the image's width: closer centres have no clear left and right
 DEEPER = 0.6  # world units: closer depths have no clear front and back
 
@@ -72,23 +74,26 @@ def look(drawing: Drawing) -> list[Seen]:
     height, width = drawing.ids.shape
     scale = height * width / 128**2
     least = LEAST_PIXELS * scale
-    seen = []
+    visible = []
     for k, thing in enumerate(drawing.scene.things + drawing.scene.clutter, 1):
         ys, xs = np.nonzero(drawing.ids == k)
         if len(xs) < least / 2:  # what nobody would notice can't confuse a listener either
             continue
-        facts, parts, share = {}, [], 0.0
+        facts = {}
+        parts = []
+        share = 0.0
         if k <= len(drawing.scene.things):
-            told = {name: getattr(thing, name) for name in FACTS}
-            facts = {name: value for name, value in told.items() if value not in ORDINARY}
+            values = {name: getattr(thing, name) for name in FACTS}
+            facts = {name: value for name, value in values.items() if value not in ORDINARY}
             share = len(xs) / drawing.covered[k - 1] if len(xs) >= least else 0.0
             for name in dict.fromkeys(part.name for part in CATEGORIES[thing.category] if part.name):
                 if LEAST_PART * scale <= part_mask(drawing, k, name).sum() <= MOST_PART * len(xs):
                     parts.append(name)
         depth = float(drawing.depth[ys, xs].astype(np.float32).mean())
-        x, y = (xs.mean() + 0.5) / width, (ys.mean() + 0.5) / height
-        seen.append(Seen(k, facts, x, y, depth, len(xs), share, tuple(parts)))
-    return seen
+        x = (xs.mean() + 0.5) / width
+        y = (ys.mean() + 0.5) / height
+        visible.append(Seen(k, facts, x, y, depth, len(xs), share, tuple(parts)))
+    return visible
 
 
 def fits(thing: Seen, description: dict[str, str]) -> bool:
@@ -151,12 +156,15 @@ def draw_sentence(
     target: Seen, things: list[Seen], rng: np.random.Generator, style: Style, part: str = ""
 ) -> Sentence | None:
     """One random attempt at a sentence that means `target` (or its `part`) and nothing else; None when it fails."""
-    told = [name for name, chance in style.facts.items() if rng.random() < chance]
-    description = {name: target.facts[name] for name in told if name in target.facts}
+    names = [name for name, chance in style.facts.items() if rng.random() < chance]
+    description = {name: target.facts[name] for name in names if name in target.facts}
     if not description or ("category" not in description and "colour" not in description):
         description = {}  # "leftmost thing"
     fitting = [t for t in things if fits(t, description)]
-    kind, place, relation, landmark = _pick(style.kinds, rng), "", "", {}
+    kind = _pick(style.kinds, rng)
+    place = ""
+    relation = ""
+    landmark = {}
     if kind == "none":
         meant = fitting
     elif kind == "place":
@@ -168,11 +176,11 @@ def draw_sentence(
     if [t.id for t in meant] != [target.id]:
         return None
     meaning = Meaning(description, place, relation, landmark, part)
-    said = word(meaning, rng, style.long)
-    if not style.words[0] <= len(said.split()) <= style.words[1]:
+    text = word(meaning, rng, style.long)
+    if not style.words[0] <= len(text.split()) <= style.words[1]:
         return None
-    slipped = misspell(said, rng) if rng.random() < SLIPS else said
-    return Sentence(slipped, decisive=len(fitting) > 1, meaning=meaning, noisy=slipped != said)
+    slipped = misspell(text, rng) if rng.random() < SLIPS else text
+    return Sentence(slipped, decisive=len(fitting) > 1, meaning=meaning, noisy=slipped != text)
 
 
 def _related(target, fitting, things, rng, style) -> tuple[str, dict[str, str]]:
@@ -180,8 +188,8 @@ def _related(target, fitting, things, rng, style) -> tuple[str, dict[str, str]]:
     landmark = things[rng.integers(len(things))]
     if landmark.id == target.id or not landmark.clear:
         return "", {}
-    told = ("category", "colour") if rng.random() < style.facts["colour"] else ("category",)
-    name = {fact: landmark.facts[fact] for fact in told}
+    names = ("category", "colour") if rng.random() < style.facts["colour"] else ("category",)
+    name = {fact: landmark.facts[fact] for fact in names}
     if sum(fits(t, name) for t in things) != 1:
         return "", {}
     relation = style.relations[int(rng.integers(len(style.relations)))]
@@ -208,7 +216,8 @@ def refer_parts(
     drawing: Drawing, rng: np.random.Generator, style: Style = STYLES["refcoco"], things: list[Seen] | None = None
 ) -> dict[tuple[int, str], list[Sentence]]:
     """(thing, part) -> sentences, for a part of some of the things: targets that no mask of a whole object fits."""
-    things, groups = look(drawing) if things is None else things, {}
+    things = look(drawing) if things is None else things
+    groups = {}
     for target in things:
         if target.clear and target.parts and rng.random() < PARTS:
             part = target.parts[int(rng.integers(len(target.parts)))]
@@ -220,7 +229,8 @@ def refer_parts(
 
 def _pick(chances: dict[str, float], rng: np.random.Generator) -> str:
     """A key by its chance. (NumPy's `choice` does the same in ten times the time.)"""
-    drawn, total = rng.random(), 0.0
+    drawn = rng.random()
+    total = 0.0
     for name, chance in chances.items():
         total += chance
         if drawn < total:
@@ -229,11 +239,12 @@ def _pick(chances: dict[str, float], rng: np.random.Generator) -> str:
 
 
 def _group(target, part, things, rng, style, most) -> list[Sentence]:
-    wanted, found = int(rng.integers(2, most + 1)), {}
+    number = int(rng.integers(2, most + 1))
+    sentences = {}
     for _ in range(TRIES):
         sentence = draw_sentence(target, things, rng, style, part)
         if sentence is not None:
-            found.setdefault(sentence.text, sentence)
-        if len(found) == wanted:
+            sentences.setdefault(sentence.text, sentence)
+        if len(sentences) == number:
             break
-    return list(found.values()) if len(found) >= 2 else []
+    return list(sentences.values()) if len(sentences) >= 2 else []

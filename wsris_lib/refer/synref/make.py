@@ -72,34 +72,39 @@ class Picture:
     height: int
     width: int
     annotations: dict[Target, dict]  # of every visible thing and every part that is spoken of; their ids are to come
-    told: dict[str, dict[Target, list[grammar.Sentence]]]  # by corpus
+    sentences: dict[str, dict[Target, list[grammar.Sentence]]]  # by corpus
 
 
 def _write(drawing: draw.Drawing, root: Path, pool: str, stream: tuple[int, int]) -> Picture:
     """Save a drawing that some corpus speaks of; all that is slow happens here, in the worker that has drawn it."""
-    name, (height, width) = f"synref_{pool}_{drawing.index:06d}", drawing.ids.shape
-    told = _tell(drawing, pool, stream)
+    name = f"synref_{pool}_{drawing.index:06d}"
+    height, width = drawing.ids.shape
+    sentences = _tell(drawing, pool, stream)
     targets: list[Target] = [(k, "") for k in range(1, len(drawing.scene.things) + 1) if (drawing.ids == k).any()]
-    targets += sorted({target for groups in told.values() for target in groups if target[1]})
-    if any(told.values()):
+    targets += sorted({target for groups in sentences.values() for target in groups if target[1]})
+    if any(sentences.values()):
         Image.fromarray(drawing.image).save(root / writer.IMAGES / f"{name}.jpg", quality=95, subsampling=0)
         depth = (drawing.depth.astype(np.float32) * DEPTH_UNIT).round().astype(np.uint16)
         Image.fromarray(depth).save(root / "depth" / f"{name}.png", compress_level=1)
-    return Picture(name, height, width, {target: _annotation(drawing, *target) for target in targets}, told)
+    return Picture(name, height, width, {target: _annotation(drawing, *target) for target in targets}, sentences)
 
 
 def _tell(drawing: draw.Drawing, pool: str, stream: tuple[int, int]) -> dict[str, dict[Target, list]]:
     """Every corpus's sentences about a drawing: corpus -> target -> group."""
-    things, told = grammar.look(drawing), {}
+    things = grammar.look(drawing)
+    sentences = {}
     is_figure = [thing.category in FIGURES for thing in drawing.scene.things]
     for number, (corpus, (_, renamed)) in enumerate(CORPORA.items(), 1):
-        rng, style = np.random.default_rng([*stream, drawing.index, number]), grammar.STYLES[corpus]
+        rng = np.random.default_rng([*stream, drawing.index, number])
+        style = grammar.STYLES[corpus]
         whole = grammar.refer_all(drawing, rng, style, things=things)
         groups = {(k, ""): group for k, group in whole.items()}
         groups |= grammar.refer_parts(drawing, rng, style, things=things)
-        kept = {"testA": True, "testB": False}.get(renamed.get(pool, pool))  # figures only, no figures; None: all
-        told[corpus] = {target: g for target, g in groups.items() if kept is None or is_figure[target[0] - 1] == kept}
-    return told
+        figures = {"testA": True, "testB": False}.get(renamed.get(pool, pool))  # figures only, no figures; None: all
+        sentences[corpus] = {
+            target: g for target, g in groups.items() if figures is None or is_figure[target[0] - 1] == figures
+        }
+    return sentences
 
 
 def _add(image_id: int, pool: str, picture: Picture, books: dict) -> None:
@@ -110,10 +115,11 @@ def _add(image_id: int, pool: str, picture: Picture, books: dict) -> None:
         for n, (target, annotation) in enumerate(picture.annotations.items())
     }
     image = {"file_name": f"{picture.name}.jpg", "height": picture.height, "width": picture.width}
-    for corpus, groups in picture.told.items():
+    for corpus, groups in picture.sentences.items():
         if not groups:
             continue
-        book, split = books[corpus], CORPORA[corpus][1].get(pool, pool)
+        book = books[corpus]
+        split = CORPORA[corpus][1].get(pool, pool)
         book["images"].append({"id": image_id} | image)
         book["annotations"] += [annotations[t] for t in annotations if not t[1] or t in groups]
         for target, group in groups.items():

@@ -31,12 +31,14 @@ def camera_rays(scene: Scene, pixels: int) -> tuple[np.ndarray, np.ndarray, np.n
 
 def placed_parts(thing: Thing) -> list[tuple[Part, np.ndarray, np.ndarray]]:
     """Each part of a thing with its local-to-world matrix [3, 3] and offset [3]."""
-    c, s = np.cos(thing.yaw), np.sin(thing.yaw)
+    c = np.cos(thing.yaw)
+    s = np.sin(thing.yaw)
     yaw = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]]) * thing.scale
     foot = np.array([*thing.place, 0.0])
     parts = []
     for part in SHAPES[thing.category]:
-        ct, st = np.cos(np.radians(part.tilt)), np.sin(np.radians(part.tilt))
+        ct = np.cos(np.radians(part.tilt))
+        st = np.sin(np.radians(part.tilt))
         tilt = np.array([[1, 0, 0], [0, ct, -st], [0, st, ct]])
         parts.append(
             (part, (yaw @ tilt * np.array(part.half)).astype(np.float32), (yaw @ part.centre + foot).astype(np.float32))
@@ -70,7 +72,8 @@ def render(scene: Scene, pixels: int = 128) -> tuple[np.ndarray, np.ndarray, np.
             if window is None:
                 continue
             inverse = np.linalg.inv(matrix)
-            origin, local = inverse @ (eye - offset), rays[window] @ inverse.T  # (h, w, 3)
+            origin = inverse @ (eye - offset)
+            local = rays[window] @ inverse.T  # (h, w, 3)
             t = INTERSECT[part.kind](origin, local, part.taper)
             whole[window] |= np.isfinite(t)
             nearer = t < depth[window]
@@ -79,12 +82,14 @@ def render(scene: Scene, pixels: int = 128) -> tuple[np.ndarray, np.ndarray, np.
             point = origin + t[nearer, None] * local[nearer]  # (M, 3)
             n = NORMAL[part.kind](point, part.taper) @ inverse
             normal[window][nearer] = n / np.linalg.norm(n, axis=-1, keepdims=True)
-            main, world = part.paint == "main", eye + t[nearer, None] * rays[window][nearer]
+            main = part.paint == "main"
+            world = eye + t[nearer, None] * rays[window][nearer]
             albedo[window][nearer] = paint(thing, world) if main else FIXED[part.paint]
             gloss[window][nearer] = thing.material == "shiny"
             fuzz[window][nearer] = thing.material == "fuzzy"
             depth[window][nearer] = t[nearer]
-            ids[window][nearer], numbers[window][nearer] = k + 1, number
+            ids[window][nearer] = k + 1
+            numbers[window][nearer] = number
             shade[window][nearer] = 1.0
         covered[k] = whole.sum()
     return shaded(scene, rays, albedo, normal, gloss, fuzz, shade), ids, numbers, depth, covered
@@ -92,15 +97,18 @@ def render(scene: Scene, pixels: int = 128) -> tuple[np.ndarray, np.ndarray, np.
 
 def _window(matrix, offset, eye, axes, zoom, pixels):
     """The screen rectangle (a pair of slices) that holds a part, or None when it is out of view."""
-    seen = (CORNERS @ matrix.T + offset - eye) @ axes.T  # (8, 3): right, down, forward
-    xy = (seen[:, :2] / seen[:, 2:] / zoom + 1) / 2 * pixels
-    (x0, y0), (x1, y1) = np.floor(xy.min(0)).astype(int).clip(0), np.ceil(xy.max(0)).astype(int).clip(max=pixels)
+    corners = (CORNERS @ matrix.T + offset - eye) @ axes.T  # (8, 3): right, down, forward
+    xy = (corners[:, :2] / corners[:, 2:] / zoom + 1) / 2 * pixels
+    x0, y0 = np.floor(xy.min(0)).astype(int).clip(0)
+    x1, y1 = np.ceil(xy.max(0)).astype(int).clip(max=pixels)
     return (slice(y0, y1), slice(x0, x1)) if x0 < x1 and y0 < y1 else None
 
 
 # -- intersections in local coordinates: origin [3] or [..., 3], direction [..., 3] -> t [...], inf where missed -------
 def _sphere(o, d, _taper):
-    a, b, c = (d * d).sum(-1), (o * d).sum(-1), (o * o).sum(-1) - 1
+    a = (d * d).sum(-1)
+    b = (o * d).sum(-1)
+    c = (o * o).sum(-1) - 1
     root = b * b - a * c
     t = (-b - np.sqrt(np.maximum(root, 0))) / a
     return np.where((root > 0) & (t > 0), t, np.inf)
@@ -108,17 +116,28 @@ def _sphere(o, d, _taper):
 
 def _box(o, d, _taper):
     with np.errstate(divide="ignore", invalid="ignore"):
-        t0, t1 = (-1 - o) / d, (1 - o) / d
-    near, far = np.minimum(t0, t1).max(-1), np.maximum(t0, t1).min(-1)
+        t0 = (-1 - o) / d
+        t1 = (1 - o) / d
+    near = np.minimum(t0, t1).max(-1)
+    far = np.maximum(t0, t1).min(-1)
     return np.where((near < far) & (near > 0), near, np.inf)
 
 
 def _cylinder(o, d, taper):
     """Radius 1 at z = -1 and `taper` at z = 1: a cylinder, a truncated cone or a cone, with both lids."""
-    slope, middle = (taper - 1) / 2, (taper + 1) / 2  # radius(z) = middle + slope * z
-    ox, oy, oz, dx, dy, dz = o[..., 0], o[..., 1], o[..., 2], d[..., 0], d[..., 1], d[..., 2]
-    ro, rd = middle + slope * oz, slope * dz
-    a, b, c = dx * dx + dy * dy - rd * rd, ox * dx + oy * dy - ro * rd, ox * ox + oy * oy - ro * ro
+    slope = (taper - 1) / 2  # radius(z) = middle + slope * z
+    middle = (taper + 1) / 2
+    ox = o[..., 0]
+    oy = o[..., 1]
+    oz = o[..., 2]
+    dx = d[..., 0]
+    dy = d[..., 1]
+    dz = d[..., 2]
+    ro = middle + slope * oz
+    rd = slope * dz
+    a = dx * dx + dy * dy - rd * rd
+    b = ox * dx + oy * dy - ro * rd
+    c = ox * ox + oy * oy - ro * ro
     root = b * b - a * c
     with np.errstate(divide="ignore", invalid="ignore"):
         t = (-b - np.sqrt(np.maximum(root, 0))) / a
@@ -126,7 +145,8 @@ def _cylinder(o, d, taper):
         best = np.where((root > 0) & (np.abs(z) <= 1) & (t > 0), t, np.inf)
         for end, radius in ((-1.0, 1.0), (1.0, taper)):
             t = (end - oz) / dz
-            x, y = ox + t * dx, oy + t * dy
+            x = ox + t * dx
+            y = oy + t * dy
             best = np.where((x * x + y * y <= radius * radius) & (t > 0) & (t < best), t, best)
     return best
 
@@ -170,7 +190,8 @@ NORMAL = {"sphere": lambda p, _: p, "box": _box_normal, "cylinder": _cylinder_no
 def _shadows(scene, eye, rays, depth, parts):
     """1 in the light, 0.5 in shadow, for the ground; traced at half resolution, where nobody sees the difference."""
     small = eye + depth[::2, ::2, None] * rays[::2, ::2]  # (H/2, W/2, 3)
-    light, lit = np.array(scene.light, np.float32), np.ones(small.shape[:2], np.float32)
+    light = np.array(scene.light, np.float32)
+    lit = np.ones(small.shape[:2], np.float32)
     for thing, thing_parts in zip(scene.things + scene.clutter, parts):
         # Shadows fall within this distance of the foot: tallest part times the light's slant.
         reach = thing.scale * (1.3 + 2.7 * np.hypot(light[0], light[1]) / light[2])

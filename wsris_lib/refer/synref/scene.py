@@ -63,9 +63,12 @@ def sample_scene(rng: np.random.Generator) -> Scene:
         if place is None:
             continue
         tint = tuple(np.clip(np.array(COLOURS[colour]) * rng.uniform(0.9, 1.1) + rng.normal(0, 0.02, 3), 0, 1).tolist())
-        material, texture = _weighted(rng, MATERIALS), _weighted(rng, TEXTURES)
+        material = _weighted(rng, MATERIALS)
+        texture = _weighted(rng, TEXTURES)
         things.append(Thing(str(name), colour, material, texture, size, scale, place, _yaw(rng), tint))
-    tilt, turn, far = np.radians(rng.uniform(22, 52)), rng.uniform(0, 2 * np.pi), rng.uniform(9.5, 12.5)
+    tilt = np.radians(rng.uniform(22, 52))
+    turn = rng.uniform(0, 2 * np.pi)
+    far = rng.uniform(9.5, 12.5)
     eye = far * np.array([np.cos(tilt) * np.cos(turn), np.cos(tilt) * np.sin(turn), np.sin(tilt)])
     # Objects face the camera within a quarter turn: a person photographs the front of things.
     facing = np.arctan2(eye[1], eye[0]) + np.pi / 2
@@ -105,7 +108,8 @@ def _free_place(
 ) -> tuple[float, float] | None:
     """A place whose circle overlaps no other's, or None after 30 tries: a full table simply holds fewer things."""
     for _ in range(30):
-        radius, angle = REACH * np.sqrt(rng.random()), rng.uniform(0, 2 * np.pi)
+        radius = REACH * np.sqrt(rng.random())
+        angle = rng.uniform(0, 2 * np.pi)
         place = (float(radius * np.cos(angle)), float(radius * np.sin(angle)))
         if all(np.hypot(place[0] - t.place[0], place[1] - t.place[1]) > apart * (scale + t.scale) for t in things):
             return place

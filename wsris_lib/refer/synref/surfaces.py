@@ -4,13 +4,15 @@ import numpy as np
 
 from wsris_lib.refer.synref.scene import Scene, Thing
 
-STRIPE, CELL = 0.62, 0.44  # width of two stripes, side of a dot's or a check's cell; in units of the object's size
+STRIPE = 0.62  # width of two stripes, in units of the object's size
+CELL = 0.44  # side of a dot's or a check's cell, in the same units
 
 
 def ground(scene: Scene, eye: np.ndarray, rays: np.ndarray, depth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Colour and normal [H, W, 3] of every pixel as if the table were empty."""
     hit = eye + depth[..., None] * rays
-    x, y = hit[..., 0], hit[..., 1]
+    x = hit[..., 0]
+    y = hit[..., 1]
     rng = np.random.default_rng(scene.noise_seed)
     if scene.pattern == "checker":
         weave = ((np.floor(x) + np.floor(y)) % 2).astype(np.float32)
@@ -35,7 +37,8 @@ def paint(thing: Thing, point: np.ndarray) -> np.ndarray:
     tint = np.array(thing.tint, np.float32)
     if thing.texture == "plain":
         return np.broadcast_to(tint, point.shape)
-    c, s = np.cos(thing.yaw), np.sin(thing.yaw)
+    c = np.cos(thing.yaw)
+    s = np.sin(thing.yaw)
     own = (point - np.array([*thing.place, 0.0])) @ np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]]) / thing.scale
     if thing.texture == "striped":
         second = ((own[:, 2] + 0.3 * own[:, 0]) / STRIPE) % 1 > 0.6

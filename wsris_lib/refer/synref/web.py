@@ -54,8 +54,8 @@ def _tell(drawing: draw.Drawing, seed: int) -> tuple[draw.Drawing, list[tuple[st
     rng = np.random.default_rng([STREAM, seed, drawing.index, 1])
     style = list(grammar.STYLES.values())[drawing.index % len(grammar.STYLES)]
     whole, parts = (refer(drawing, rng, style) for refer in (grammar.refer_all, grammar.refer_parts))
-    said = [sentence for group in (*whole.values(), *parts.values()) for sentence in group]
-    return drawing, [(sentence.text, word(sentence.meaning, rng, style.long)) for sentence in said]
+    sentences = [sentence for group in (*whole.values(), *parts.values()) for sentence in group]
+    return drawing, [(sentence.text, word(sentence.meaning, rng, style.long)) for sentence in sentences]
 
 
 def _make(folder: Path, n_scenes: int, seed: int, size: int, workers: int | None) -> None:
@@ -71,16 +71,18 @@ def _make(folder: Path, n_scenes: int, seed: int, size: int, workers: int | None
             name: np.lib.format.open_memmap(temporary / f"{name}.npy", "w+", dtype, (n_scenes, *shape))
             for name, (dtype, shape) in forms.items()
         }
-        objects, sentences, rewordings = [], [], []
+        objects = []
+        sentences = []
+        rewordings = []
         tell = partial(_tell, seed=seed)
-        for drawing, said in draw.draw((STREAM, seed), n_scenes, size, workers, "web split", tell):
+        for drawing, pairs in draw.draw((STREAM, seed), n_scenes, size, workers, "web split", tell):
             arrays["images"][drawing.index] = drawing.image
             arrays["ids"][drawing.index] = drawing.ids
             arrays["depth"][drawing.index] = drawing.depth
             things = enumerate(drawing.scene.things, 1)
             objects.append([{"id": k} | {name: getattr(t, name) for name in grammar.FACTS} for k, t in things])
-            sentences += [sentence for sentence, _ in said]
-            rewordings += [reworded for _, reworded in said]
+            sentences += [sentence for sentence, _ in pairs]
+            rewordings += [reworded for _, reworded in pairs]
         for array in arrays.values():
             array.flush()
         artefacts.write_json(

@@ -133,7 +133,8 @@ class Meaning:
 def word(meaning: Meaning, rng: np.random.Generator, long: bool = False) -> str:
     """One of the ways to say it, in few words or in `long` ones."""
     if meaning.part:
-        whole, part = replace(meaning, part=""), _one(PARTS[meaning.part], rng)
+        whole = replace(meaning, part="")
+        part = _one(PARTS[meaning.part], rng)
         plain = "category" in meaning.description and not (meaning.place or meaning.relation)
         if plain and rng.random() < 0.4:
             return _article(f"{say(meaning.description, rng)} {part}", rng, long)
@@ -167,7 +168,8 @@ def misspell(text: str, rng: np.random.Generator) -> str:
     if not able:
         return text
     i = able[int(rng.integers(len(able)))]
-    w, at = words[i], int(rng.integers(1, len(words[i]) - 1))
+    w = words[i]
+    at = int(rng.integers(1, len(words[i]) - 1))
     slips = (w[:at] + w[at + 1] + w[at] + w[at + 2 :], w[:at] + w[at + 1 :], w[: at + 1] + w[at:])
     words[i] = _one(slips, rng)
     return " ".join(words)

@@ -165,7 +165,7 @@ def test_the_order_of_colours_and_axes_is_pydensecrfs():
     direct.setUnaryEnergy(unary.reshape(2, -1))
     direct.addPairwiseGaussian(sxy=3, compat=1)
     direct.addPairwiseBilateral(sxy=6, srgb=20, rgbim=image, compat=2)
-    wanted = np.array(direct.inference(3)).reshape(2, 24, 40)
+    expected = np.array(direct.inference(3)).reshape(2, 24, 40)
     settings = replace(TINY, near_px=3, near_weight=1, far_px=6, far_colour=20, far_weight=2, iterations=3)
     image.flags.writeable = False  # as a decoder or a memory map gives it
     for backend in crf.BACKENDS:

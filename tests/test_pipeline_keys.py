@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from test_pipeline import small  # noqa: F401  the same small data
 from test_pipeline_cache import copied  # noqa: F401  a copy of the library that can be edited
 from test_project import TREES, dotted, own_imports
-from test_stages import small  # noqa: F401  the same small data
 
 from wsris_lib import artefacts
 from wsris_lib.pipeline import ehin, es3net, pseudo_labels, refine, stage2, students
@@ -24,11 +24,11 @@ def keys(profile) -> dict[str, str]:
     """Of all trainings and labels, as a new process would find them."""
     Run.forget()
     run = Run(profile)
-    found = {"alignment": es3net.align.key(run, 0), "baseline": es3net.align.key(run, 0, esem=False)}
-    found |= {"labels": pseudo_labels.from_choices.key(run, 0), "ehin": ehin.train.key(run, 0)}
-    found |= {"irnet": refine.irnet.key(run, 0), "ehin's labels": pseudo_labels.from_responses.key(run, 0)}
-    found |= {"stage 2": stage2.train.key(run, 0)}
-    return found | {f"student {kind}": students.train.key(run, 0, kind) for kind in pseudo_labels.LABELS}
+    keys_of = {"alignment": es3net.align.key(run, 0), "baseline": es3net.align.key(run, 0, esem=False)}
+    keys_of |= {"labels": pseudo_labels.from_choices.key(run, 0), "ehin": ehin.train.key(run, 0)}
+    keys_of |= {"irnet": refine.irnet.key(run, 0), "ehin's labels": pseudo_labels.from_responses.key(run, 0)}
+    keys_of |= {"stage 2": stage2.train.key(run, 0)}
+    return keys_of | {f"student {kind}": students.train.key(run, 0, kind) for kind in pseudo_labels.LABELS}
 
 
 def changed(before: dict[str, str], after: dict[str, str]) -> set[str]:
@@ -130,7 +130,8 @@ def test_edited_features_make_everything_of_es3net_new(small, copied):  # noqa: 
 
 def test_another_number_of_threads_finds_what_is_there(small, monkeypatch):  # noqa: F811
     """No number that was computed is part of a key: features that were made by other threads lead to the same."""
-    threads, found = torch.get_num_threads(), []
+    threads = torch.get_num_threads()
+    results = []
     try:
         for count in (1, 2):
             monkeypatch.setenv("WSRIS_HOME", str(artefacts.home().with_name(f"{count} threads")))
@@ -138,10 +139,10 @@ def test_another_number_of_threads_finds_what_is_there(small, monkeypatch):  # n
             run = Run(small)
             es3net.align(run, 0)
             ehin.train(run, 0)
-            found.append([*keys(small).values(), es3net.align.path(run, 0).name, ehin.train.path(run, 0).name])
+            results.append([*keys(small).values(), es3net.align.path(run, 0).name, ehin.train.path(run, 0).name])
     finally:
         torch.set_num_threads(threads)
-    assert found[0] == found[1]
+    assert results[0] == results[1]
 
 
 def test_a_setting_changes_what_reads_it_and_what_comes_of_that(small):  # noqa: F811

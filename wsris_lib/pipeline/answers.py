@@ -47,7 +47,8 @@ def _inputs(run: Run, split: str, load: Load, model_key: str, title: str, hard: 
 def _measured(
     run: Run, split: str, load: Load, model_key: str, title: str, hard: bool, *, out: Path
 ) -> list[dict[str, object]]:
-    view, samples = run.corpus.evaluation_view(split), answerable(run, split)
+    view = run.corpus.evaluation_view(split)
+    samples = answerable(run, split)
     softs = predict(load().to(run.profile.device), view, samples)
     return [
         asdict(measure(soft.numpy() > 0.5 if hard else soft.numpy(), view.mask(sample.ann_id)))

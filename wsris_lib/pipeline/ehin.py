@@ -58,7 +58,8 @@ def _own_backbone(run: Run) -> Backbone:
 
 
 def _inputs(run: Run, seed: int) -> Inputs:
-    settings, split = run.profile.grounding, run.profile.train_split
+    settings = run.profile.grounding
+    split = run.profile.train_split
     checkpoints = [run.fingerprint(settings.backbone), run.fingerprint(settings.critic)]
     data = {"samples": run.samples_key(split), "images": run.images_key(split)}
     return {"settings": settings, "checkpoints": checkpoints, **data, "seed": seed}
@@ -77,7 +78,8 @@ def _restored(state: dict[str, Tensor], run: Run, seed: int) -> nn.ModuleDict:
 )
 def train(run: Run, seed: int, *, out: Path) -> tuple[nn.ModuleDict, list[list[float]]]:
     """The trained modules of stage 1 and their loss curve."""
-    settings, split = run.profile.grounding, run.profile.train_split
+    settings = run.profile.grounding
+    split = run.profile.train_split
     samples = list(run.corpus.training_view(split))
     inputs = images(run, split)
     if settings.finetune:  # a backbone of its own: the shared one stays as it was
@@ -85,14 +87,14 @@ def train(run: Run, seed: int, *, out: Path) -> tuple[nn.ModuleDict, list[list[f
     return fit(inputs, samples, _critic(run), settings, seed, out)
 
 
-def maps(run: Run, seed: int, split: str = "", asked: list[Sample] | None = None) -> Tensor:
-    """R [S, h, w] for the sentences of a split (empty: val), or for those `asked` of it, by the trained modules."""
+def maps(run: Run, seed: int, split: str = "", some: list[Sample] | None = None) -> Tensor:
+    """R [S, h, w] for the sentences of a split (empty: val), or for `some` of them, by the trained modules."""
     modules, _ = train(run, seed)
     split = split or run.profile.val_split
     inputs = images(run, split)
     if run.profile.grounding.finetune:
         inputs = inputs.seen_by(modules["backbone"])
-    return response_maps(modules.to(run.profile.device), inputs, samples(run, split) if asked is None else asked)
+    return response_maps(modules.to(run.profile.device), inputs, samples(run, split) if some is None else some)
 
 
 def responses(run: Run, seed: int, split: str, select: str = "own") -> tuple[list[Sample], Tensor]:

@@ -25,7 +25,8 @@ def proposal_table(run: Run, split: str) -> ProposalTable:
 
     Raises KeyError for a class token or patches that are neither CLIP's nor DINO's, and for an unknown centroid.
     """
-    features, settings = run.features(split), run.profile.aligning
+    settings = run.profile.aligning
+    features = run.features(split)
     if settings.centroid not in ("frame", "cells"):
         raise KeyError(f'centroid can be "frame" or "cells", not {settings.centroid!r}')
     places = features.geometry if settings.centroid == "frame" else _cells(run, split)

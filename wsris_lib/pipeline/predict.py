@@ -89,17 +89,20 @@ class Pipeline:
     def __call__(self, image: Image.Image, sentence: str) -> NDArray:
         """As `load` says; the mask of the chosen proposal, empty where there is none."""
         image = image.convert("RGB")
-        table, (found,) = self.extract([image])
-        pooled, places = table[f"pooled_{self.settings.pooling}"], table["geometry"]
+        table, (proposed,) = self.extract([image])
+        pooled = table[f"pooled_{self.settings.pooling}"]
+        places = table["geometry"]
         if self.settings.centroid == "cells":
-            places = cell_geometry(found.masks, places[:, 2], self.extract.dino.grid)
-        offsets = {0: (0, len(found.scores))}
+            places = cell_geometry(proposed.masks, places[:, 2], self.extract.dino.grid)
+        offsets = {0: (0, len(proposed.scores))}
         proposals = ProposalTable(table["class_tokens"], table["embeddings"], pooled, places, offsets)
-        said = [spoken(sentence)]
-        sentences = SentenceTable([0], self.clip.sentences(said), self.text.sentences(said))
-        wanted = (self.settings.candidates_eval, self.settings.temperature)
-        best = int(choose(self.alignment, proposals, sentences, *wanted)[0])
-        return found.masks[best].numpy().astype(np.float32) if best >= 0 else np.zeros(image.size[::-1], np.float32)
+        texts = [spoken(sentence)]
+        sentences = SentenceTable([0], self.clip.sentences(texts), self.text.sentences(texts))
+        chosen, _ = choose(
+            self.alignment, proposals, sentences, self.settings.candidates_eval, self.settings.temperature
+        )
+        best = int(chosen[0])
+        return proposed.masks[best].numpy().astype(np.float32) if best >= 0 else np.zeros(image.size[::-1], np.float32)
 
 
 class Responding:

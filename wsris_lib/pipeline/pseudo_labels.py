@@ -70,12 +70,17 @@ def chosen(run: Run, seed: int) -> dict[str, tuple[Tensor, Tensor]]:
     """
     model, _ = es3net.align(run, seed)
     proposals, sentences = es3net.training_tables(run)
-    settings, samples = run.profile.aligning, es3net.training_samples(run)
+    settings = run.profile.aligning
+    samples = es3net.training_samples(run)
     candidates, p = probabilities(model, proposals, sentences, settings.candidates_train, settings.temperature)
     groups = [sample.ref_id for sample in samples]
     images = [sample.image_id for sample in samples]
-    made = single_text(candidates, p), proved(candidates, p, groups), greedy(candidates, p, groups, images)
-    return {name: (within_image(rows, proposals, sentences), sure) for name, (rows, sure) in zip(KINDS, made)}
+    choices = {
+        "single text": single_text(candidates, p),
+        "proved": proved(candidates, p, groups),
+        "greedy": greedy(candidates, p, groups, images),
+    }
+    return {kind: (within_image(rows, proposals, sentences), sure) for kind, (rows, sure) in choices.items()}
 
 
 def _choices_inputs(run: Run, seed: int, kind: str) -> Inputs:
@@ -88,13 +93,14 @@ def from_choices(run: Run, seed: int, kind: str = "greedy", *, out: Path) -> Lab
     """The alignment's choices on train, and what they know. Raises KeyError for a kind that isn't one of KINDS."""
     rows, sure = chosen(run, seed)[kind]
     split = run.profile.train_split
-    features, made = run.features(split), []
+    features = run.features(split)
+    labels = []
     for sample, row, confidence in zip(es3net.training_samples(run), rows.tolist(), sure.tolist()):
         if row >= 0:  # an image without proposals has no label
             mask = features.masks[features.offsets[sample.image_id][0] + row]
-            made.append(PseudoLabel(sample.image_id, sample.ref_id, sample.sent_id, mask, min(1.0, confidence)))
+            labels.append(PseudoLabel(sample.image_id, sample.ref_id, sample.sent_id, mask, min(1.0, confidence)))
     about = dict(seed=seed, kind=kind, aligning=asdict(run.profile.aligning), corpus=run.profile.corpus, split=split)
-    return made, dict(supervision=KINDS[kind], source="es3net alignment", **about)
+    return labels, dict(supervision=KINDS[kind], source="es3net alignment", **about)
 
 
 # -- EHIN's responses -------------------------------------------------------------------------------------------------
@@ -106,12 +112,12 @@ def supervision(run: Run, select: str = "") -> str:
     return "MT" if "MT" in kinds else "ST"
 
 
-def _asked(run: Run, how: str, select: str) -> tuple[str, str]:
+def _usual(run: Run, how: str, select: str) -> tuple[str, str]:
     return how or run.profile.refining.stage_2, select or run.profile.refining.select
 
 
 def _responses_inputs(run: Run, seed: int, how: str, select: str) -> Inputs:
-    how, select = _asked(run, how, select)
+    how, select = _usual(run, how, select)
     return {"masks": refine.masks_key(run, seed, run.profile.train_split, how, select), "select": select}
 
 
@@ -121,12 +127,12 @@ def from_responses(run: Run, seed: int, how: str = "", select: str = "", *, out:
 
     Empty: as the profile's settings say, refining.stage_2 and refining.select.
     """
-    how, select = _asked(run, how, select)
+    how, select = _usual(run, how, select)
     split = run.profile.train_split
     about = dict(refining=asdict(run.profile.refining), grounding=asdict(run.profile.grounding))
     about |= dict(seed=seed, kind=how, corpus=run.profile.corpus, split=split)
-    made = refine.masks(run, seed, split, how, select)
-    return made, dict(supervision=supervision(run, select), source="ehin stage 1", **about)
+    labels = refine.masks(run, seed, split, how, select)
+    return labels, dict(supervision=supervision(run, select), source="ehin stage 1", **about)
 
 
 # -- what changes them, and what they are worth -----------------------------------------------------------------------
@@ -172,13 +178,15 @@ def from_truth(run: Run) -> list[PseudoLabel]:
 
     A ceiling for what is learned from the same sentences without masks.
     """
-    view, masks, made = run.corpus.evaluation_view(run.profile.train_split), {}, []
+    view = run.corpus.evaluation_view(run.profile.train_split)
+    masks: dict[int, dict] = {}
+    labels = []
     known = run.features(run.profile.train_split).offsets
     for sample in (sample for sample in view if sample.image_id in known):
         if sample.ann_id not in masks:
             masks[sample.ann_id] = encode_rle(view.mask(sample.ann_id))
-        made.append(PseudoLabel(sample.image_id, sample.ref_id, sample.sent_id, masks[sample.ann_id], 1.0))
-    return made
+        labels.append(PseudoLabel(sample.image_id, sample.ref_id, sample.sent_id, masks[sample.ann_id], 1.0))
+    return labels
 
 
 def judge(run: Run, split: str, labels: list[PseudoLabel]) -> list[Measures]:
@@ -186,6 +194,7 @@ def judge(run: Run, split: str, labels: list[PseudoLabel]) -> list[Measures]:
 
     In the order of the split's evaluation view, of the sentences that have a label.
     """
-    view, mask_of = run.corpus.evaluation_view(split), {label.sent_id: label.mask for label in labels}
-    asked = [sample for sample in view if sample.sent_id in mask_of]
-    return [measure(decode_rle(mask_of[s.sent_id]), truth) for s, truth in zip(asked, view.truths(asked))]
+    view = run.corpus.evaluation_view(split)
+    mask_of = {label.sent_id: label.mask for label in labels}
+    samples = [sample for sample in view if sample.sent_id in mask_of]
+    return [measure(decode_rle(mask_of[s.sent_id]), truth) for s, truth in zip(samples, view.truths(samples))]

@@ -62,9 +62,12 @@ def irnet(run: Run, seed: int, select: str = "", *, out: Path) -> tuple[IRNet, l
 
     `select` says whose maps it learns from (default: refining.select); of a map that a ref's sentences share, once.
     """
-    settings, split = run.profile.refining, run.profile.train_split
-    select, eyes = select or run.profile.refining.select, backbone(run)
-    view, model = run.corpus.training_view(split), None
+    settings = run.profile.refining
+    split = run.profile.train_split
+    select = select or settings.select
+    eyes = backbone(run)
+    view = run.corpus.training_view(split)
+    model = None
     samples, R = ehin.responses(run, seed, split, select)
     apart = _one_of_each_ref(samples) if select == "best of group" else range(len(samples))
     rows = np.random.default_rng(seed).permutation(apart)[: settings.labels or None]
@@ -129,18 +132,17 @@ def masks(run: Run, seed: int, split: str, how: str, select: str = "") -> list[P
     `select` says whose maps (default: of train as refining.select says, elsewhere each sentence's own, as a sentence
     comes alone there). Raises KeyError for an unknown refinement.
     """
-    key, start, rest = masks_key(run, seed, split, how, select), None, how
+    key = masks_key(run, seed, split, how, select)
     samples, R = ehin.responses(run, seed, split, _of(run, split, select))
     row_of = {sample.sent_id: row for row, sample in enumerate(samples)}
 
     def before(image: Image.Image, sent_ids: list[int]) -> np.ndarray:
         return soft_masks(R[[row_of[i] for i in sent_ids]], image.height, image.width).numpy()
 
-    if how == "irnet + crf":  # the walk's masks are kept too: nothing walks twice
-        rest = "crf"
-        start = stacked(masks(run, seed, split, "irnet", select))
+    walked = how == "irnet + crf"  # the walk's masks are kept too: nothing walks twice
+    start = stacked(masks(run, seed, split, "irnet", select)) if walked else None
+    load = partial(refiner, run, seed, "crf" if walked else how, select or run.profile.refining.select)
     with run.timed(f"{how} masks of {split}, one seed"):
-        load = partial(refiner, run, seed, rest, select or run.profile.refining.select)
         after = each_mask(run, split, how, key, samples, before, load, start)
     return [PseudoLabel(s.image_id, s.ref_id, s.sent_id, *after[s.sent_id]) for s in samples]
 

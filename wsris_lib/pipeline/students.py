@@ -17,7 +17,8 @@ from wsris_lib.segmenter.labelled import Labelled
 
 
 def _inputs(run: Run, seed: int, kind: str) -> Inputs:
-    settings, split = run.profile.distilling, run.profile.train_split
+    settings = run.profile.distilling
+    split = run.profile.train_split
     models = [run.fingerprint(name) for name in (settings.image_model, settings.text_model) if name]
     data = {"labels": pseudo_labels.labels_key(run, seed, kind), "samples": run.samples_key(split)}
     data |= {"images": run.images_key(split), "paraphrases": wordings_key(run)}
@@ -43,7 +44,8 @@ def _restored(state: dict[str, Tensor], run: Run, seed: int, kind: str) -> nn.Mo
 )
 def train(run: Run, seed: int, kind: str, *, out: Path) -> tuple[nn.ModuleDict, list[list[float]]]:
     """The trained student and teacher and the loss curve; `kind` is one of `pseudo_labels.LABELS`."""
-    settings, given = run.profile.distilling, pseudo_labels.labels(run, seed, kind)
+    settings = run.profile.distilling
+    given = pseudo_labels.labels(run, seed, kind)
     view = run.corpus.training_view(run.profile.train_split)
     samples = {sample.sent_id: sample for sample in view}
     labelled = [samples[label.sent_id] for label in given]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from test_distilling import profile  # noqa: F401  the same small run
+from test_pipeline_students import profile  # noqa: F401  the same small run
 
 from wsris_lib import profiles
 from wsris_lib.__main__ import main

@@ -1,16 +1,22 @@
 """What makes a step's result a new one: data, settings and its code do; threads, docstrings and others' code don't."""
 
 import json
+import os
 import pickle
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
+from children import environment
 from test_pipeline import small  # noqa: F401  the same small data
 from test_pipeline_cache import copied  # noqa: F401  a copy of the library that can be edited
 from test_project import TREES, dotted, own_imports
 
 from wsris_lib import artefacts
+from wsris_lib.code_digest import LIBRARY
 from wsris_lib.pipeline import ehin, es3net, pseudo_labels, refine, stage2, students
 from wsris_lib.pipeline.run import Run
 from wsris_lib.refer.pickles import load_refs
@@ -181,3 +187,51 @@ def test_a_training_names_all_the_code_that_its_code_uses(step):
                 if not (neutral or named(module) or pair in TYPES_ALONE):
                     missing.add(pair)
     assert used and not missing
+
+
+def test_a_killed_step_goes_on_from_its_checkpoint(small, kill_and_go_on, monkeypatch):  # noqa: F811
+    whole, curve = ehin.train(Run(small), 0)
+    monkeypatch.setenv("WSRIS_HOME", str(artefacts.home().with_name("killed")))
+    (again, other), steps = kill_and_go_on(lambda: ehin.train(Run(small), 0), at=1)
+    assert steps[:3] == [0, 1, 1] and other == curve
+    assert all(torch.equal(a, b) for a, b in zip(whole.state_dict().values(), again.state_dict().values()))
+    assert [p.name for p in ehin.train.path(Run(small), 0).parent.iterdir()] == [ehin.train.path(Run(small), 0).name]
+
+
+ALIGN = """
+import hashlib, pickle, sys
+from wsris_lib.pipeline import Run, es3net
+run = Run(pickle.load(open(sys.argv[1], "rb")))
+model, _ = es3net.align(run, 0)
+print(es3net.align.key(run, 0), hashlib.sha256(model.class_weight.detach().numpy().tobytes()).hexdigest())
+"""
+
+
+@pytest.mark.slow
+def test_who_edits_the_loss_gets_other_weights(small, tmp_path):  # noqa: F811
+    """With the edited library itself, a process each time; only a statement trains again."""
+    copy = shutil.copytree(LIBRARY, tmp_path / "copy" / LIBRARY.name, ignore=shutil.ignore_patterns("__pycache__"))
+    profile = tmp_path / "profile.pickle"
+    profile.write_bytes(pickle.dumps(small))
+    stored = artefacts.home() / "cache" / "alignments"
+
+    def align(**variables: str) -> tuple[list[str], int]:
+        script = [sys.executable, "-c", ALIGN, str(profile)]
+        env = environment(**variables)
+        env["PYTHONPATH"] = f"{copy.parent}{os.pathsep}{env['PYTHONPATH']}"
+        done = subprocess.run(script, env=env, capture_output=True, text=True, check=True, cwd=tmp_path)
+        return done.stdout.split()[-2:], len(list(stored.iterdir()))
+
+    def edit(path: Path, old: str, new: str, after: str = "") -> None:
+        text = path.read_text()
+        start = text.index(old, text.index(after))
+        path.write_text(text[:start] + new + text[start + len(old) :])
+
+    first = align(OMP_NUM_THREADS="1")
+    assert first[1] == 1
+    edit(copy / "show.py", '"""', '"""Other words. ')
+    edit(copy / "es3net" / "losses.py", '"""', '"""Other words. ')
+    assert align(OMP_NUM_THREADS="2") == first
+    edit(copy / "es3net" / "losses.py", "    return ", "    return -1 * ", after="def mask_contrast(")
+    (key, weight), files = align(OMP_NUM_THREADS="1")
+    assert files == 2 and key != first[0][0] and weight != first[0][1]

@@ -5,6 +5,7 @@ import io
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -118,7 +119,7 @@ def test_the_pause_that_a_server_asks_for_is_kept(get, patience):
     get(*replies, Reply(FILE))
     assert patience.waited[0] == 30 and 100 < patience.waited[1] <= 120
     get(Reply(status=503, headers={"Retry-After": "99999"}), Reply(FILE), out="other")
-    assert patience.waited[2] == patience.asked
+    assert patience.waited[2] == patience.max_retry_after
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 410])
@@ -154,9 +155,9 @@ def test_a_dead_server_and_all_that_was_tried(server, patience, tmp_path):
 
 def test_a_name_that_no_host_has_is_not_asked_for_twice(patience, tmp_path, monkeypatch):
     def unknown(*args, **options):
-        raise downloads.socket.gaierror(downloads.socket.EAI_NONAME, "Name or service not known")
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
-    monkeypatch.setattr(downloads.socket, "getaddrinfo", unknown)
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
     with pytest.raises(NotFetched, match="not known"):
         download(["http://nowhere.invalid/file"], tmp_path / "file", patience=patience)
     assert not patience.waited

@@ -36,18 +36,18 @@ class Archive:
     unpack: bool = False
 
 
-def _captured(at: str, name: str) -> tuple[str, ...]:
-    """The Internet Archive's capture of a file of REFER's: the bytes as they were (id_), as replayed, the original.
+REFER = "bvisionweb1.cs.unc.edu/licheng/referit/data"  # gone since 2022: github.com/lichengunc/refer, issues 14, 22, 26
 
-    REFER's own server has been gone since 2022 (github.com/lichengunc/refer, issues 14, 22 and 26).
-    """
-    address = f"https://bvisionweb1.cs.unc.edu/licheng/referit/data/{name}.zip"
+
+def _captured(at: str, address: str) -> tuple[str, ...]:
+    """The Internet Archive's capture of an address: the bytes as they were (id_), as replayed, and the original."""
     return f"https://web.archive.org/web/{at}id_/{address}", f"https://web.archive.org/web/{at}/{address}", address
 
 
 def _corpus(name: str, at: str, bytes: int | None = None, sha256: str | None = None) -> Archive:
+    urls = _captured(at, f"https://{REFER}/{name}.zip")
     folders = tuple(folder.format(corpus=name) for folder in ANNOTATION_FOLDERS)
-    return Archive(f"{name}.zip", _captured(at, name), folders, bytes, sha256, unpack=True)
+    return Archive(f"{name}.zip", urls, folders, bytes, sha256, unpack=True)
 
 
 # Digests and sizes are what others report who fetched the same captures (at least two independent public projects for
@@ -77,7 +77,7 @@ ARCHIVES = {
     # The 19,997 photographs of refclef, cut by REFER's authors from IAPR TC-12. The date asks for the nearest capture.
     "saiapr": Archive(
         "images/saiapr_tc-12.zip",
-        _captured("20220515000000", "images/saiapr_tc-12"),
+        _captured("20220515000000", f"http://{REFER}/images/saiapr_tc-12.zip"),
         IMAGE_PLACES["refclef"][:2],
     ),
 }
@@ -140,13 +140,12 @@ def fetch(
         raise ValueError(
             f"the profile {profile.name} needs no checkpoint from a hub; say whose by --profile, e.g. paper"
         )
+    if CHECKPOINTS in names and constants.HF_HUB_OFFLINE and not dry_run:
+        raise NotFetched(fetching.OFFLINE)  # before anything is fetched: it would fail for all
     root = Path(profiles.PROFILES["paper"].data if profile.data == "synref" else profile.data)
     errands = []
     for name in names:
-        if name == CHECKPOINTS:
-            errands += [_checkpoint(hub, dry_run) for hub in hubs(profile)]
-        else:
-            errands.append(_archive(root, name, patience))
+        errands += map(_checkpoint, hubs(profile)) if name == CHECKPOINTS else [_archive(root, name, patience)]
     print(*errands, sep="\n")
     unmeasured = sum(errand.bytes is None for errand in errands)
     total = sum(errand.bytes or 0 for errand in errands)
@@ -170,22 +169,21 @@ def fetch(
             print(f"the photographs aren't here: fetch {name}")
 
 
-def _checkpoint(name: str, dry_run: bool) -> Errand:
+def _checkpoint(name: str) -> Errand:
     def run() -> Snapshot:
         snapshot = fetching.look(name)
         fetching.get(snapshot)
         return snapshot
 
-    cache = Path(constants.HF_HUB_CACHE)
+    size = None
     try:
         snapshot = fetching.look(name)
+        size = sum(snapshot.missing.values())
+        count = len(snapshot.files)
+        note = f"commit {snapshot.commit[:7]}, {count - len(snapshot.missing)} of {count} files are here"
     except NotFetched as why:
-        if constants.HF_HUB_OFFLINE and not dry_run:
-            raise  # before anything is fetched: it would fail for all
-        return Errand(name, cache, None, str(why), run)
-    count = len(snapshot.files)
-    note = f"commit {snapshot.commit[:7]}, {count - len(snapshot.missing)} of {count} files are here"
-    return Errand(name, cache, sum(snapshot.missing.values()), note, run)
+        note = str(why)
+    return Errand(name, Path(constants.HF_HUB_CACHE), size, note, run)
 
 
 def _places(root: Path, name: str) -> list[Path]:
@@ -198,12 +196,12 @@ def _archive(root: Path, name: str, patience: Patience) -> Errand:
     places = _places(root, name)
     out = next((place for place in places if place.is_file()), places[-1])
     folder = next((place for place in places if place.is_dir()), None)
+    run = partial(_get, root, archive, out, patience)
     if out.is_file():
-        return Errand(name, out, 0, "there, to be checked", partial(_get, root, archive, out, patience))
+        return Errand(name, out, 0, "there, to be checked", run)
     if folder:  # yours, or unpacked elsewhere: `doctor` counts what is in it
         return Errand(name, folder, 0, "a folder that is there, left as it is", lambda: None)
-    note = "" if archive.sha256 else "no digest of it was ever published"
-    return Errand(name, out, archive.bytes, note, partial(_get, root, archive, out, patience))
+    return Errand(name, out, archive.bytes, "" if archive.sha256 else "no digest of it was ever published", run)
 
 
 def _get(root: Path, archive: Archive, out: Path, patience: Patience) -> None:

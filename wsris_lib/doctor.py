@@ -67,6 +67,8 @@ def packages(profile: Profile) -> Iterator[Finding]:
     yield Finding("python", platform.python_version(), sys.version_info >= (3, 11))
     for package in map(Requirement, requires("wsris") or []):
         needed_by = [extra for extra in extras if not package.marker or package.marker.evaluate({"extra": extra})]
+        if not needed_by:
+            continue
         try:
             installed = version(package.name)
             ok = package.specifier.contains(installed, prereleases=True)
@@ -74,8 +76,7 @@ def packages(profile: Profile) -> Iterator[Finding]:
         except PackageNotFoundError:
             ok = None if needed_by == ["crf"] else False
             message = "not installed; the dense CRF is slower without" if ok is None else "not installed"
-        if needed_by:
-            yield Finding(package.name, message, ok, f'pip install "{package.name}{package.specifier}"')
+        yield Finding(package.name, message, ok, f'pip install "{package.name}{package.specifier}"')
 
 
 def machine(profile: Profile) -> Iterator[Finding]:
@@ -95,9 +96,10 @@ def machine(profile: Profile) -> Iterator[Finding]:
         message = "torch finds none, so the profile runs on the CPU, a hundred times slower"
         hint = "take a machine with one, --profile tiny, which needs none, or --trial 4, for which a CPU will do"
         yield Finding("GPU", message, None if profile.trial else False, hint)
-    for n in range(torch.cuda.device_count() if profile.gpu else 0):
-        free, total = (size / 1e9 for size in torch.cuda.mem_get_info(n))
-        yield Finding("GPU", f"{torch.cuda.get_device_name(n)}, {free:.0f} of {total:.0f} GB free", True)
+    elif profile.gpu:
+        for n in range(torch.cuda.device_count()):
+            free, total = (size / 1e9 for size in torch.cuda.mem_get_info(n))
+            yield Finding("GPU", f"{torch.cuda.get_device_name(n)}, {free:.0f} of {total:.0f} GB free", True)
 
 
 def checkpoints(profile: Profile) -> Iterator[Finding]:

@@ -183,7 +183,8 @@ class _Transfer:
         total = total or self.size
         enough_room(self.out, (total or 0) - start)
         response.raw.enforce_content_length = False  # compared below, whoever knows the length
-        chunk = response.raw.read1(CHUNK)  # read and iter_content would lose what came before a stall
+        left = total - start if total else sys.maxsize
+        chunk = response.raw.read1(min(CHUNK, left))  # read and iter_content would lose what came before a stall
         if not start:
             if self.out.suffix == ".zip" and not b"PK".startswith(chunk[:2]):
                 kind = response.headers.get("Content-Type", "").partition(";")[0]
@@ -195,8 +196,9 @@ class _Transfer:
             while chunk:
                 file.write(chunk)
                 bar.update(len(chunk))
-                chunk = b"" if total and file.tell() >= total else response.raw.read1(CHUNK)
-        if total and self.length != total:
+                left -= len(chunk)
+                chunk = response.raw.read1(min(CHUNK, left))
+        if total and self.length < total:
             raise _Transient(f"the connection ended after {self.length:,} of {total:,} bytes", 0.0)
 
 

@@ -14,7 +14,7 @@ TINY = profiles.PROFILES["tiny"]
 REAL = Path(__file__).parents[2] / "shared" / "refcoco_mini"
 
 
-def told(profile) -> list[doctor.Finding]:
+def checks(profile) -> list[doctor.Finding]:
     return [*doctor.packages(profile), *doctor.machine(profile), *doctor.checkpoints(profile), *doctor.data(profile)]
 
 
@@ -42,10 +42,10 @@ def test_a_package_that_is_missing_or_too_old_is_named(monkeypatch):
         return {"torch": "1.0"}.get(name, "99.0")
 
     monkeypatch.setattr(doctor, "version", version)
-    found = {finding.about: finding for finding in doctor.packages(profiles.load("tiny"))}
-    assert found["papermill"].well is False and found["papermill"].mend.startswith('pip install "papermill>=')
-    assert found["torch"].well is False and "1.0, needed >=" in found["torch"].said
-    assert found["numpy"].well is True and "pytest" not in found and "sam2" not in found
+    checks = {finding.name: finding for finding in doctor.packages(profiles.load("tiny"))}
+    assert checks["papermill"].ok is False and checks["papermill"].hint.startswith('pip install "papermill>=')
+    assert checks["torch"].ok is False and "1.0, needed >=" in checks["torch"].message
+    assert checks["numpy"].ok is True and "pytest" not in found and "sam2" not in found
 
 
 def test_the_package_sam2_is_asked_for_where_the_profile_asks_for_it(monkeypatch):
@@ -56,18 +56,18 @@ def test_the_package_sam2_is_asked_for_where_the_profile_asks_for_it(monkeypatch
 
     monkeypatch.setattr(doctor, "version", version)
     profile = profiles.load("tiny", proposing=replace(TINY.proposing, backend="sam2"))
-    found = {finding.about: finding for finding in doctor.packages(profile)}
-    assert found["sam2"].well is False and found["sam2"].mend.startswith('pip install "sam2>=')
-    assert found["pydensecrf2"].well is None
+    checks = {finding.name: finding for finding in doctor.packages(profile)}
+    assert checks["sam2"].ok is False and checks["sam2"].hint.startswith('pip install "sam2>=')
+    assert checks["pydensecrf2"].ok is None
 
 
 def test_a_full_disk_and_a_checkpoint_of_the_zoo_that_is_gone(monkeypatch):
     usage = type("Usage", (), {"free": 1e6})
     monkeypatch.setattr(doctor.shutil, "disk_usage", lambda place: usage)
     profile = profiles.load("tiny", clip="zoo:clipp")
-    bad = [finding for finding in told(profile) if finding.well is False]
-    assert [finding.about for finding in bad] == ["disk", "checkpoint"]
-    assert "WSRIS_HOME" in bad[0].mend and "zoo train clipp" in bad[1].said
+    bad = [finding for finding in checks(profile) if finding.ok is False]
+    assert [finding.name for finding in bad] == ["disk", "checkpoint"]
+    assert "WSRIS_HOME" in bad[0].hint and "zoo train clipp" in bad[1].message
 
 
 def test_a_corpus_or_split_that_synref_lacks_is_named():
@@ -77,18 +77,18 @@ def test_a_corpus_or_split_that_synref_lacks_is_named():
         (dict(corpus="refcocog", val_split="testA"), "no split 'testA'; there is train, val, test"),
         (dict(val_split="test"), "no split 'test'; there is train, val, testA, testB"),
     ):
-        found = [finding for finding in doctor.data(profiles.load("tiny", **wrong)) if finding.well is False]
-        assert len(found) == 1 and said in found[0].said and found[0].mend
-    assert not [f for f in doctor.data(profiles.load("tiny", corpus="refcocog", val_split="test")) if f.well is False]
-    unknown = [f for f in doctor.data(profiles.load("tiny", corpus="refcocom", data="nowhere")) if f.well is False]
-    assert len(unknown) == 1 and "fetch" not in unknown[0].mend, "nothing that `fetch` knows"
+        found = [finding for finding in doctor.data(profiles.load("tiny", **wrong)) if finding.ok is False]
+        assert len(found) == 1 and said in found[0].message and found[0].hint
+    assert not [f for f in doctor.data(profiles.load("tiny", corpus="refcocog", val_split="test")) if f.ok is False]
+    unknown = [f for f in doctor.data(profiles.load("tiny", corpus="refcocom", data="nowhere")) if f.ok is False]
+    assert len(unknown) == 1 and "fetch" not in unknown[0].hint, "nothing that `fetch` knows"
 
 
 def test_a_place_that_no_run_can_write_to_is_named(monkeypatch, tmp_path):
     monkeypatch.setenv("WSRIS_HOME", str(tmp_path / "file"))
     (tmp_path / "file").write_text("")
-    bad = [finding for finding in doctor.machine(profiles.load("tiny")) if finding.well is False]
-    assert [f"{tmp_path / 'file'} is no folder that can be written to"] == [finding.said for finding in bad]
+    bad = [finding for finding in doctor.machine(profiles.load("tiny")) if finding.ok is False]
+    assert [f"{tmp_path / 'file'} is no folder that can be written to"] == [finding.message for finding in bad]
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="no photographs of RefCOCO's at hand")
@@ -96,7 +96,7 @@ def test_a_part_of_a_corpus_is_called_one_and_leaks_are_counted(monkeypatch, tmp
     profile = profiles.load("paper", data=str(REAL))
     lines = [str(finding) for finding in doctor.data(profile)]
     assert any("train: 610 of 42,404 refs" in line for line in lines)
-    named = [finding.said for finding in doctor.data(replace(profile, dino="a/b"))]
+    named = [finding.message for finding in doctor.data(replace(profile, dino="a/b"))]
     assert "a/b: undeclared" in named
     clean = next(line for line in lines if "dfine" in line)
     assert "saw 0 of 71 images of val as far as declared" in clean and not clean.startswith("NO")
@@ -105,7 +105,7 @@ def test_a_part_of_a_corpus_is_called_one_and_leaks_are_counted(monkeypatch, tmp
     lines = [str(finding) for finding in doctor.data(profile)]
     assert any(line.startswith("NO") and "saw 71 of 71 images" in line for line in lines)
     wrong = replace(profile, val_split="tset")
-    assert any("no split 'tset'" in str(f) and f.well is False for f in doctor.data(wrong))
+    assert any("no split 'tset'" in str(f) and f.ok is False for f in doctor.data(wrong))
 
 
 def test_a_cost_is_measured_on_the_profile_s_own_images(capsys):

@@ -5,6 +5,7 @@ import io
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -103,6 +104,8 @@ def test_a_body_of_unknown_length(get, tmp_path):
     stream = Reply(FILE, measured=False)
     assert get(stream).read_bytes() == FILE
     assert get(Reply(FILE, measured=False, cut=CUT), stream, out="b", bytes=len(FILE)).read_bytes() == FILE
+    longer = Reply(FILE + OTHER, measured=False)
+    assert get(longer, out="c", bytes=len(FILE), sha256=sha(FILE)).read_bytes() == FILE, "no more than is expected"
 
 
 def test_busy_servers_are_asked_again_ever_later(get, patience):
@@ -118,7 +121,7 @@ def test_the_pause_that_a_server_asks_for_is_kept(get, patience):
     get(*replies, Reply(FILE))
     assert patience.waited[0] == 30 and 100 < patience.waited[1] <= 120
     get(Reply(status=503, headers={"Retry-After": "99999"}), Reply(FILE), out="other")
-    assert patience.waited[2] == patience.asked
+    assert patience.waited[2] == patience.max_retry_after
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 410])
@@ -154,12 +157,27 @@ def test_a_dead_server_and_all_that_was_tried(server, patience, tmp_path):
 
 def test_a_name_that_no_host_has_is_not_asked_for_twice(patience, tmp_path, monkeypatch):
     def unknown(*args, **options):
-        raise downloads.socket.gaierror(downloads.socket.EAI_NONAME, "Name or service not known")
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
-    monkeypatch.setattr(downloads.socket, "getaddrinfo", unknown)
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
     with pytest.raises(NotFetched, match="not known"):
         download(["http://nowhere.invalid/file"], tmp_path / "file", patience=patience)
     assert not patience.waited
+
+
+def test_a_redirect_is_followed_but_not_for_ever(get, server, patience):
+    server.replies["/mirror"] = Reply(FILE)
+    assert get(Reply(status=302, headers={"Location": "/mirror"})).read_bytes() == FILE
+    with pytest.raises(NotFetched, match="redirects"):
+        get(Reply(status=302, headers={"Location": "/file"}), out="round")
+    assert not patience.waited, "it was tried again"
+
+
+def test_a_place_that_cant_be_written_to_is_named(get, server, patience, tmp_path):
+    (tmp_path / ".file.part").mkdir()
+    with pytest.raises(NotFetched, match=r"\.file\.part: can't be written \(.+\)"):
+        get(Reply(FILE))
+    assert len(server.asked) == 1 and not patience.waited, "no other server would help"
 
 
 def test_another_content_is_never_kept(get, server, patience, tmp_path):

@@ -5,7 +5,7 @@ import platform
 import shutil
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, requires, version
 from itertools import groupby
@@ -33,16 +33,17 @@ SAMPLE = 2  # images on which a cost is measured
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at. `well`: None for what is neither good nor bad; `mend`: what to do, or ""."""
+    """One check. `ok`: None for what is neither good nor bad; `hint`: what to do unless it is good."""
 
-    about: str
-    said: str
-    well: bool | None = None
-    mend: str = ""
+    name: str
+    message: str
+    ok: bool | None = None
+    hint: str = ""
 
     def __str__(self) -> str:
-        mark = {True: "ok  ", False: "NO  ", None: "    "}[self.well]
-        return f"{mark}{self.about:12s} {self.said}" + (f"\n{'':17s}-> {self.mend}" if self.mend else "")
+        mark = {True: "ok  ", False: "NO  ", None: "    "}[self.ok]
+        hint = f"\n{'':17s}-> {self.hint}" if self.hint and not self.ok else ""
+        return f"{mark}{self.name:12s} {self.message}{hint}"
 
 
 def doctor(profile: Profile, measure: bool = False) -> int:
@@ -51,134 +52,122 @@ def doctor(profile: Profile, measure: bool = False) -> int:
     measure: also load the frozen models and time them on a few images, for an estimate of hours and bytes.
     """
     print(f"profile {profile.name}, data {profile.data}, corpus {profile.corpus}, split by {profile.split_by}")
-    found = [*packages(profile), *machine(profile), *checkpoints(profile), *data(profile)]
-    for finding, after in zip(found, [*found[1:], None]):  # one command for several things is said after the last
-        print(replace(finding, mend="") if after and after.mend == finding.mend else finding)
-    well = all(finding.well is not False for finding in found)
-    if measure and well:
+    checks = [*packages(profile), *machine(profile), *checkpoints(profile), *data(profile)]
+    for check, after in zip(checks, [*checks[1:], None]):  # one command for several things is printed after the last
+        print(replace(check, hint="") if after and not after.ok and after.hint == check.hint else check)
+    ready = all(check.ok is not False for check in checks)
+    if measure and ready:
         print(cost(profile))
-    print("ready" if well else "not ready: mend the lines marked NO")
-    return 0 if well else 1
+    print("ready" if ready else "not ready: mend the lines marked NO")
+    return 0 if ready else 1
 
 
 def packages(profile: Profile) -> Iterator[Finding]:
     """Those that the library needs, then those that it is better with, or that this profile needs besides."""
-    own = profile.proposing.backend == "sam2"  # Meta's package in the place of transformers' copy
+    extras = ["", "crf", *(["sam2"] if profile.proposing.backend == "sam2" else [])]  # Meta's sam2, not transformers'
     yield Finding("python", platform.python_version(), sys.version_info >= (3, 11))
-    for line in requires("wsris") or []:
-        wanted = Requirement(line)
-        asked = [
-            extra for extra in ("crf", *["sam2"] * own) if wanted.marker and wanted.marker.evaluate({"extra": extra})
-        ]
-        if wanted.marker and not asked:
+    for package in map(Requirement, requires("wsris") or []):
+        needed_by = [extra for extra in extras if not package.marker or package.marker.evaluate({"extra": extra})]
+        if not needed_by:
             continue
-        spare = asked == ["crf"]
-        get = f'pip install "{wanted.name}{wanted.specifier}"'
         try:
-            its = version(wanted.name)
+            installed = version(package.name)
+            ok = package.specifier.contains(installed, prereleases=True)
+            message = installed if ok else f"{installed}, needed {package.specifier}"
         except PackageNotFoundError:
-            without = "not installed; the dense CRF is slower without" if spare else "not installed"
-            yield Finding(wanted.name, without, None if spare else False, get)
-        else:
-            fits = wanted.specifier.contains(its, prereleases=True)
-            yield Finding(wanted.name, its if fits else f"{its}, needed {wanted.specifier}", fits, "" if fits else get)
+            ok = None if needed_by == ["crf"] else False
+            message = "not installed; the dense CRF is slower without" if ok is None else "not installed"
+        yield Finding(package.name, message, ok, f'pip install "{package.name}{package.specifier}"')
 
 
 def machine(profile: Profile) -> Iterator[Finding]:
     """Cores, memory, disk, and the GPU where the profile asks for one."""
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9 if hasattr(os, "sysconf") else None
-    if memory is not None:
+    if hasattr(os, "sysconf"):
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
         yield Finding("memory", f"{memory:.0f} GB, {os.cpu_count()} cores", memory >= NEEDED_GB)
-    place = next(path for path in (artefacts.home(), *artefacts.home().parents) if path.exists())
-    free, wanted = shutil.disk_usage(place).free / 1e9, disk(profile)
-    few = f"free some, or set WSRIS_HOME to a folder on a larger disk (now {artefacts.home()})"
-    yield Finding("disk", f"{free:.0f} GB free, some {wanted:.1f} needed", free > wanted, "" if free > wanted else few)
+    home = artefacts.home()
+    place = next(path for path in (home, *home.parents) if path.exists())
+    free = shutil.disk_usage(place).free / 1e9
+    needed = disk(profile)
+    hint = f"free some, or set WSRIS_HOME to a folder on a larger disk (now {home})"
+    yield Finding("disk", f"{free:.0f} GB free, some {needed:.1f} needed", free > needed, hint)
     if not (place.is_dir() and os.access(place, os.W_OK)):
         yield Finding("disk", f"{place} is no folder that can be written to", False, "set WSRIS_HOME to one that is")
-    if not profile.gpu:
-        return
-    if not torch.cuda.is_available():
-        said = "torch finds none, so the profile runs on the CPU, a hundred times slower"
-        mend = "take a machine with one, --profile tiny, which needs none, or --trial 4, for which a CPU will do"
-        yield Finding("GPU", said, None if profile.trial else False, mend)
-        return
-    for n in range(torch.cuda.device_count()):
-        free, total = (size / 1e9 for size in torch.cuda.mem_get_info(n))
-        yield Finding("GPU", f"{torch.cuda.get_device_name(n)}, {free:.0f} of {total:.0f} GB free", True)
+    if profile.gpu and not torch.cuda.is_available():
+        message = "torch finds none, so the profile runs on the CPU, a hundred times slower"
+        hint = "take a machine with one, --profile tiny, which needs none, or --trial 4, for which a CPU will do"
+        yield Finding("GPU", message, None if profile.trial else False, hint)
+    elif profile.gpu:
+        for n in range(torch.cuda.device_count()):
+            free, total = (size / 1e9 for size in torch.cuda.mem_get_info(n))
+            yield Finding("GPU", f"{torch.cuda.get_device_name(n)}, {free:.0f} of {total:.0f} GB free", True)
 
 
 def checkpoints(profile: Profile) -> Iterator[Finding]:
-    """Where each is, or how to get it; for those that read images, what they saw of the judged split."""
-    fetch = f"python -m wsris_lib fetch checkpoints --profile {profile.name}"
-    names: dict[str, list[str]] = {}
-    for field, name in profiles.checkpoints_of(profile).items():
-        names.setdefault(name, []).append(field)
-    for name, fields in names.items():
-        used = f"{name} ({', '.join(fields)})"
+    """Where each is, or how to get it."""
+    names = profiles.checkpoints_of(profile)
+    for name in dict.fromkeys(names.values()):
+        message = f"{name} ({', '.join(field for field in names if names[field] == name)})"
         try:
             resolve(name)
+            yield Finding("checkpoint", message, True)
         except FileNotFoundError as why:
             hub = not name.startswith("zoo:")
-            said = f"{used}: not in the local hub cache" if hub else str(why)
-            yield Finding("checkpoint", said, False, fetch if hub else "")
-        else:
-            yield Finding("checkpoint", used, True)
+            hint = f"python -m wsris_lib fetch checkpoints --profile {profile.name}" if hub else ""
+            yield Finding("checkpoint", f"{message}: not in the local hub cache" if hub else str(why), False, hint)
 
 
 def data(profile: Profile) -> Iterator[Finding]:
     """The corpus beside its published counts, and what checkpoints have seen of its photographs."""
-    if profile.data == "synref":
-        images = profile.synref.train + profile.synref.val + profile.synref.test_a + profile.synref.test_b
+    if made_here := profile.data == "synref":
+        size = profile.synref
+        yield Finding("data", f"SynRef, {size.train + size.val + size.test_a + size.test_b:,} images, made here", True)
         split_by, renamed = CORPORA.get(profile.corpus, ("", {}))
-        yield Finding("data", f"SynRef, {images:,} images, made here", True)
         if split_by != profile.split_by:
             there = ", ".join(f"{corpus} ({split_by})" for corpus, (split_by, _) in CORPORA.items())
-            said = f"SynRef has no corpus {profile.corpus!r} split by {profile.split_by!r}; it has {there}"
-            yield Finding("data", said, False, "choose another by --corpus, or give --data")
-        else:
-            yield from lacking(profile, dict.fromkeys(renamed.get(pool, pool) for pool in POOLS))
-        return
-    try:
-        refer = Refer(profile.data, profile.corpus, profile.split_by)
-    except DataError as why:
-        images = IMAGES_OF.get(profile.corpus)  # None: of a corpus that `fetch` doesn't know
-        fetch = f"python -m wsris_lib fetch {profile.corpus} {images} --data {profile.data}" if images else ""
-        yield Finding("data", str(why), False, fetch)
-        return
-    for split, counts in groupby(compare(refer), key=lambda count: count.split):
-        counts = list(counts)
-        told = [f"{c.found:,}{'' if c.expected is None else f' of {c.expected:,}'} {c.what}" for c in counts]
-        whole = all(count.complete for count in counts)
-        yield Finding("data", f"{split}: {', '.join(told)}".removeprefix(": "), whole or None)
-    yield from lacking(profile, refer.splits)
-    if profile.val_split in refer.splits:
-        yield from leaks(profile, refer)
-
-
-def lacking(profile: Profile, splits: Iterable[str]) -> Iterator[Finding]:
-    """The splits of the profile that aren't among those of its corpus."""
+            message = f"SynRef has no corpus {profile.corpus!r} split by {profile.split_by!r}; it has {there}"
+            yield Finding("data", message, False, "choose another by --corpus, or give --data")
+            return
+        splits = list(dict.fromkeys(renamed.get(pool, pool) for pool in POOLS))
+    else:
+        try:
+            refer = Refer(profile.data, profile.corpus, profile.split_by)
+        except DataError as why:
+            images = IMAGES_OF.get(profile.corpus)  # None: of a corpus that `fetch` doesn't know
+            hint = f"python -m wsris_lib fetch {profile.corpus} {images} --data {profile.data}" if images else ""
+            yield Finding("data", str(why), False, hint)
+            return
+        for split, group in groupby(compare(refer), key=lambda count: count.split):
+            counts = list(group)
+            numbers = [f"{c.found:,}{'' if c.expected is None else f' of {c.expected:,}'} {c.what}" for c in counts]
+            complete = all(count.complete for count in counts) or None
+            yield Finding("data", f"{split}: {', '.join(numbers)}".removeprefix(": "), complete)
+        splits = refer.splits
     for split in (profile.train_split, profile.val_split):
         if split not in splits:
-            there = ", ".join(splits)
-            yield Finding("data", f"no split {split!r}; there is {there}", False, "choose another by --split")
+            message = f"no split {split!r}; there is {', '.join(splits)}"
+            yield Finding("data", message, False, "choose another by --split")
+    if not made_here and profile.val_split in splits:
+        yield from leaks(profile, refer)
 
 
 def leaks(profile: Profile, refer: Refer) -> Iterator[Finding]:
     """What each checkpoint that reads images saw of the judged split in its own training, as far as it is declared."""
-    view, declared = refer.training_view(profile.val_split), read_declarations(DECLARED)
-    named = profiles.checkpoints_of(profile)
-    for name in dict.fromkeys(name for field, name in named.items() if field not in READ_NO_IMAGE):
-        if not name.startswith("zoo:"):
-            try:
-                its = exposure(view, name.partition("@")[0], declared)
-            except DataError as why:  # not COCO's photographs
-                yield Finding("leakage", str(why))
-                return
-            unknown = f"; not to be told for {', '.join(its.open)}" if its.open else ""
-            said = f"saw {its.seen} of {its.images} images of {profile.val_split} as far as declared{unknown}"
-            yield Finding(
-                "leakage", f"{name}: {'undeclared' if its.seen is None else said}", False if its.seen else None
-            )
+    split = profile.val_split
+    view = refer.training_view(split)
+    declared = read_declarations(DECLARED)
+    names = [name for field, name in profiles.checkpoints_of(profile).items() if field not in READ_NO_IMAGE]
+    for name in dict.fromkeys(name for name in names if not name.startswith("zoo:")):
+        try:
+            exposed = exposure(view, name.partition("@")[0], declared)
+        except DataError as why:  # not COCO's photographs
+            yield Finding("leakage", str(why))
+            return
+        message = "undeclared"
+        if exposed.seen is not None:
+            message = f"saw {exposed.seen} of {exposed.images} images of {split} as far as declared"
+            message += f"; not to be told for {', '.join(exposed.open)}" if exposed.open else ""
+        yield Finding("leakage", f"{name}: {message}", False if exposed.seen else None)
 
 
 def disk(profile: Profile) -> float:
@@ -199,9 +188,9 @@ def cost(profile: Profile) -> str:
     extract(images[:1])  # the first call is slower
     start = time.perf_counter()
     tables, _ = extract(images)
-    each = (time.perf_counter() - start) / len(images)
+    seconds = (time.perf_counter() - start) / len(images)
     size = sum(t.numel() * t.element_size() for t in tables.values()) / len(images)
     count = sum(len(view.image_ids) for view in views)
-    hours, amount = count * each / 3600, count * size / 1e9
-    told = f"features of {count:,} images: {hours:.1f} h and {amount:.1f} GB, at {each:.2f} s an image"
-    return f"{told} on this {profile.device}; torchrun shares that between its processes"
+    total = f"{count:,} images: {count * seconds / 3600:.1f} h and {count * size / 1e9:.1f} GB"
+    here = f"at {seconds:.2f} s an image on this {profile.device}"
+    return f"features of {total}, {here}; torchrun shares that between its processes"

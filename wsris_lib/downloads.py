@@ -1,31 +1,29 @@
 """One file over HTTP: whole and right, or not there at all.
 
-With urllib: beyond a request all of this is a loop and a few headers, which no other client would have spared.
+`requests` does the asking. Resuming is done here: pooch and requests don't, and huggingface_hub's `http_get` appends
+whatever comes without asking whether it is still the same file.
 """
 
-import http.client
-import os
 import re
 import shutil
 import socket
 import ssl
 import sys
 import time
-import urllib.error
-import urllib.request
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from pathlib import Path
 
+import requests
 from tqdm import tqdm
+from urllib3 import Retry
+from urllib3.exceptions import HTTPError
 
-from wsris_lib.artefacts import CorruptArtefact, file_digest, read_json, write_json
+from wsris_lib.artefacts import file_digest
 
 CHUNK = 1 << 20  # bytes read at once
-PASSING = (408, 425, 429)  # and all of 500 to 599: the same request may well be answered later
+RETRYABLE = (408, 425, 429, *range(500, 600))  # the same request may well be answered later
 
 
 class NotFetched(RuntimeError):
@@ -34,16 +32,16 @@ class NotFetched(RuntimeError):
 
 @dataclass(frozen=True)
 class Patience:
-    """How long a download bears with a server, in seconds.
+    """How long to wait for a server, in seconds.
 
-    After `tries` in a row that brought nothing new it goes to the next mirror. Pauses double from `pause` to `longest`;
-    one that the server asks for (Retry-After) is kept up to `asked`. `stall`: without a byte, a try is over.
+    After `tries` in a row that brought nothing new, the next mirror is tried. Pauses double from `pause` to
+    `max_pause`; a server's own Retry-After is kept up to `max_retry_after`. `stall`: without a byte, a try is over.
     """
 
     tries: int = 6
     pause: float = 1.0
-    longest: float = 60.0
-    asked: float = 600.0
+    max_pause: float = 60.0
+    max_retry_after: float = 600.0
     stall: float = 60.0
     sleep: Callable[[float], None] = time.sleep
 
@@ -51,43 +49,12 @@ class Patience:
 PATIENCE = Patience()
 
 
-class _Useless(Exception):
+class _Permanent(Exception):
     """This mirror won't do."""
 
 
-class _Again(Exception):
-    """This try failed, another may not. `wait`: seconds that the server asked for."""
-
-    def __init__(self, why: str, wait: float = 0.0):
-        super().__init__(why)
-        self.wait = wait
-
-
-class _Part:
-    """What has come so far, `.NAME.part`; in a json beside it the server's tag of the file that it is a part of."""
-
-    def __init__(self, out: Path):
-        self.path = out.with_name(f".{out.name}.part")
-        self.note = out.with_name(f".{out.name}.part.json")
-
-    @property
-    def length(self) -> int:
-        return self.path.stat().st_size if self.path.is_file() else 0
-
-    @property
-    def tag(self) -> str:
-        try:
-            return read_json(self.note)["tag"] if self.path.is_file() else ""
-        except (FileNotFoundError, CorruptArtefact):
-            return ""
-
-    def begin(self, tag: str) -> None:
-        self.drop()  # first: what is there must never get another file's tag
-        write_json(self.note, {"tag": tag})
-
-    def drop(self) -> None:
-        self.path.unlink(missing_ok=True)
-        self.note.unlink(missing_ok=True)
+class _Transient(Exception):
+    """This try failed, another may not. Arguments: why, and the seconds that the server asks to wait."""
 
 
 def download(
@@ -97,7 +64,7 @@ def download(
     bytes: int | None = None,
     patience: Patience = PATIENCE,
 ) -> Path:
-    """The file `out`, from the first of `urls` that has it; nothing is asked for when it is there already.
+    """The file `out`, from the first of `urls` that has it; no request is made when it is there already.
 
     What comes is kept in `.NAME.part` beside it, through errors and kills, and a later call asks only for the rest if
     the server says that it is still the same file. `out` appears by renaming, after its size `bytes`, its digest
@@ -108,161 +75,147 @@ def download(
         if fault := _fault(out, sha256, bytes):
             raise NotFetched(f"{out} is there, but {fault}: move it away and run the same command again")
         return out
-    out.parent.mkdir(parents=True, exist_ok=True)
-    part, failures = _Part(out), []
-    enough_room(out, (bytes or 0) - part.length)
+    transfer = _Transfer(out, sha256, bytes, patience)
+    enough_room(out, (bytes or 0) - transfer.length)
+    failures = [f"{out} could not be fetched:"]
     for url in urls:
         try:
-            _whole(url, part, out, sha256, bytes, patience)
-        except _Useless as why:
-            failures.append(f"  {url}: {why}")
-        else:
-            os.replace(part.path, out)
-            part.drop()
+            out.parent.mkdir(parents=True, exist_ok=True)
+            transfer.from_mirror(url)
+            transfer.part.replace(out)
+            transfer.drop()
             return out
-    kept = f" ({part.length / 1e6:,.1f} MB are kept)" if part.length else ""
-    raise NotFetched(
-        "\n".join([f"{out} could not be fetched:", *failures])
-        + f"\nRun the same command again later{kept}, or get the file by hand, put it there and run it then"
-    )
+        except _Permanent as why:
+            failures.append(f"  {url}: {why}")
+        except OSError as why:
+            raise NotFetched(f"{transfer.part}: can't be written ({why.strerror}); what is there is kept") from None
+    kept = f" ({transfer.length / 1e6:,.1f} MB are kept)" if transfer.length else ""
+    advice = f"Run the same command again later{kept}, or get the file by hand, put it there and run it then"
+    raise NotFetched("\n".join([*failures, advice]))
 
 
-def _whole(url: str, part: _Part, out: Path, sha256: str | None, size: int | None, patience: Patience) -> None:
-    """Make `part` the whole and right file, in as many requests as it takes. Raises _Useless."""
-    idle, most, mended = 0, part.length, False
-    while True:
-        before = part.length
-        try:
-            _request(url, part, out, sha256, size, patience.stall)
-        except _Again as why:
-            if part.length > most:
-                idle, most = 0, part.length
-            else:
-                idle += 1
-            if idle >= patience.tries:
-                raise _Useless(f"{why} ({patience.tries} times)") from None
-            pause = min(patience.pause * 2 ** max(idle - 1, 0), patience.longest)
-            pause = max(pause, min(why.wait, patience.asked))
-            tqdm.write(f"{out.name}: {why}; again in {pause:.0f} s", file=sys.stderr)
-            patience.sleep(pause)
-            continue
-        fault = _fault(part.path, sha256, size, out.suffix)
-        if not fault:
-            return
-        part.drop()
-        if mended or not before:
-            raise _Useless(fault)
-        mended, most = True, 0  # pieces of two files may have come together: once more, from the start
+class _Transfer:
+    """What has come so far of `out`, and in a file beside it the server's tag of the file that it is a part of."""
 
+    def __init__(self, out: Path, sha256: str | None, size: int | None, patience: Patience):
+        self.out = out
+        self.part = out.with_name(f".{out.name}.part")
+        self.tag = out.with_name(f".{out.name}.part.tag")
+        self.sha256 = sha256
+        self.size = size
+        self.patience = patience
 
-def _request(url: str, part: _Part, out: Path, sha256: str | None, size: int | None, stall: float) -> None:
-    """Ask for what is lacking and append it. Returns when all is there that the server has."""
-    have, tag = part.length, part.tag
-    headers = {"User-Agent": "wsris", "Accept-Encoding": "identity"}
-    if have and (tag or sha256):  # with neither, nothing could tell whether the rest is of the same file
-        headers |= {"Range": f"bytes={have}-"} | ({"If-Range": tag} if tag else {})
-    else:
-        have = 0
-    with _answer(urllib.request.Request(url, headers=headers), stall) as answer:
-        placed = re.fullmatch(r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)", answer.headers.get("Content-Range", ""))
-        total = int(placed[2]) if placed and placed[2] != "*" else None
-        if answer.status == 416:  # nothing lies behind what is here
-            if have and have in (total, size):
-                return
-            part.drop()
-            raise _Again(f"has no byte {have:,}")
-        if answer.status == 206:
-            another = (tag and _strong_tag(answer.headers) not in ("", tag)) or (size and total not in (None, size))
-            if another or not placed or int(placed[1] or -1) != have:
-                part.drop()
-                said = f"{answer.headers.get('Content-Range')} of {'another' if another else 'the'} file"
-                raise _Again(f"answered with {said}, asked for byte {have:,} on")
-        else:  # 200: the server knows no ranges, or the file has changed
-            have, length = 0, answer.headers.get("Content-Length", "")
-            total = int(length) if length.isdigit() else None
-            if size and total not in (None, size):
-                raise _Useless(f"has a file of {total:,} bytes, expected {size:,}")
-        chunks = _chunks(answer)
-        first = next(chunks, b"")
-        if not have:
-            if out.suffix == ".zip" and not first.startswith(b"PK"):
-                kind = answer.headers.get_content_type()
-                if first:
-                    raise _Useless(f"answered with no zip but {kind}, beginning {first[:20]!r}")
-            part.begin(_strong_tag(answer.headers))
-        whole = total or size
-        enough_room(out, (whole or 0) - have)
-        _append(part, first, chunks, whole, out.name)
-    if whole and part.length < whole:
-        raise _Again(f"the connection ended after {part.length:,} of {whole:,} bytes")
+    @property
+    def length(self) -> int:
+        return self.part.stat().st_size if self.part.is_file() else 0
 
+    def drop(self) -> None:
+        self.part.unlink(missing_ok=True)  # first: what is there must never get another file's tag
+        self.tag.unlink(missing_ok=True)
 
-def _append(part: _Part, first: bytes, chunks: Iterator[bytes], whole: int | None, name: str) -> None:
-    have = part.length
-    with (
-        open(part.path, "ab") as f,
-        tqdm(total=whole, initial=have, desc=name, unit="B", unit_scale=True) as bar,
-    ):
-        while first:
-            first = first[: whole - have] if whole else first
+    def from_mirror(self, url: str, restarted: bool = False) -> None:
+        """Make the part whole and right, in as many requests as it takes. Raises _Permanent."""
+        fruitless = 0  # tries in a row
+        most = self.length
+        while True:
+            resumed = self.length > 0
             try:
-                f.write(first)
-            except OSError as why:
-                raise NotFetched(f"{part.path}: can't be written ({why.strerror}); what is there is kept") from None
-            have += len(first)
-            bar.update(len(first))
-            first = next(chunks, b"") if have != whole else b""
+                self._request(url)
+                break
+            except _Transient as failure:
+                why, retry_after = failure.args
+            fruitless = 0 if self.length > most else fruitless + 1
+            most = max(most, self.length)
+            if fruitless >= self.patience.tries:
+                raise _Permanent(f"{why} ({fruitless} times)")
+            pause = min(self.patience.pause * 2 ** max(fruitless - 1, 0), self.patience.max_pause)
+            pause = max(pause, min(retry_after, self.patience.max_retry_after))
+            tqdm.write(f"{self.out.name}: {why}; again in {pause:.0f} s", file=sys.stderr)
+            self.patience.sleep(pause)
+        if fault := _fault(self.part, self.sha256, self.size):
+            self.drop()
+            if restarted or not resumed:
+                raise _Permanent(fault)
+            self.from_mirror(url, restarted=True)  # pieces of two files may have come together: once more, from 0
+
+    def _request(self, url: str) -> None:
+        """Ask for what is lacking and append it. Returns when all is there that the server has."""
+        tag = self.tag.read_text("latin-1") if self.tag.is_file() else ""
+        start = self.length if tag or self.sha256 else 0  # with neither, the rest may be another file's
+        headers = {"User-Agent": "wsris", "Accept-Encoding": "identity"}
+        if start:
+            headers |= {"Range": f"bytes={start}-"} | ({"If-Range": tag} if tag else {})
+        try:
+            with requests.get(url, headers=headers, stream=True, timeout=self.patience.stall) as response:
+                self._receive(response, start, tag)
+        except (requests.RequestException, HTTPError) as error:
+            cause = error
+            while inner := cause.__cause__ or cause.__context__:  # the socket's own words, without four wrappings
+                cause = inner
+            unknown_host = getattr(cause, "errno", 0) == socket.EAI_NONAME
+            if unknown_host or isinstance(cause, ssl.SSLCertVerificationError | requests.TooManyRedirects):
+                raise _Permanent(str(cause)) from None
+            raise _Transient(f"{type(cause).__name__}: {cause}", 0.0) from None
+
+    def _receive(self, response: requests.Response, start: int, tag: str) -> None:
+        """Append a response's body to the part, or begin the part anew with it."""
+        status = response.status_code
+        content_range = response.headers.get("Content-Range", "")
+        match = re.fullmatch(r"bytes (\d+|\*)(?:-\d+)?/(\d+|\*)", content_range)
+        first_byte, total = (int(n) if n.isdigit() else None for n in match.groups()) if match else (None, None)
+        if status == 416 and start and start in (total, self.size):  # nothing lies behind what is here
+            return
+        if status in (206, 416):
+            # Some servers ignore If-Range and send the rest of another file.
+            another = (tag and _strong_tag(response) not in ("", tag)) or (self.size and total not in (None, self.size))
+            if another or first_byte != start:
+                self.drop()
+                raise _Transient(f"HTTP {status}, {content_range or 'no range'}, for byte {start:,} on", 0.0)
+        elif status in RETRYABLE:
+            raise _Transient(f"HTTP {status} {response.reason}", Retry().get_retry_after(response.raw) or 0.0)
+        elif status >= 300:
+            raise _Permanent(f"HTTP {status} {response.reason}")
+        else:  # 200: the server knows no ranges, or the file has changed
+            start = 0
+            total = response.raw.length_remaining
+            if self.size and total not in (None, self.size):
+                raise _Permanent(f"has a file of {total:,} bytes, expected {self.size:,}")
+        total = total or self.size
+        enough_room(self.out, (total or 0) - start)
+        response.raw.enforce_content_length = False  # compared below, whoever knows the length
+        left = total - start if total else sys.maxsize
+        chunk = response.raw.read1(min(CHUNK, left))  # read and iter_content would lose what came before a stall
+        if not start:
+            if self.out.suffix == ".zip" and not b"PK".startswith(chunk[:2]):
+                kind = response.headers.get("Content-Type", "").partition(";")[0]
+                raise _Permanent(f"answered with no zip but {kind}, beginning {chunk[:20]!r}")
+            self.drop()
+            self.tag.write_text(_strong_tag(response), "latin-1")
+        bar = tqdm(total=total, initial=start, desc=self.out.name, unit="B", unit_scale=True)
+        with bar, open(self.part, "ab") as file:
+            while chunk:
+                file.write(chunk)
+                bar.update(len(chunk))
+                left -= len(chunk)
+                chunk = response.raw.read1(min(CHUNK, left))
+        if total and self.length < total:
+            raise _Transient(f"the connection ended after {self.length:,} of {total:,} bytes", 0.0)
 
 
-def _answer(request: urllib.request.Request, stall: float) -> http.client.HTTPResponse | urllib.error.HTTPError:
-    try:
-        return urllib.request.urlopen(request, timeout=stall)
-    except urllib.error.HTTPError as error:
-        if error.code == 416:
-            return error
-        error.close()
-        said = f"HTTP {error.code} {error.reason}"
-        if error.code in PASSING or error.code >= 500:
-            raise _Again(said, _seconds(error.headers.get("Retry-After", ""))) from None
-        raise _Useless(said) from None
-    except (OSError, http.client.HTTPException) as error:
-        why = getattr(error, "reason", error)
-        if isinstance(why, ssl.SSLCertVerificationError) or getattr(why, "errno", 0) == socket.EAI_NONAME:
-            raise _Useless(str(why)) from None
-        raise _Again(f"{type(why).__name__}: {why}") from None
-
-
-def _chunks(answer: http.client.HTTPResponse) -> Iterator[bytes]:
-    try:
-        while chunk := answer.read1(CHUNK):  # not read(): it would lose what came before a stall
-            yield chunk
-    except (OSError, http.client.HTTPException) as error:
-        raise _Again(f"{type(error).__name__}: {error}") from None
-
-
-def _strong_tag(headers: http.client.HTTPMessage) -> str:
+def _strong_tag(response: requests.Response) -> str:
     """What If-Range takes to say which file is meant; a weak tag may stand for other bytes."""
-    tag = headers.get("ETag", "")
-    return tag if tag.startswith('"') else headers.get("Last-Modified", "")
+    tag = response.headers.get("ETag", "")
+    return tag if tag.startswith('"') else response.headers.get("Last-Modified", "")
 
 
-def _seconds(retry_after: str) -> float:
-    if retry_after.isdigit():
-        return float(retry_after)
-    try:
-        return (parsedate_to_datetime(retry_after) - datetime.now(UTC)).total_seconds()
-    except (TypeError, ValueError):
-        return 0.0
-
-
-def _fault(path: Path, sha256: str | None, size: int | None, suffix: str = "") -> str:
+def _fault(path: Path, sha256: str | None, size: int | None) -> str:
     """What is wrong with a file, or ""."""
-    found = path.stat().st_size
-    if size and found != size:
-        return f"it has {found:,} bytes, expected {size:,}"
+    length = path.stat().st_size
+    if size and length != size:
+        return f"it has {length:,} bytes, expected {size:,}"
     if sha256 and (digest := file_digest(path)) != sha256:
         return f"its sha256 is {digest}, expected {sha256}"
-    if (suffix or path.suffix) == ".zip" and not zipfile.is_zipfile(path):
+    if ".zip" in path.suffixes and not zipfile.is_zipfile(path):  # NAME.zip and .NAME.zip.part
         return "it is no zip, or one cut short"
     return ""
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from huggingface_hub import constants
@@ -35,16 +36,16 @@ class Archive:
     unpack: bool = False
 
 
-def _captured(at: str, address: str) -> tuple[str, ...]:
-    """The Internet Archive's capture of an address: the bytes as they were (id_), then as replayed, then the original.
+REFER = "bvisionweb1.cs.unc.edu/licheng/referit/data"  # gone since 2022: github.com/lichengunc/refer, issues 14, 22, 26
 
-    REFER's own server has been gone since 2022 (github.com/lichengunc/refer, issues 14, 22 and 26).
-    """
+
+def _captured(at: str, address: str) -> tuple[str, ...]:
+    """The Internet Archive's capture of an address: the bytes as they were (id_), as replayed, and the original."""
     return f"https://web.archive.org/web/{at}id_/{address}", f"https://web.archive.org/web/{at}/{address}", address
 
 
 def _corpus(name: str, at: str, bytes: int | None = None, sha256: str | None = None) -> Archive:
-    urls = _captured(at, f"https://bvisionweb1.cs.unc.edu/licheng/referit/data/{name}.zip")
+    urls = _captured(at, f"https://{REFER}/{name}.zip")
     folders = tuple(folder.format(corpus=name) for folder in ANNOTATION_FOLDERS)
     return Archive(f"{name}.zip", urls, folders, bytes, sha256, unpack=True)
 
@@ -52,19 +53,13 @@ def _corpus(name: str, at: str, bytes: int | None = None, sha256: str | None = N
 # Digests and sizes are what others report who fetched the same captures (at least two independent public projects for
 # each digest, one or two for a size); REFER's own server never published any. For refclef and saiapr_tc-12 we found
 # nobody's. None of these addresses could be tried from where this was written.
+_REFCOCO = "7f924bb7ed8dc4568058e4ff626281918d56e5206f4c868c5a80f088f38c8bf0"
+_REFCOCO_PLUS = "5f1238112d63199e68da54a28f201471909b21ded7ed79a57d51b4c1443c6b45"
+_REFCOCOG = "3d1f7e5b2ff2205940bf59de55f861f5f2cc1403fb980669933a7f9af1aa8211"
 ARCHIVES = {
-    "refcoco": _corpus(
-        *("refcoco", "20220413011718", 53_993_993),
-        "7f924bb7ed8dc4568058e4ff626281918d56e5206f4c868c5a80f088f38c8bf0",
-    ),
-    "refcoco+": _corpus(
-        *("refcoco+", "20220413011656", 45_613_210),
-        "5f1238112d63199e68da54a28f201471909b21ded7ed79a57d51b4c1443c6b45",
-    ),
-    "refcocog": _corpus(
-        *("refcocog", "20220413012904", 56_712_951),
-        "3d1f7e5b2ff2205940bf59de55f861f5f2cc1403fb980669933a7f9af1aa8211",
-    ),
+    "refcoco": _corpus("refcoco", "20220413011718", 53_993_993, _REFCOCO),
+    "refcoco+": _corpus("refcoco+", "20220413011656", 45_613_210, _REFCOCO_PLUS),
+    "refcocog": _corpus("refcocog", "20220413012904", 56_712_951, _REFCOCOG),
     "refclef": _corpus("refclef", "20220413011817"),
     # torchvision's prototype data sets have this digest, many logs this size. COCO's own name has no valid certificate,
     # its bucket's address has; with the digest plain http is as good.
@@ -82,7 +77,7 @@ ARCHIVES = {
     # The 19,997 photographs of refclef, cut by REFER's authors from IAPR TC-12. The date asks for the nearest capture.
     "saiapr": Archive(
         "images/saiapr_tc-12.zip",
-        _captured("20220515000000", "http://bvisionweb1.cs.unc.edu/licheng/referit/data/images/saiapr_tc-12.zip"),
+        _captured("20220515000000", f"http://{REFER}/images/saiapr_tc-12.zip"),
         IMAGE_PLACES["refclef"][:2],
     ),
 }
@@ -95,15 +90,15 @@ KNOWN = (*ARCHIVES, CHECKPOINTS)
 class Errand:
     """One thing to get: where it will lie, how many bytes come over the network (None: unknown), and how."""
 
-    what: str
-    where: Path
+    name: str
+    out: Path
     bytes: int | None
     note: str
     run: Callable[[], Snapshot | None]
 
     def __str__(self) -> str:
         size = "unknown size" if self.bytes is None else f"{self.bytes / 1e6:,.1f} MB"
-        return f"{self.what:48s} {size:>13s} -> {self.where}" + (f" ({self.note})" if self.note else "")
+        return f"{self.name:48s} {size:>13s} -> {self.out}" + (f" ({self.note})" if self.note else "")
 
 
 def needs(profile: Profile) -> list[str]:
@@ -125,7 +120,7 @@ def fetch(
     dry_run: bool = False,
     patience: Patience = PATIENCE,
 ) -> None:
-    """Say what is to be fetched, what it costs and where it goes; then fetch it, unless this is a dry run.
+    """Print what is to be fetched, what it costs and where it goes; then fetch it, unless this is a dry run.
 
     Args:
         profile: its `data` is the data root (SynRef's: that of the profile paper), its checkpoints are those meant.
@@ -135,98 +130,92 @@ def fetch(
     Raises KeyError for something unknown, ValueError for checkpoints of a profile that has none to fetch. NotFetched is
     raised, with all that failed, after everything else was got.
     """
-    if unknown := [name for name in what or needs(profile) if name not in KNOWN]:
+    names = dict.fromkeys(what or needs(profile))
+    if unknown := [name for name in names if name not in KNOWN]:
         raise KeyError(f"nothing to fetch is called {', '.join(unknown)}; choose from {', '.join(KNOWN)}")
-    if CHECKPOINTS in what and not hubs(profile):
+    if not names:
+        print(f"nothing to fetch: the profile {profile.name} makes its data, and its models come with the project")
+        return
+    if CHECKPOINTS in names and not hubs(profile):
         raise ValueError(
             f"the profile {profile.name} needs no checkpoint from a hub; say whose by --profile, e.g. paper"
         )
+    if CHECKPOINTS in names and constants.HF_HUB_OFFLINE and not dry_run:
+        raise NotFetched(fetching.OFFLINE)  # before anything is fetched: it would fail for all
     root = Path(profiles.PROFILES["paper"].data if profile.data == "synref" else profile.data)
-    errands: list[Errand] = []
-    for name in dict.fromkeys(what or needs(profile)):
-        if name == CHECKPOINTS:
-            errands += [_checkpoint(hub, dry_run) for hub in hubs(profile)]
-        else:
-            errands.append(_archive(root, name, patience))
-    for errand in errands:
-        print(errand)
-    if not errands:
-        print(f"nothing to fetch: the profile {profile.name} makes its data, and its models come with the project")
-        return
-    total, unknown = sum(errand.bytes or 0 for errand in errands), sum(errand.bytes is None for errand in errands)
-    print(f"{total / 1e6:,.1f} MB to fetch" + (f", and {unknown} of unknown size" if unknown else ""))
+    errands = []
+    for name in names:
+        errands += map(_checkpoint, hubs(profile)) if name == CHECKPOINTS else [_archive(root, name, patience)]
+    print(*errands, sep="\n")
+    unmeasured = sum(errand.bytes is None for errand in errands)
+    total = sum(errand.bytes or 0 for errand in errands)
+    print(f"{total / 1e6:,.1f} MB to fetch" + (f", and {unmeasured} of unknown size" if unmeasured else ""))
     if dry_run:
         return
-    enough_room(root / FETCHED, sum(errand.bytes or 0 for errand in errands if errand.what in ARCHIVES))
-    got, failures = [], []
+    enough_room(root / FETCHED, sum(errand.bytes or 0 for errand in errands if errand.name in ARCHIVES))
+    results = []
+    failures = []
     for errand in errands:
         try:
-            got.append(errand.run())
+            results.append(errand.run())
         except (NotFetched, ValueError) as why:
             failures.append(str(why))
     if pin:
-        fetching.pin([snapshot for snapshot in got if snapshot])
+        fetching.pin([snapshot for snapshot in results if snapshot])
     if failures:
         raise NotFetched("\n".join(failures))
     for name in dict.fromkeys(IMAGES_OF[name] for name in what if name in IMAGES_OF):
-        if not _folder(root, name) and not _zip(root, name).is_file():
+        if not any(place.exists() for place in _places(root, name)):
             print(f"the photographs aren't here: fetch {name}")
 
 
-def _checkpoint(name: str, dry_run: bool) -> Errand:
-    cache = Path(constants.HF_HUB_CACHE)
+def _checkpoint(name: str) -> Errand:
+    def run() -> Snapshot:
+        snapshot = fetching.look(name)
+        fetching.get(snapshot)
+        return snapshot
+
+    size = None
     try:
         snapshot = fetching.look(name)
+        size = sum(snapshot.missing.values())
+        count = len(snapshot.files)
+        note = f"commit {snapshot.commit[:7]}, {count - len(snapshot.missing)} of {count} files are here"
     except NotFetched as why:
-        if constants.HF_HUB_OFFLINE and not dry_run:
-            raise  # before anything is fetched: it would fail for all
-        return Errand(name, cache, None, str(why), lambda: _snapshot(name))
-    count = len(snapshot.files)
-    note = f"commit {snapshot.commit[:7]}, {count - len(snapshot.missing)} of {count} files are here"
-    return Errand(name, cache, sum(snapshot.missing.values()), note, lambda: _snapshot(name))
+        note = str(why)
+    return Errand(name, Path(constants.HF_HUB_CACHE), size, note, run)
 
 
-def _snapshot(name: str) -> Snapshot:
-    snapshot = fetching.look(name)
-    fetching.get(snapshot)
-    return snapshot
-
-
-def _folder(root: Path, name: str) -> Path | None:
-    """The folder that holds what an archive would bring, if there is one."""
-    places = [root / place for place in ARCHIVES[name].places if not place.endswith(".zip")]
-    return next((place for place in places if place.is_dir()), None)
-
-
-def _zip(root: Path, name: str) -> Path:
-    """The archive itself: where it lies, or else where it shall."""
-    places = [root / place for place in ARCHIVES[name].places if place.endswith(".zip")]
-    return next((place for place in places if place.is_file()), root / ARCHIVES[name].out)
+def _places(root: Path, name: str) -> list[Path]:
+    """Where an archive or a folder of what it holds may lie already; last, where a new archive goes."""
+    return [root / place for place in (*ARCHIVES[name].places, ARCHIVES[name].out)]
 
 
 def _archive(root: Path, name: str, patience: Patience) -> Errand:
-    archive, out, folder = ARCHIVES[name], _zip(root, name), _folder(root, name)
-    if folder and not out.is_file():  # yours, or unpacked elsewhere: `doctor` counts what is in it
-        return Errand(name, folder, 0, "a folder that is there, left as it is", lambda: None)
+    archive = ARCHIVES[name]
+    places = _places(root, name)
+    out = next((place for place in places if place.is_file()), places[-1])
+    folder = next((place for place in places if place.is_dir()), None)
+    run = partial(_get, root, archive, out, patience)
     if out.is_file():
-        size, note = 0, "there, to be checked"
-    else:
-        size, note = archive.bytes, "" if archive.sha256 else "no digest of it was ever published"
-    return Errand(name, out, size, note, lambda: _get(root, archive, out, patience))
+        return Errand(name, out, 0, "there, to be checked", run)
+    if folder:  # yours, or unpacked elsewhere: `doctor` counts what is in it
+        return Errand(name, folder, 0, "a folder that is there, left as it is", lambda: None)
+    return Errand(name, out, archive.bytes, "" if archive.sha256 else "no digest of it was ever published", run)
 
 
 def _get(root: Path, archive: Archive, out: Path, patience: Patience) -> None:
     """Fetch or check an archive, remember its digest, and unpack it if it is to be."""
-    seen = read_json(root / FETCHED) if (root / FETCHED).is_file() else {}
-    first = seen.get(archive.out, {})
-    sha256, bytes = archive.sha256 or first.get("sha256"), archive.bytes or first.get("bytes")
+    fetched = read_json(root / FETCHED) if (root / FETCHED).is_file() else {}
+    first = fetched.get(archive.out, {})
+    sha256 = archive.sha256 or first.get("sha256")
     try:
-        download(archive.urls, out, sha256, bytes, patience)
+        download(archive.urls, out, sha256, archive.bytes or first.get("bytes"), patience)
     except NotFetched as why:
         if archive.sha256 or not first:
             raise
         raise NotFetched(f"{why} (expected is what came first, see {root / FETCHED})") from None
-    seen[archive.out] = {"sha256": sha256 or file_digest(out), "bytes": out.stat().st_size}
-    write_json(root / FETCHED, seen)
+    fetched[archive.out] = {"sha256": sha256 or file_digest(out), "bytes": out.stat().st_size}
+    write_json(root / FETCHED, fetched)
     if archive.unpack:
         unpacked(out, root)

@@ -4,7 +4,7 @@ import shutil
 import stat
 import zipfile
 import zlib
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path, PureWindowsPath
 
 from tqdm import tqdm
 
@@ -20,18 +20,20 @@ def unpacked(archive: Path, folder: Path) -> Path:
     written, for a member that is encrypted, is a link, would lie outside of `folder`, or in the place of a file with
     another content; NotFetched where the disk is too small for what the members declare.
     """
-    stamp, made_of = folder / f".{archive.name}.json", {"sha256": file_digest(archive)}
+    stamp = folder / f".{archive.name}.json"
+    digest = {"sha256": file_digest(archive)}
     try:
         with zipfile.ZipFile(archive) as zipped:
             members = [info for info in zipped.infolist() if not info.is_dir()]
             for info in members:
                 _refuse_unsafe(archive, info)
             absent = [info for info in members if not (folder / info.filename).exists()]
-            if not absent and stamp.is_file() and read_json(stamp) == made_of:
+            if not absent and stamp.is_file() and read_json(stamp) == digest:
                 return folder
             for info in members:
-                if info not in absent and _crc(folder / info.filename) != info.CRC:
-                    there = f"{folder / info.filename} is there and isn't the file of that name in {archive}"
+                path = folder / info.filename
+                if info not in absent and zlib.crc32(path.read_bytes()) != info.CRC:
+                    there = f"{path} is there and isn't the file of that name in {archive}"
                     raise ValueError(f"{there}: move one of them away; nothing was unpacked")
             enough_room(stamp, sum(info.file_size for info in absent))
             for info in tqdm(absent, desc=f"unpacking {archive.name}", unit="file"):
@@ -40,23 +42,15 @@ def unpacked(archive: Path, folder: Path) -> Path:
                         shutil.copyfileobj(source, target, CHUNK)
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError) as why:
         raise ValueError(f"{archive}: can't be unpacked ({why}); remove it and fetch it again") from None
-    write_json(stamp, made_of)
+    write_json(stamp, digest)
     return folder
 
 
-def _crc(path: Path) -> int:
-    crc = 0
-    with open(path, "rb") as f:
-        while chunk := f.read(CHUNK):
-            crc = zlib.crc32(chunk, crc)
-    return crc
-
-
 def _refuse_unsafe(archive: Path, info: zipfile.ZipInfo) -> None:
-    name = info.filename
-    windows, kind = PureWindowsPath(name), stat.S_IFMT(info.external_attr >> 16)
-    leaves = name.startswith("/") or windows.drive or windows.root or ".." in windows.parts
-    if leaves or ".." in PurePosixPath(name).parts:
-        raise ValueError(f"{archive}: its member {name!r} would leave the folder; nothing was unpacked")
-    if kind not in (0, stat.S_IFREG) or info.flag_bits & 1:
-        raise ValueError(f"{archive}: its member {name!r} is a link, no plain file or encrypted; nothing was unpacked")
+    path = PureWindowsPath(info.filename)  # which takes / and \ for separators
+    if path.anchor or ".." in path.parts:
+        raise ValueError(f"{archive}: its member {info.filename!r} would leave the folder; nothing was unpacked")
+    if stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG) or info.flag_bits & 1:
+        raise ValueError(
+            f"{archive}: its member {info.filename!r} is a link, no plain file or encrypted; nothing was unpacked"
+        )

@@ -29,7 +29,8 @@ OFFLINE = "HF_HUB_OFFLINE is set, so no hub may be asked; run the command with H
 class Snapshot:
     """The files of one commit of a hub's repository that a profile's checkpoint is made of.
 
-    `missing` maps those that the local cache lacks to their size in bytes; `digests` has the sha256 of the large ones.
+    `missing` maps those that the local cache lacks to their size in bytes, `digests` the large ones of them to their
+    sha256.
     """
 
     name: str
@@ -50,15 +51,15 @@ def look(name: str) -> Snapshot:
     if constants.HF_HUB_OFFLINE:
         raise NotFetched(OFFLINE)
     try:
-        said = HfApi().model_info(repository, revision=revision, files_metadata=True)
+        info = HfApi().model_info(repository, revision=revision, files_metadata=True)
     except Exception as why:  # HfHubHTTPError, ConnectError, OSError, ...: as many kinds as ways to fail
         raise _refused(name, why) from why
-    listed = {file.rfilename: file for file in said.siblings}
+    listed = {file.rfilename: file for file in info.siblings}
     files = _chosen(name, list(listed))
-    cached = {file: try_to_load_from_cache(repository, file, revision=said.sha) for file in files}
+    cached = {file: try_to_load_from_cache(repository, file, revision=info.sha) for file in files}
     missing = {file: listed[file].size or 0 for file in files if not isinstance(cached[file], str)}
-    digests = {file: listed[file].lfs.sha256 for file in files if listed[file].lfs}
-    return Snapshot(name, repository, revision, said.sha, tuple(files), missing, digests)
+    digests = {file: listed[file].lfs.sha256 for file in missing if listed[file].lfs}
+    return Snapshot(name, repository, revision, info.sha, tuple(files), missing, digests)
 
 
 def get(snapshot: Snapshot) -> Path:
@@ -73,11 +74,9 @@ def get(snapshot: Snapshot) -> Path:
         except Exception as why:
             raise _refused(snapshot.name, why) from why
         if path.parent.name != snapshot.commit:
-            raise NotFetched(
-                f"checkpoint {snapshot.name}: its hub has a new commit since just now; run the command again"
-            )
-        wanted = snapshot.digests.get(file) if file in snapshot.missing else None
-        if wanted and file_digest(path) != wanted:
+            changed = "its hub has a new commit since just now"
+            raise NotFetched(f"checkpoint {snapshot.name}: {changed}; run the command again")
+        if file in snapshot.digests and file_digest(path) != snapshot.digests[file]:
             path.resolve().unlink()
             path.unlink(missing_ok=True)
             raise NotFetched(f"checkpoint {snapshot.name}: {file} came damaged and was removed; run the command again")
@@ -94,11 +93,11 @@ def _chosen(name: str, listed: list[str]) -> list[str]:
     """The files that a loader reads: at the top of the repository, and weights in one format only."""
     listed = [file for file in listed if "/" not in file]
     formats = WEIGHTS if zoo.is_tag(name) else TRANSFORMERS
-    weights = next((found for form in formats if (found := [f for f in listed if fnmatch(f, form)])), None)
-    if weights is None:
-        there = ", ".join(listed) or "nothing"
-        raise NotFetched(f"checkpoint {name}: its hub has no weights, one of {', '.join(formats)}; it has {there}")
-    return [file for file in listed if file in weights or any(fnmatch(file, form) for form in BESIDE)]
+    for form in formats:
+        if weights := [file for file in listed if fnmatch(file, form)]:
+            return [file for file in listed if file in weights or any(fnmatch(file, pattern) for pattern in BESIDE)]
+    there = ", ".join(listed) or "nothing"
+    raise NotFetched(f"checkpoint {name}: its hub has no weights, one of {', '.join(formats)}; it has {there}")
 
 
 def _refused(name: str, why: Exception) -> NotFetched:

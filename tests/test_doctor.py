@@ -98,7 +98,7 @@ def test_a_part_of_a_corpus_is_called_one_and_leaks_are_counted(monkeypatch, tmp
     assert "a/b: undeclared" in named
     clean = next(line for line in lines if "dfine" in line)
     assert "saw 0 of 71 images of val as far as declared" in clean and not clean.startswith("NO")
-    (tmp_path / "declared.json").write_text(json.dumps({"checkpoint": profile.detector, "sets": ["coco-train2017"]}))
+    (tmp_path / "declared.json").write_text(json.dumps({profile.detector: ["coco-train2017"]}))
     monkeypatch.setattr(doctor, "DECLARED", tmp_path / "declared.json")
     lines = [str(finding) for finding in doctor.data(profile)]
     assert any(line.startswith("NO") and "saw 71 of 71 images" in line for line in lines)

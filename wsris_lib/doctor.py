@@ -169,15 +169,11 @@ def leaks(profile: Profile, refer: Refer) -> Iterator[Finding]:
     for name in dict.fromkeys(name for field, name in named.items() if field not in READ_NO_IMAGE):
         if not name.startswith("zoo:"):
             try:
-                its = exposure(view, name.partition("@")[0], declared)
+                leaked, verdict = exposure(view, profile.val_split, name.partition("@")[0], declared)
             except DataError as why:  # not COCO's photographs
                 yield Finding("leakage", str(why))
                 return
-            unknown = f"; not to be told for {', '.join(its.open)}" if its.open else ""
-            said = f"saw {its.seen} of {its.images} images of {profile.val_split} as far as declared{unknown}"
-            yield Finding(
-                "leakage", f"{name}: {'undeclared' if its.seen is None else said}", False if its.seen else None
-            )
+            yield Finding("leakage", f"{name}: {verdict}", False if leaked else None)
 
 
 def disk(profile: Profile) -> float:

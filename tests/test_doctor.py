@@ -45,7 +45,7 @@ def test_a_package_that_is_missing_or_too_old_is_named(monkeypatch):
     checks = {finding.name: finding for finding in doctor.packages(profiles.load("tiny"))}
     assert checks["papermill"].ok is False and checks["papermill"].hint.startswith('pip install "papermill>=')
     assert checks["torch"].ok is False and "1.0, needed >=" in checks["torch"].message
-    assert checks["numpy"].ok is True and "pytest" not in found and "sam2" not in found
+    assert checks["numpy"].ok is True and "pytest" not in checks and "sam2" not in checks
 
 
 def test_the_package_sam2_is_asked_for_where_the_profile_asks_for_it(monkeypatch):
@@ -100,7 +100,7 @@ def test_a_part_of_a_corpus_is_called_one_and_leaks_are_counted(monkeypatch, tmp
     assert "a/b: undeclared" in named
     clean = next(line for line in lines if "dfine" in line)
     assert "saw 0 of 71 images of val as far as declared" in clean and not clean.startswith("NO")
-    (tmp_path / "declared.json").write_text(json.dumps({"checkpoint": profile.detector, "sets": ["coco-train2017"]}))
+    (tmp_path / "declared.json").write_text(json.dumps({profile.detector: ["coco-train2017"]}))
     monkeypatch.setattr(doctor, "DECLARED", tmp_path / "declared.json")
     lines = [str(finding) for finding in doctor.data(profile)]
     assert any(line.startswith("NO") and "saw 71 of 71 images" in line for line in lines)

@@ -128,7 +128,7 @@ def test_a_gif_under_the_name_of_a_jpeg_is_read(tmp_path):
 
 
 @pytest.mark.parametrize("place", [IMAGES, "train2014"])
-@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA])
 @pytest.mark.parametrize("inner", ["train2014/", ""])
 def test_a_zip_gives_what_its_folder_gave(tmp_path, place, method, inner):
     folder = Refer(a_corpus(tmp_path / "folder", place=place)).evaluation_view("val")
@@ -191,7 +191,7 @@ def spoil(archive, image_id, offset, byte):
     archive.write_bytes(data)
 
 
-@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA])
 @pytest.mark.parametrize("offset", [0, 27, 200, 400])  # magic, length of the name, data
 def test_a_damaged_member_is_named_and_left_out(tmp_path, method, offset):
     archive = zipped(a_corpus(tmp_path), method=method)
@@ -225,9 +225,13 @@ def test_a_zip_that_is_cut_short_or_goes_while_it_is_used(both):
     fails(lambda: view.image(1), refer.image_folder, coco_name(1))
 
 
-def test_a_packing_that_is_not_read_here(tmp_path):
-    archive = zipped(a_corpus(tmp_path), method=zipfile.ZIP_LZMA)
-    fails(lambda: Refer(tmp_path), archive, coco_name(1), "method 14", "unpack")
+@pytest.mark.parametrize(("field", "value", "how"), [(10, 9, "method 9"), (8, 1, "encrypted")])
+def test_a_packing_that_is_not_read_here(tmp_path, field, value, how):
+    archive = zipped(a_corpus(tmp_path))
+    data = bytearray(archive.read_bytes())
+    data[data.index(b"PK\1\2") + field] = value  # of the first entry of the zip's index
+    archive.write_bytes(data)
+    fails(lambda: Refer(tmp_path), archive, coco_name(1), how, "unpack")
 
 
 @pytest.mark.parametrize("way", ["fork", "spawn"])

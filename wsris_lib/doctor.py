@@ -153,21 +153,16 @@ def data(profile: Profile) -> Iterator[Finding]:
 
 def leaks(profile: Profile, refer: Refer) -> Iterator[Finding]:
     """What each checkpoint that reads images saw of the judged split in its own training, as far as it is declared."""
-    split = profile.val_split
-    view = refer.training_view(split)
+    view = refer.training_view(profile.val_split)
     declared = read_declarations(DECLARED)
     names = [name for field, name in profiles.checkpoints_of(profile).items() if field not in READ_NO_IMAGE]
     for name in dict.fromkeys(name for name in names if not name.startswith("zoo:")):
         try:
-            exposed = exposure(view, name.partition("@")[0], declared)
+            leaked, verdict = exposure(view, profile.val_split, name.partition("@")[0], declared)
         except DataError as why:  # not COCO's photographs
             yield Finding("leakage", str(why))
             return
-        message = "undeclared"
-        if exposed.seen is not None:
-            message = f"saw {exposed.seen} of {exposed.images} images of {split} as far as declared"
-            message += f"; not to be told for {', '.join(exposed.open)}" if exposed.open else ""
-        yield Finding("leakage", f"{name}: {message}", False if exposed.seen else None)
+        yield Finding("leakage", f"{name}: {verdict}", False if leaked else None)
 
 
 def disk(profile: Profile) -> float:

@@ -5,12 +5,14 @@ import json
 import threading
 import time
 from collections import Counter
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import openai
 import pytest
 import torch
+import transformers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -18,7 +20,7 @@ from wsris_lib.artefacts import REPO
 from wsris_lib.refer.paraphrase import local
 from wsris_lib.refer.paraphrase.checker import facts_of_place, why_rejected
 from wsris_lib.refer.paraphrase.llm import Endpoint, estimate, paraphrase_all
-from wsris_lib.refer.paraphrase.prompts import read_numbered, read_ordered
+from wsris_lib.refer.paraphrase.prompts import FORMS, read_numbered, read_ordered
 from wsris_lib.refer.paraphrase.rules import PLACES, paraphrase
 from wsris_lib.refer.synref import draw, grammar
 
@@ -303,7 +305,6 @@ def test_a_damaged_file_is_asked_for_again(serve, tmp_path):
 @pytest.fixture(scope="module")
 def chatty(tmp_path_factory):
     """A chat model of random weights: it babbles, which is an answer too."""
-    import transformers as hf
     from tokenizers import Tokenizer, decoders, models
 
     folder = tmp_path_factory.mktemp("chat")
@@ -311,14 +312,24 @@ def chatty(tmp_path_factory):
     vocabulary = {token: n for n, token in enumerate(["<eos>", "<unk>", *letters])}
     bare = Tokenizer(models.BPE(vocab=vocabulary, merges=[], unk_token="<unk>"))
     bare.decoder = decoders.Fuse()
-    tokenizer = hf.PreTrainedTokenizerFast(tokenizer_object=bare, eos_token="<eos>", unk_token="<unk>")
+    tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_object=bare, eos_token="<eos>", unk_token="<unk>")
     tokenizer.save_pretrained(folder / "mute")
     tokenizer.chat_template = "{% for m in messages %}{{ m['content'] }}{% endfor %}"
     tokenizer.save_pretrained(folder / "chat")
     torch.manual_seed(0)
-    config = hf.GPT2Config(vocab_size=len(vocabulary), n_embd=16, n_layer=1, n_head=2, n_positions=4096)
-    hf.GPT2LMHeadModel(config).save_pretrained(folder / "chat")
+    config = transformers.GPT2Config(vocab_size=len(vocabulary), n_embd=16, n_layer=1, n_head=2, n_positions=4096)
+    transformers.GPT2LMHeadModel(config).save_pretrained(folder / "chat")
     return folder
+
+
+def test_a_local_model_says_the_same_for_the_same_seed(chatty, tmp_path, monkeypatch):
+    answers = []
+    numbered = FORMS["numbered"]
+    reading = replace(numbered, read=lambda answer, *sizes: answers.append(answer) or numbered.read(answer, *sizes))
+    monkeypatch.setitem(FORMS, "numbered", reading)
+    for run, seed in enumerate((7, 7, 8)):
+        local.paraphrase_all({5: "left mug"}, tmp_path / str(run), chatty / "chat", seed=seed)
+    assert answers[0] == answers[1] != answers[2] and len(answers[0]) > 20
 
 
 def test_a_local_model_is_asked_in_the_same_way(chatty, tmp_path, monkeypatch):
@@ -326,25 +337,19 @@ def test_a_local_model_is_asked_in_the_same_way(chatty, tmp_path, monkeypatch):
     found = local.paraphrase_all(two, tmp_path / "babble", str(chatty / "chat"))
     assert found == {5: ["", "", ""], 6: ["", "", ""]}  # and nothing of it passes
     assert len(list((tmp_path / "babble").iterdir())) == 2
-    asked = []
+    options = []
 
-    class Eloquent:  # the same model, if it could speak
-        def eval(self):
-            return self
+    def eloquent(self, input_ids, temperature, top_p, max_new_tokens, **_):  # the same model, if it could speak
+        options.append((temperature, top_p, max_new_tokens))
+        tokenizer = local.AutoTokenizer.from_pretrained(chatty / "chat")
+        prompt = tokenizer.decode(input_ids[0])
+        assert prompt.startswith("You rewrite short") and prompt.endswith('{"1": "left mug", "2": "red car"}')
+        answer = tokenizer('{"1": ["mug left", "the mug on the left", "left cup"], "2": ["a red car"]}')["input_ids"]
+        return torch.cat([input_ids, torch.tensor([answer])], 1)
 
-        to = lambda self, _: self  # noqa: E731
-
-        def generate(self, input_ids, temperature, top_p, max_new_tokens, **_):
-            asked.append((temperature, top_p))
-            tokenizer = local.AutoTokenizer.from_pretrained(chatty / "chat")
-            answer = tokenizer('{"1": ["mug left", "the mug on the left", "left cup"], "2": ["a red car"]}')[
-                "input_ids"
-            ]
-            return torch.cat([input_ids, torch.tensor([answer])], 1)
-
-    monkeypatch.setattr(local.AutoModelForCausalLM, "from_pretrained", lambda *_, **__: Eloquent())
+    monkeypatch.setattr(transformers.GPT2LMHeadModel, "generate", eloquent)
     found = local.paraphrase_all(two, tmp_path / "words", str(chatty / "chat"))
-    assert found[5] == ["mug left", "the mug on the left", "left cup"] and asked == [(0.75, 0.95)]
+    assert found[5] == ["mug left", "the mug on the left", "left cup"] and options == [(0.75, 0.95, 240)]
     assert found[6] == ["", "", ""]  # nothing but an article was new
     with pytest.raises(ValueError, match="no chat template"):
         local.paraphrase_all(two, tmp_path, str(chatty / "mute"))

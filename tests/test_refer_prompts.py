@@ -41,6 +41,21 @@ def test_an_answer_in_the_papers_form_finds_its_sentences_or_none(name):
     assert FORMS["paper"].read(answer, 3, 2) == expected
 
 
+@pytest.mark.parametrize(
+    ("answer", "texts"),
+    [
+        ('Sure:\n```json\n{"1": ["a", "b",], "2": ["c", "d"],}\n``` [1]', [["a", "b"], ["c", "d"]]),
+        ('{"1": ["the [red] one", "a \\"left\\" mug"], "2": ["c"]}', [["the [red] one", 'a "left" mug'], ["c", ""]]),
+        ('{"2": ["c", "d"], "1": ["a", "b", "x"], "3": ["y"]}', [["a", "b"], ["c", "d"]]),
+        ('{"1": ["a", "b"], "2": ["c", "d', [["a", "b"], ["", ""]]),
+        ('{"1": ["a" "b"], "2": ["c", null, 1]}', [["", ""], ["c", ""]]),
+        ('{"1": "a", "2": {"a": 1}}', [["", ""], ["", ""]]),
+    ],
+)
+def test_an_answer_by_numbers_is_read_list_by_list(answer, texts):
+    assert FORMS["numbered"].read(answer, 2, 2) == texts
+
+
 def test_the_papers_prompt_asks_for_what_fig_6_asks_for():
     system, user = FORMS["paper"].messages(list(ASKED.values()), 3)
     assert (system["role"], user["role"]) == ("system", "user") and json.loads(user["content"]) == [*ASKED.values()]

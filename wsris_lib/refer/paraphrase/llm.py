@@ -43,30 +43,31 @@ def paraphrase_all(sentences: Mapping[int, str], folder: Path, endpoint: Endpoin
     variable isn't set, KeyError for an unknown prompt, and openai.AuthenticationError when the key is refused.
     """
     form = prompts.form(endpoint.prompt)
-    client = openai.OpenAI(
-        base_url=endpoint.url, api_key=_key(endpoint), timeout=endpoint.timeout, max_retries=endpoint.retries
-    )
+    key = os.environ.get(endpoint.key_variable)
+    if not key:
+        raise FileNotFoundError(
+            f"the environment variable {endpoint.key_variable} is empty; set it to the key of {endpoint.url} "
+            "(any word will do for a server that asks for none)"
+        )
+    client = openai.OpenAI(api_key=key, base_url=endpoint.url, timeout=endpoint.timeout, max_retries=endpoint.retries)
 
     def ask(group: list[str], k: int) -> str:
-        options = dict(model=endpoint.model, temperature=endpoint.temperature, top_p=endpoint.top_p)
         try:
-            answer = client.chat.completions.create(**options, messages=form.messages(group, k))
+            answer = client.chat.completions.create(
+                model=endpoint.model,
+                temperature=endpoint.temperature,
+                top_p=endpoint.top_p,
+                messages=form.messages(group, k),
+            )
         except openai.AuthenticationError:
             raise
         except openai.OpenAIError as why:
             raise protocol.NoAnswer(type(why).__name__) from None
         return (answer.choices[0].message.content if answer.choices else "") or ""
 
+    many = (endpoint.batch, endpoint.k, endpoint.concurrent)
     return protocol.paraphrase_all(
-        sentences,
-        folder,
-        ask,
-        endpoint.model,
-        endpoint.batch,
-        endpoint.k,
-        endpoint.concurrent,
-        announce=lambda left: estimate(left, endpoint),
-        form=form,
+        sentences, folder, ask, endpoint.model, *many, announce=lambda left: estimate(left, endpoint), form=form
     )
 
 
@@ -80,13 +81,3 @@ def estimate(sentences: list[str], endpoint: Endpoint) -> str:
     if endpoint.price:
         cost = f", about {(sent * endpoint.price[0] + back * endpoint.price[1]) / 1e6:.2f} in money"
     return f"{len(sentences)} sentences: {requests} requests, {sent} tokens to send, {back} to receive{cost}"
-
-
-def _key(endpoint: Endpoint) -> str:
-    key = os.environ.get(endpoint.key_variable, "")
-    if not key:
-        raise FileNotFoundError(
-            f"the environment variable {endpoint.key_variable} is empty; set it to the key of {endpoint.url} "
-            "(any word will do for a server that asks for none)"
-        )
-    return key

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoTokenizer, pipeline
 
 from wsris_lib.refer.paraphrase import prompts, protocol
 
@@ -31,20 +31,12 @@ def paraphrase_all(
     tokenizer = AutoTokenizer.from_pretrained(checkpoint)
     if not tokenizer.chat_template:
         raise ValueError(f"{checkpoint} has no chat template; take a model that was tuned to follow instructions")
-    model = AutoModelForCausalLM.from_pretrained(checkpoint, dtype="auto").eval().to(device)
+    answer = pipeline("text-generation", str(checkpoint), tokenizer=tokenizer, dtype="auto", device=device)
+    sampling = dict(do_sample=True, temperature=temperature, top_p=top_p, return_full_text=False)
     torch.manual_seed(seed)
 
-    @torch.no_grad()
     def ask(group: list[str], k: int) -> str:
-        inputs = tokenizer.apply_chat_template(
-            form.messages(group, k), add_generation_prompt=True, return_tensors="pt", return_dict=True
-        ).to(device)
-        start = inputs["input_ids"].shape[1]
-        room = 40 * k * len(group)  # tokens; an answer that stops in the middle is mended as far as it goes
-        made = model.generate(
-            **inputs, do_sample=True, temperature=temperature, top_p=top_p, max_new_tokens=room,
-            pad_token_id=tokenizer.pad_token_id or tokenizer.eos_token_id,
-        )  # fmt: skip
-        return tokenizer.decode(made[0, start:], skip_special_tokens=True)
+        room = 40 * k * len(group)  # tokens; of an answer that stops in the middle, what it had finished counts
+        return answer(form.messages(group, k), max_new_tokens=room, **sampling)[0]["generated_text"]
 
     return protocol.paraphrase_all(sentences, folder, ask, str(checkpoint), batch, k, form=form)

@@ -46,6 +46,9 @@ Answer with one minimal, valid JSON object and nothing else: {{"r": [{{"a": [{k}
 entries in the order of the expressions."""
 
 
+_LIST = r'\[(?:[^\[\]"]|"(?:[^"\\]|\\.)*")*\]'  # of JSON, with no other list in it
+
+
 @dataclass(frozen=True)
 class Form:
     """A prompt, with {k} and perhaps {n} to be filled in, how sentences are listed below it, and how it is answered.
@@ -55,22 +58,30 @@ class Form:
 
     name: str
     prompt: str
-    listed: Callable[[Sequence[str]], str]
+    listed: Callable[[Sequence[str]], object]  # anything JSON can hold
     read: Callable[[str, int, int], list[list[str]]]
 
     def messages(self, sentences: Sequence[str], k: int) -> list[dict[str, str]]:
         """What a chat model is sent: the prompt as the system's message, so that sentences can't pass for it."""
-        asked = self.prompt.format(k=k, n=len(sentences))
-        return [{"role": "system", "content": asked}, {"role": "user", "content": self.listed(sentences)}]
+        content = json.dumps(self.listed(sentences), ensure_ascii=False)
+        return [
+            {"role": "system", "content": self.prompt.format(k=k, n=len(sentences))},
+            {"role": "user", "content": content},
+        ]
 
 
 def read_numbered(answer: str, sentences: int, k: int) -> list[list[str]]:
-    """The lists of {"1": [...], "2": [...]}, mended as far as it can be.
+    """The lists of {"1": [...], "2": [...]}, each on its own: it is whole or it isn't.
 
-    A code fence and talk around the JSON are cut off; what an answer that stopped in the middle had finished is kept.
+    So talk around the JSON doesn't matter, and what an answer that stopped in the middle had finished is kept.
     """
-    found = _numbers(answer)
-    return [_texts(found.get(str(n), []), k) for n in range(1, sentences + 1)]
+    lists = {}
+    for number, text in re.findall(rf'"(\d+)"\s*:\s*({_LIST})', answer):
+        try:
+            lists[number] = json.loads(_bare(text))
+        except json.JSONDecodeError:
+            continue
+    return [_texts(lists.get(str(n)), k) for n in range(1, sentences + 1)]
 
 
 def read_ordered(answer: str, sentences: int, k: int) -> list[list[str]]:
@@ -79,49 +90,25 @@ def read_ordered(answer: str, sentences: int, k: int) -> list[list[str]]:
     Entries belong to sentences by their order alone. So of a list that stopped in the middle or went wrong there what
     comes before is kept, and of one that ended with another number of entries nothing.
     """
-    entries, whole = _entries(answer)
-    if whole and len(entries) != sentences:
-        entries = []
-    lists = [_texts(entry.get("a", []) if isinstance(entry, dict) else [], k) for entry in entries[:sentences]]
-    return lists + [[""] * k for _ in range(sentences - len(lists))]
-
-
-def _texts(found: object, k: int) -> list[str]:
-    texts = [text for text in found if isinstance(text, str)] if isinstance(found, list) else []
-    return (texts + [""] * k)[:k]
-
-
-def _numbers(answer: str) -> dict:
-    start = answer.find("{")
-    text = answer[start:] if start >= 0 else ""
-    try:
-        found, _ = json.JSONDecoder().raw_decode(text)
-        return found if isinstance(found, dict) else {}
-    except json.JSONDecodeError:
-        # each entry on its own: what stands between a number and the end of its list is whole or it isn't
-        found = {}
-        for match in re.finditer(r'"(\d+)"\s*:\s*(\[[^\[\]]*\])', text):
-            try:
-                found[match[1]] = json.loads(_bare(match[2]))
-            except json.JSONDecodeError:
-                continue
-        return found
-
-
-def _entries(answer: str) -> tuple[list, bool]:
-    """The entries of "r" up to the first that can't be read, and whether the list came to its end."""
     start = re.search(r'\{\s*"r"\s*:\s*\[\s*', answer)
-    if start is None:
-        return [], False
-    text, entries = _bare(answer[start.end() :]), []
-    while not text.startswith("]"):
+    text = _bare(answer[start.end() :]) if start else ""
+    entries = []
+    while text and not text.startswith("]"):
         try:
             entry, end = json.JSONDecoder().raw_decode(text)
         except json.JSONDecodeError:
-            return entries, False
+            break
         entries.append(entry)
-        text = text[end:].lstrip().removeprefix(",").lstrip()
-    return entries, True
+        text = text[end:].lstrip(" \n\r\t,")
+    if text.startswith("]") and len(entries) != sentences:
+        entries = []
+    lists = [_texts(entry.get("a") if isinstance(entry, dict) else None, k) for entry in entries[:sentences]]
+    return lists + [[""] * k for _ in range(sentences - len(lists))]
+
+
+def _texts(listed: object, k: int) -> list[str]:
+    texts = [text for text in listed if isinstance(text, str)] if isinstance(listed, list) else []
+    return (texts + [""] * k)[:k]
 
 
 def _bare(text: str) -> str:
@@ -129,17 +116,9 @@ def _bare(text: str) -> str:
     return re.sub(r",\s*(?=[\]}])", "", text)
 
 
-def _by_number(sentences: Sequence[str]) -> str:
-    return json.dumps({str(n): sentence for n, sentence in enumerate(sentences, 1)}, ensure_ascii=False)
-
-
-def _by_order(sentences: Sequence[str]) -> str:
-    return json.dumps(list(sentences), ensure_ascii=False)
-
-
 FORMS = {
-    "numbered": Form("numbered", _NUMBERED, _by_number, read_numbered),
-    "paper": Form("paper", _FIGURE_6, _by_order, read_ordered),
+    "numbered": Form("numbered", _NUMBERED, lambda sentences: dict(enumerate(sentences, 1)), read_numbered),
+    "paper": Form("paper", _FIGURE_6, list, read_ordered),
 }
 
 

@@ -6,7 +6,7 @@ place with empty strings, and eq. 5 leaves those out. What is asked and how the 
 """
 
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tqdm import tqdm
@@ -49,41 +49,38 @@ def paraphrase_all(
     todo = [i for i in sentences if i not in done]
     if todo and announce:
         print(announce([sentences[i] for i in todo]))
+
+    def paraphrase_group(group: list[int]) -> None:
+        try:
+            answer = ask([sentences[i] for i in group], k)
+        except NoAnswer as why:
+            tqdm.write(f"request failed ({why}); its {len(group)} sentences stay open")
+            return
+        for i, texts in zip(group, form.read(answer, len(group), k)):
+            done[i] = _checked(folder / f"{i}.json", sentences[i], texts, made_by)
+        bar.update(len(group))
+
     groups = [todo[i : i + batch] for i in range(0, len(todo), batch)]
     # threads, not asyncio: a notebook's kernel already runs a loop
     with (
-        ThreadPoolExecutor(concurrent) as pool,
         tqdm(total=len(todo), desc="paraphrases", unit="sentence", disable=not todo) as bar,
+        ThreadPoolExecutor(concurrent) as pool,
     ):
-        waiting = {pool.submit(ask, [sentences[i] for i in group], k): group for group in groups}
-        try:
-            for future in as_completed(waiting):
-                group = waiting[future]
-                try:
-                    answer = future.result()
-                except NoAnswer as why:
-                    tqdm.write(f"request failed ({why}); its {len(group)} sentences stay open")
-                    continue
-                for i, texts in zip(group, form.read(answer, len(group), k)):
-                    done[i] = _keep(folder / f"{i}.json", sentences[i], texts, made_by)
-                bar.update(len(group))
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)  # stopped by the user, or refused: don't send the rest
+        list(pool.map(paraphrase_group, groups))  # one that is refused, or the user, stops it: the rest isn't sent
     if len(done) < len(sentences):
-        open_ = len(sentences) - len(done)
-        print(f"{open_} of {len(sentences)} sentences got no answer; run it again to ask for these alone")
+        left = len(sentences) - len(done)
+        print(f"{left} of {len(sentences)} sentences got no answer; run it again to ask for these alone")
     return {i: done.get(i, [""] * k) for i in sentences}
 
 
-def _keep(path: Path, sentence: str, texts: list[str], made_by: dict) -> list[str]:
+def _checked(path: Path, sentence: str, texts: list[str], made_by: dict) -> list[str]:
     """Check an answer, write the sentence's file and return what passed, in its place."""
     kept, rejected = [], []
-    for text in texts:
-        text = " ".join(text.split())
+    for text in (" ".join(text.split()) for text in texts):
         why = why_rejected(sentence, text)
         if not why and len(text.split()) > LONGEST * len(sentence.split()) + 5:
             why = "too long"
-        if not why and text.lower() in (other.lower() for other in kept):
+        if not why and text.lower() in map(str.lower, kept):
             why = "said twice"
         kept.append("" if why else text)
         if why:
@@ -94,14 +91,8 @@ def _keep(path: Path, sentence: str, texts: list[str], made_by: dict) -> list[st
 
 def _stored(path: Path, sentence: str, made_by: dict) -> list[str] | None:
     """What an earlier run kept for this very sentence by this model; None if it has to be asked for."""
-    if not path.is_file():
-        return None
     try:
-        stored = read_json(path)
-    except CorruptArtefact:  # it has removed the file
+        stored = {"prompt": "numbered"} | read_json(path)  # older files name no prompt
+    except (FileNotFoundError, CorruptArtefact, TypeError):  # a corrupt one is removed; TypeError: no object
         return None
-    if not isinstance(stored, dict):
-        return None
-    wanted, usual = {"sentence": sentence} | made_by, {"prompt": "numbered"}  # older files name no prompt
-    same = wanted.items() <= {n: v for n, v in (usual | stored).items() if n in wanted}.items()
-    return stored["paraphrases"] if same else None
+    return stored["paraphrases"] if ({"sentence": sentence} | made_by).items() <= stored.items() else None

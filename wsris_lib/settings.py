@@ -1,21 +1,6 @@
 """The numbers of each step, with the reason beside each; the defaults are those of the profile `tiny`."""
 
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any
-
-
-def later(default: Any) -> Any:
-    """A field that came when weights had been trained already: at its default it is no part of their key."""
-    return field(default=default, metadata={"later": True})
-
-
-def keyed(settings: Any) -> dict[str, Any]:
-    """A step's settings as a part of the key of what it makes: all fields but the later ones that are at their default.
-
-    So what was made before a field came is found again, and any other value of it makes something new.
-    """
-    usual = {f.name for f in fields(settings) if "later" in f.metadata and getattr(settings, f.name) == f.default}
-    return {name: value for name, value in asdict(settings).items() if name not in usual}
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
@@ -57,9 +42,9 @@ class Aligning:
     geometry_gain: float = 10.0  # three scalars beside hundreds of channels need a gain to be heard (notebook 04)
     # x, y of the mask itself, from -gain to gain. Or "cells", eq. 2 as printed: of the downsampled mask in indices of
     # the patch grid, which are loud by themselves (0 to 31 are a gain of 15.5, and geometry_gain isn't read).
-    centroid: str = later("frame")
+    centroid: str = "frame"
     consistency: float = 1.0  # weight of eq. 5, as in the paper; 0 leaves LCM out
-    consistency_mean: str = later("reworded")  # over the sentences with a paraphrase; "batch": over all B, as printed
+    consistency_mean: str = "reworded"  # over the sentences with a paraphrase; "batch": over all B, as printed
     temperature: float = 1.0  # tau of eq. 4 and 5, un-normalised inner products as in RefCLIP
     # What the paper leaves open; `python -m wsris_lib ablate choices` measures what each is worth.
     class_from: str = "clip"  # whose class token of the crop (Table 3): "clip" or "dino"
@@ -70,7 +55,7 @@ class Aligning:
     own_negatives: bool = True  # a sentence's other N - 1 candidates among its negatives: eq. 4; RefCLIP has none
     # The candidates of the batch's other sentences about the same image among them too: 3.3 counts B N - 1 negatives,
     # all; we leave these out, as they may hold the very object that is meant.
-    same_image_negatives: bool = later(False)
+    same_image_negatives: bool = False
     learning_rate: float = 5e-4  # section 4.1
     batch: int = 200  # section 4.1
     epochs: int = 12  # the paper gives none; on SynRef 13 more change mIoU by less than half a point
@@ -190,14 +175,14 @@ class Distilling:
     heads: int = 4  # of the attention to the words; the paper: 1
     places: bool = True  # tell each cell its x and y before it asks the words: ours; the paper: False
     augment: bool = True
-    augment_burn_in: bool = later(True)  # from the first step on; C.3 speaks of it for the time after the burn-in alone
-    zoom: tuple[float, float] = later((0.8, 1.2))  # see `warp.draw`; above 1 the image shrinks, C.3 names crops alone
+    augment_burn_in: bool = True  # from the first step on; C.3 speaks of it for the time after the burn-in alone
+    zoom: tuple[float, float] = (0.8, 1.2)  # see `warp.draw`; above 1 the image shrinks, C.3 names crops alone
     confidence: bool = True  # weigh by sigma (eq. 7); False: all labels alike
     dice: float = 1.0  # of the labels, beside eq. 7: ours; the paper: 0
     masks: float = 0.5  # lambda 1, of eq. 8
     features: float = 0.05  # lambda 2, of eq. 9
     horizon: float = 0.3  # of the steps after the burn-in; the literature's .9996 is meant for 9,000 of them
-    alpha: float = later(0.0)  # of eq. 11 in its place, the paper: .9996; 0: what `horizon` makes of the steps
+    alpha: float = 0.0  # of eq. 11 in its place, the paper: .9996; 0: what `horizon` makes of the steps
     batch: int = 8  # the paper: 48
     pieces: int = 1  # of a batch, each with batch norms of its own: as many GPUs can share it, see `Training.parts`
     burn_in: float = 1.0  # epochs; the paper: 4
@@ -208,8 +193,8 @@ class Distilling:
     power: float = 0.9  # of the rate's decay over all steps: LAVT's; the paper names no schedule, so there 0
     image_share: float = 0.1  # of the rate, for the Swin; the paper: 1
     text_share: float = 0.1  # for the BERT; the paper: 1
-    text_layers: int = later(0)  # of the BERT that learn, the first so many, without the embeddings; 0: all. LAVT: 10
-    drop_path: float | None = later(None)  # of the Swin; LAVT: .3; None: its config's
+    text_layers: int = 0  # of the BERT that learn, the first so many, without the embeddings; 0: all. LAVT: 10
+    drop_path: float | None = None  # of the Swin; LAVT: .3; None: its config's
     weight_decay: float = 0.01
-    norm_decay: bool = later(True)  # of norms and position biases between image and words too; LAVT: not of these
-    clip: float = later(1.0)  # the norm that gradients are cut to; 0: none, as in LAVT
+    norm_decay: bool = True  # of norms and position biases between image and words too; LAVT: not of these
+    clip: float = 1.0  # the norm that gradients are cut to; 0: none, as in LAVT

@@ -4,22 +4,7 @@ The source stands beside each number; "ours" is neither's. Profiles say what the
 `differences`. "4.1" and "C.3" are sections of the paper that the class names.
 """
 
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any
-
-
-def later(default: Any) -> Any:
-    """A field that came when weights had been trained already: at its default it is no part of their key."""
-    return field(default=default, metadata={"later": True})
-
-
-def keyed(settings: Any) -> dict[str, Any]:
-    """A step's settings as a part of the key of what it makes: all fields but the later ones that are at their default.
-
-    So what was made before a field came is found again, and any other value of it makes something new.
-    """
-    usual = {f.name for f in fields(settings) if "later" in f.metadata and getattr(settings, f.name) == f.default}
-    return {name: value for name, value in asdict(settings).items() if name not in usual}
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
@@ -60,9 +45,9 @@ class Aligning:
     geometry_gain: float = 10.0  # ours, read for the centroid "frame" alone: from -gain to gain
     # Eq. 2 as printed: of the downsampled mask in indices of the patch grid, which are loud by themselves (0 to 31 are
     # a gain of 15.5, and geometry_gain isn't read). Or "frame": x, y of the mask itself.
-    centroid: str = later("cells")
+    centroid: str = "cells"
     consistency: float = 1.0  # weight of eq. 5, 3.3; 0 leaves LCM out
-    consistency_mean: str = later("batch")  # eq. 5: over all B; or "reworded": over the sentences with a paraphrase
+    consistency_mean: str = "batch"  # eq. 5: over all B; or "reworded": over the sentences with a paraphrase
     temperature: float = 1.0  # tau of eq. 4 and 5, 4.1
     # What the paper leaves open; `python -m wsris_lib ablate choices` measures what each is worth.
     class_from: str = "clip"  # 4.1, Table 3: whose class token of the crop, or "dino"
@@ -73,7 +58,7 @@ class Aligning:
     own_negatives: bool = True  # eq. 4: a sentence's other N - 1 candidates among its negatives; RefCLIP has none
     # 3.3: all B N - 1. False leaves out the candidates of the batch's other sentences about the same image, as they may
     # hold the very object that is meant.
-    same_image_negatives: bool = later(True)
+    same_image_negatives: bool = True
     learning_rate: float = 5e-4  # 4.1
     batch: int = 200  # 4.1
     epochs: int = 25  # RefCLIP's code; the paper gives none
@@ -193,14 +178,14 @@ class Distilling:
     heads: int = 1  # LAVT: of the attention to the words
     places: bool = False  # ours: tell each cell its x and y before it asks the words
     augment: bool = True  # C.3
-    augment_burn_in: bool = later(False)  # C.3 speaks of it for the time after the burn-in alone; True: from the start
-    zoom: tuple[float, float] = later((0.8, 1.0))  # ours, C.3 names crops; above 1 the image shrinks, see `warp.draw`
+    augment_burn_in: bool = False  # C.3 speaks of it for the time after the burn-in alone; True: from the start
+    zoom: tuple[float, float] = (0.8, 1.0)  # ours, C.3 names crops; above 1 the image shrinks, see `warp.draw`
     confidence: bool = True  # eq. 7: weigh by sigma; False: all labels alike
     dice: float = 0.0  # ours: of the labels, beside eq. 7
     masks: float = 0.5  # lambda 1 of eq. 10, C.3
     features: float = 0.05  # lambda 2 of eq. 10, C.3
     horizon: float = 0.3  # ours, where alpha is 0: of the steps after the burn-in
-    alpha: float = later(0.9996)  # of eq. 11, C.3; 0: what `horizon` makes of the steps
+    alpha: float = 0.9996  # of eq. 11, C.3; 0: what `horizon` makes of the steps
     batch: int = 48  # C.3
     # Of a batch, each with batch norms of its own: as many GPUs can share it, see `Training.parts`. C.3's 4 GPUs, 12
     # sentences each; LAVT shares their norms.
@@ -213,8 +198,8 @@ class Distilling:
     power: float = 0.0  # C.3, "constant"; LAVT: .9, of the rate's decay over all steps
     image_share: float = 1.0  # LAVT: of the rate, for the Swin
     text_share: float = 1.0  # LAVT: for the BERT
-    text_layers: int = later(10)  # LAVT: of the BERT that learn, the first so many, without the embeddings; 0: all
-    drop_path: float | None = later(0.3)  # LAVT: of the Swin; None: its config's
+    text_layers: int = 10  # LAVT: of the BERT that learn, the first so many, without the embeddings; 0: all
+    drop_path: float | None = 0.3  # LAVT: of the Swin; None: its config's
     weight_decay: float = 0.01  # LAVT
-    norm_decay: bool = later(False)  # of norms and position biases between image and words too; LAVT: not of these
-    clip: float = later(0.0)  # the norm that gradients are cut to; LAVT: none, 0
+    norm_decay: bool = False  # of norms and position biases between image and words too; LAVT: not of these
+    clip: float = 0.0  # the norm that gradients are cut to; LAVT: none, 0

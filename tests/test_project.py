@@ -233,13 +233,13 @@ def test_the_readme_names_what_exists():
     assert listed == sorted(path.name for path in (REPO / "notebooks").glob("*.ipynb"))
 
 
-# -- deviations -------------------------------------------------------------------------------------------------------
+# -- the documents ----------------------------------------------------------------------------------------------------
 
 
-DEVIATIONS = sorted((REPO / "docs").glob("deviations_*.md"))
+DOCUMENTS = sorted((REPO / "docs").glob("deviations_*.md"))
 
 
-@pytest.mark.parametrize("path", DEVIATIONS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.stem)
 def test_a_list_of_deviations_is_one_table_whose_links_and_settings_exist(path):
     text = path.read_text(encoding="utf-8")
     rows = [line for line in text.splitlines() if line.startswith("|")]

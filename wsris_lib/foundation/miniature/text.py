@@ -4,7 +4,8 @@ SimCSE (Gao et al. 2021, section 4): a sentence and one that follows from it (a 
 shall be nearer to each other than to any other sentence. Here the pair is one meaning in two wordings. Without pairs,
 on dropout alone (section 3), a BERT that starts from nothing learns which words a sentence has, and hardly which of
 them matter. And the vector is the mean of the words' states, not the tanh of [CLS]: nearly linear in the words, as
-the vectors of a BERT with a past are, it is what ES3Net's linear layers can start from (the README has figures).
+the vectors of a BERT with a past are, it is what ES3Net's linear layers can start from (figures:
+benchmarks/README.md).
 """
 
 import copy

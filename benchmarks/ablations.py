@@ -10,8 +10,9 @@ from pathlib import Path
 
 import torch
 
-from wsris_lib import ablations, profiles
-from wsris_lib.variants import MERGED
+from wsris_lib.config import profiles
+from wsris_lib.experiments import ablations
+from wsris_lib.experiments.variants import MERGED
 
 PAPERS = {  # name -> tables, corpora, file, title
     "es3net": ((*ablations.CHOICE, "table6"), ("refcoco", "refcoco+", "refcocog"), "ablations.md", "ES3Net"),

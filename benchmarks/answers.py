@@ -12,7 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from wsris_lib import profiles, show
+from wsris_lib import plotting
+from wsris_lib.config import profiles
 from wsris_lib.pipeline import predict
 from wsris_lib.pipeline.run import Run
 
@@ -39,7 +40,7 @@ def main(name: str = "long", split: str = "testB", rows: str = "5", seed: str = 
         masks += [None, *answers]
         truths += [truth] * (1 + len(models))
         titles += [textwrap.fill(f"“{sample.sentence}”", 30), *(models if len(images) == 1 + len(models) else [""] * 4)]
-    figure = show.predictions(images, masks, truths, titles, columns=1 + len(models))
+    figure = plotting.predictions(images, masks, truths, titles, columns=1 + len(models))
     figure.savefig(Path(__file__).with_name("answers.jpg"), dpi=90, pil_kwargs={"quality": 88})
 
 

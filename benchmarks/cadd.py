@@ -22,8 +22,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from wsris_lib import papers, profiles
-from wsris_lib.evaluate import Measures, subsets, summarise
+from wsris_lib.config import profiles
+from wsris_lib.experiments import papers
+from wsris_lib.metrics import SampleMetrics, subsets, summarise
 from wsris_lib.pipeline import es3net, pseudo_labels, students
 from wsris_lib.pipeline.run import Run
 
@@ -51,8 +52,8 @@ def main(name: str = "tiny", epochs: str = "", seeds: str = "", *kinds: str) -> 
     """Make what is missing and write the page."""
     profile, rows = profiles.load(name), defaultdict(dict)
     if epochs:
-        longer = replace(profile.distilling, epochs=float(epochs), burn_in=0.4 * float(epochs))
-        profile = replace(profile, distilling=longer)
+        longer = replace(profile.cadd, epochs=float(epochs), burn_in=0.4 * float(epochs))
+        profile = replace(profile, cadd=longer)
     if seeds:
         profile = replace(profile, seeds=tuple(map(int, seeds.split(","))))
     wanted = {}  # kind -> seeds
@@ -78,7 +79,7 @@ def main(name: str = "tiny", epochs: str = "", seeds: str = "", *kinds: str) -> 
 
 def preface(profile: profiles.Profile, name: str) -> list[str]:
     """What the page is of."""
-    its, threads = profile.distilling, torch.get_num_threads()
+    its, threads = profile.cadd, torch.get_num_threads()
     return [
         "# CADD: students of all labels, SynRef",
         "",
@@ -187,7 +188,7 @@ def of_split(profile: profiles.Profile, pair: tuple[str, str], seeds: list[int])
     return np.array(found)
 
 
-def only(known: set[int], samples: list, measures: list[Measures]) -> tuple[list, list[Measures]]:
+def only(known: set[int], samples: list, measures: list[SampleMetrics]) -> tuple[list, list[SampleMetrics]]:
     """The sentences that both of a pair have answered."""
     kept = [n for n, sample in enumerate(samples) if sample.sent_id in known]
     return [samples[n] for n in kept], [measures[n] for n in kept]
@@ -258,7 +259,7 @@ def missed(profile: profiles.Profile, wanted: dict[str, tuple[int, ...]]) -> lis
     return lines
 
 
-def by_image(samples: list, measures: list[Measures]) -> np.ndarray:
+def by_image(samples: list, measures: list[SampleMetrics]) -> np.ndarray:
     """Sums [7, images]: sentences, IoU, PointM, intersection, union, decisive sentences, their IoU."""
     image = np.unique([s.image_id for s in samples], return_inverse=True)[1]
     decisive = np.array([bool(s.decisive) for s in samples])
@@ -270,7 +271,7 @@ def by_image(samples: list, measures: list[Measures]) -> np.ndarray:
     return np.array([np.bincount(image, weights=column) for column in columns])
 
 
-def note(rows: dict, name: str, seed: int, samples: list, measures: list[Measures]) -> None:
+def note(rows: dict, name: str, seed: int, samples: list, measures: list[SampleMetrics]) -> None:
     """Keep and print a row of one seed."""
     found = {}
     for subset, positions in subsets(samples).items():

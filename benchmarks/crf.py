@@ -12,7 +12,7 @@ import time
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from wsris_lib import profiles
+from wsris_lib.config import profiles
 from wsris_lib.refine import crf
 
 SIZES = ((128, 128, "tiny"), (320, 320, "paper"), (480, 640, "paper"))
@@ -21,7 +21,7 @@ BOTH = 320 * 320  # pixels up to which the lattice is timed too
 
 def main(images: str = "3") -> None:
     for height, width, name in SIZES:
-        settings = profiles.load(name).refining
+        settings = profiles.load(name).refine
         backends = crf.BACKENDS if height * width <= BOTH else crf.BACKENDS[:1]
         spent, agreed, apart = {backend: [] for backend in backends}, [], []
         for seed in range(int(images)):

@@ -22,11 +22,11 @@ import numpy as np
 import torch
 from PIL import Image
 
-from wsris_lib import profiles
+from wsris_lib.cadd.export import export
+from wsris_lib.config import profiles
 from wsris_lib.pipeline import predict
 from wsris_lib.pipeline.run import Run
-from wsris_lib.segmenter.export import export
-from wsris_lib.segmenter.predict import soft_mask
+from wsris_lib.segmentation.predict import soft_mask
 
 MODELS = ("esem", "ehin", "stage 2", "cadd greedy")
 EXPORTED, COMPILED = ", exported", ", compiled"

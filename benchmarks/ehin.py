@@ -16,10 +16,10 @@ from statistics import median
 
 import torch
 
-from wsris_lib import profiles
-from wsris_lib.costs import answer_seconds
-from wsris_lib.ehin.backbone import Backbone, Critic
+from wsris_lib.config import profiles
 from wsris_lib.ehin.train import stored_modules, train
+from wsris_lib.experiments.costs import answer_seconds
+from wsris_lib.frozen.clip_backbone import Backbone, Critic
 from wsris_lib.pipeline import ehin
 from wsris_lib.pipeline.run import Run
 
@@ -31,18 +31,18 @@ def main(name: str = "tiny") -> None:
     profile = profiles.load(name, synref=profiles.SynRefSize(train=200, val=20, test_a=0, test_b=0))
     samples = list(Run(profile).corpus.training_view("train"))
     view = Run(profile).corpus.training_view("val")
-    print(f"{torch.get_num_threads()} threads, {profile.device}; {profile.grounding.pixels} pixels")
+    print(f"{torch.get_num_threads()} threads, {profile.device}; {profile.ehin.image_size} pixels")
     rates, heads = {}, {}
     for method, changes in METHODS.items():
-        settings = replace(profile.grounding, epochs=1, **changes)
+        settings = replace(profile.ehin, epochs=1, **changes)
         images = ehin.images(Run(profile), "train")
-        critic = Critic(settings.critic, settings.critic_pixels, settings.words).to(profile.device)
+        critic = Critic(settings.critic, settings.critic_image_size, settings.max_tokens).to(profile.device)
         few = samples_of(samples, STEPS * settings.batch)
         with tempfile.TemporaryDirectory() as folder:
             start = time.perf_counter()
             modules, _ = train(images, few, critic, settings, 0, Path(folder) / "run")
             rates[method] = STEPS * settings.batch / (time.perf_counter() - start)
-        backbone = Backbone(settings.backbone, settings.pixels, settings.words)
+        backbone = Backbone(settings.backbone, settings.image_size, settings.max_tokens)
         heads[method] = stored_modules(backbone, settings, modules.state_dict())["head"].to(profile.device)
         backbone.to(profile.device)
     whole, alone = answer_seconds(backbone, heads, view, view[:ASKED], ROUNDS, profile.device)

@@ -14,12 +14,12 @@ from dataclasses import replace
 import torch
 import torch.nn.functional as F
 
+from wsris_lib.config.profiles import PROFILES
 from wsris_lib.es3net import candidates
 from wsris_lib.es3net.losses import mask_contrast
 from wsris_lib.es3net.ranking import prerank
 from wsris_lib.es3net.train import train
-from wsris_lib.foundation.pooling import patch_cells, pool_patches
-from wsris_lib.profiles import PROFILES
+from wsris_lib.frozen.pooling import patch_cells, pool_patches
 
 TINY = PROFILES["tiny"]
 
@@ -111,7 +111,7 @@ def main(refs: int = 42_404) -> None:
     proposals, text = tables(refs)
     for name, consistency in (("eq. 4", 0.0), ("eq. 4 and 5", 1.0)):
         start = time.perf_counter()
-        train(proposals, text, replace(TINY.aligning, epochs=1, consistency=consistency), seed=0)
+        train(proposals, text, replace(TINY.es3net, epochs=1, consistency=consistency), seed=0)
         took = time.perf_counter() - start
         print(
             f"an epoch of {refs} refs by {name}: {took:.0f} s, {refs / B / took:.1f} steps a second, ranking included"

@@ -29,10 +29,11 @@ import full_size_trainings as t
 import torch
 import transformers
 
-from wsris_lib import artefacts, profiles
-from wsris_lib.foundation.clip import ClipEncoder
-from wsris_lib.foundation.text import SentenceEncoder
-from wsris_lib.profiles import Profile
+from wsris_lib.config import profiles
+from wsris_lib.config.profiles import Profile
+from wsris_lib.frozen.clip import ClipEncoder
+from wsris_lib.frozen.sentence_encoder import SentenceEncoder
+from wsris_lib.infra import artefacts
 from wsris_lib.refer.errors import DataError
 from wsris_lib.refer.published import PUBLISHED
 
@@ -72,12 +73,12 @@ def asked(p: Profile, train: Counts, val: Counts) -> float:
 
 def labelled(p: Profile, train: Counts, val: Counts) -> float:
     """Sentences of train whose maps are refined."""
-    return train[0] * p.refining.sentences or train[1]
+    return train[0] * p.refine.sentences or train[1]
 
 
 def affine(p: Profile, train: Counts, val: Counts) -> float:
     """Sentences whose CRF labels IRNet learns from."""
-    return min(labelled(p, train, val), p.refining.labels or train[1])
+    return min(labelled(p, train, val), p.refine.labels or train[1])
 
 
 def stage_1(p: Profile) -> int:
@@ -85,11 +86,11 @@ def stage_1(p: Profile) -> int:
 
 
 def routes(p: Profile) -> int:
-    return len(p.route_seeds)
+    return len(p.segmenter_seeds)
 
 
 def students(p: Profile) -> int:
-    return len(p.route_seeds) * len(p.students)
+    return len(p.segmenter_seeds) * len(p.students)
 
 
 IMAGE, TEXT = "images", "sentences"
@@ -110,12 +111,12 @@ FEATURES = {
 OVERLAP = {"overlap": Row("all features of an image", IMAGE, f.overlap, 0)}  # on a CPU it has nothing to say
 EPOCHS = {  # one sentence of each ref, but for ES3Net's alignment and IRNet
     "critic-text": lambda p, train, val: train[1],
-    "alignment": lambda p, train, val: p.aligning.epochs * train[1],
-    "ehin": lambda p, train, val: p.grounding.epochs * train[0],
-    "irnet": lambda p, train, val: p.refining.epochs * affine(p, train, val),
-    "stage-2": lambda p, train, val: p.segmenting.epochs * train[0],
-    "burn-in": lambda p, train, val: p.distilling.burn_in * train[0],
-    "cadd": lambda p, train, val: p.distilling.epochs * train[0],
+    "alignment": lambda p, train, val: p.es3net.epochs * train[1],
+    "ehin": lambda p, train, val: p.ehin.epochs * train[0],
+    "irnet": lambda p, train, val: p.refine.epochs * affine(p, train, val),
+    "stage-2": lambda p, train, val: p.stage2.epochs * train[0],
+    "burn-in": lambda p, train, val: p.cadd.burn_in * train[0],
+    "cadd": lambda p, train, val: p.cadd.epochs * train[0],
 }
 ROWS = {
     **FEATURES,
@@ -157,7 +158,7 @@ def anew(profile: Profile, rates: dict[str, float]) -> float | None:
     train = PUBLISHED["refcoco", "unc"]["train"]
     seconds = {name: ROWS[name].units(profile, train, (0, 0, 0)) / rates[name] for name in (*FEATURES, "alignment")}
     made, trained = sum(seconds[name] for name in FEATURES), seconds["alignment"]
-    return (profile.aligning.epochs * made + trained) / (made + trained)
+    return (profile.es3net.epochs * made + trained) / (made + trained)
 
 
 def measured(name: str, profile: Profile, all_ways: bool, threads: int, path: Path) -> None:
@@ -224,7 +225,7 @@ def report(profile: Profile, found: dict[str, dict], machine: str) -> list[str]:
             beside = number(rate if isinstance(rate, str) else rate / rates[name])
             lines.append(f"| {ROWS[name].title} | {way} | {number(rate)} | {beside} | {number(memory)} |")
     if (slower := anew(profile, rates)) is not None:
-        told = f"From these rows: ES3Net's {profile.aligning.epochs} epochs on RefCOCO take {slower:.1f} times as long"
+        told = f"From these rows: ES3Net's {profile.es3net.epochs} epochs on RefCOCO take {slower:.1f} times as long"
         lines += ["", f"{told} if each computed its features anew."]
     return lines
 
@@ -257,7 +258,7 @@ def main(arguments: list[str] | None = None) -> None:
     all_ways = given.ways == "all" or (given.ways is None and given.device != "cpu")
     few = replace(profile, device=given.device, images=f.PHOTOS[given.device != "cpu"])
     named, library = device_name(given.device), [f"{its.__name__} {its.__version__}" for its in (torch, transformers)]
-    folder = artefacts.home() / "full_size" / artefacts.key(repr(few), all_ways, named, library)
+    folder = artefacts.runs_dir() / "full_size" / artefacts.content_hash(repr(few), all_ways, named, library)
     rows = given.rows or [name for name in ROWS if all_ways or name not in OVERLAP]
     missing = [name for name in rows if not (folder / f"{name}.json").is_file()]
     minutes = f"about {sum(ROWS[name].seconds for name in missing) / 60:.0f} min on two cores at the papers' size"

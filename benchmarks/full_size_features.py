@@ -15,17 +15,17 @@ from statistics import median
 import torch
 from torch import nn
 
-from wsris_lib.foundation.clip import ClipEncoder
-from wsris_lib.foundation.depth import DepthEstimator
-from wsris_lib.foundation.detector import Detector
-from wsris_lib.foundation.dino import DinoEncoder
-from wsris_lib.foundation.extractor import Extractor
-from wsris_lib.foundation.masks import Sam2Proposer
-from wsris_lib.foundation.perimage import BATCH
-from wsris_lib.foundation.pooling import geometry, pool_patches
-from wsris_lib.foundation.text import SentenceEncoder
+from wsris_lib.config.profiles import Profile
+from wsris_lib.frozen.clip import ClipEncoder
+from wsris_lib.frozen.depth import DepthEstimator
+from wsris_lib.frozen.detector import Detector
+from wsris_lib.frozen.dino import DinoEncoder
+from wsris_lib.frozen.extractor import Extractor
+from wsris_lib.frozen.image_cache import BATCH
+from wsris_lib.frozen.pooling import geometry, pool_patches
+from wsris_lib.frozen.sam2 import Sam2Proposer
+from wsris_lib.frozen.sentence_encoder import SentenceEncoder
 from wsris_lib.pipeline.run import Run
-from wsris_lib.profiles import Profile
 from wsris_lib.refer.labels import PseudoLabel
 from wsris_lib.refer.masks import encode_rle
 
@@ -170,7 +170,7 @@ def decode(bench: Bench) -> None:
 
 def detector(bench: Bench) -> None:
     wanted, images = bench.profile, bench.images()
-    model = Detector(wanted.detector, bench.device, wanted.proposing.box_score, limit=wanted.proposing.limit)
+    model = Detector(wanted.detector, bench.device, wanted.proposals.box_score, limit=wanted.proposals.limit)
     frozen(bench, lambda: model(images), len(images), model.model, ("channels_last",))
     one_by_one(bench, model, images)
 
@@ -201,21 +201,21 @@ def clip(bench: Bench) -> None:
 
 def dino(bench: Bench) -> None:
     images = bench.images()
-    model = DinoEncoder(bench.profile.dino, bench.profile.dino_pixels, bench.device)
+    model = DinoEncoder(bench.profile.dino, bench.profile.dino_image_size, bench.device)
     frozen(bench, lambda: model.patches(images), len(images), model.model, ("bf16", "attention"), model.model)
     one_by_one(bench, model.patches, images)
 
 
 def depth(bench: Bench) -> None:
     images = bench.images()
-    model = DepthEstimator(bench.profile.depth, bench.profile.depth_pixels, bench.device)
+    model = DepthEstimator(bench.profile.depth, bench.profile.depth_image_size, bench.device)
     few = ("channels_last", "attention")
     frozen(bench, lambda: model.inverse_depth(images), len(images), model.model, few, model.model.backbone)
     one_by_one(bench, model.inverse_depth, images)
 
 
 def pooling(bench: Bench) -> None:
-    image, side = bench.images(1)[0], bench.profile.dino_pixels // 14
+    image, side = bench.images(1)[0], bench.profile.dino_image_size // 14
     masks, patches, near = bench.masks(image), torch.randn(768, side, side), torch.rand(image.height, image.width)
     bench.note = f"{PROPOSALS} masks an image, on the CPU"
     both = ("max", "mean")

@@ -16,23 +16,23 @@ import torch
 from full_size_features import Bench, frozen, tf32
 from torch import nn
 
-from wsris_lib.ehin.backbone import Backbone, Critic
+from wsris_lib.cadd.lavt import Lavt
+from wsris_lib.cadd.train import distil, new_modules
 from wsris_lib.ehin.inputs import Images, sentence_vectors
 from wsris_lib.ehin.network import Head, new_head
 from wsris_lib.ehin.predict import response_maps
+from wsris_lib.ehin.stage2 import Stage2
+from wsris_lib.ehin.stage2_train import train as train_stage2
 from wsris_lib.ehin.train import train as train_ehin
 from wsris_lib.es3net.train import train as train_alignment
+from wsris_lib.frozen.clip_backbone import Backbone, Critic
+from wsris_lib.infra.trainer import Trainer
 from wsris_lib.refine.crf import affinity_labels
 from wsris_lib.refine.irnet import IRNet, channels
 from wsris_lib.refine.refiner import by_walk
 from wsris_lib.refine.train import Affinities
 from wsris_lib.refine.train import train as train_irnet
-from wsris_lib.segmenter.cadd import distil, new_modules
-from wsris_lib.segmenter.labelled import Labelled
-from wsris_lib.segmenter.lavt import Lavt
-from wsris_lib.segmenter.stage2 import Stage2
-from wsris_lib.segmenter.train import train as train_stage2
-from wsris_lib.training import Training
+from wsris_lib.segmentation.dataset import PseudoLabelDataset
 
 MANY = 100  # epochs: more than are waited for
 
@@ -41,15 +41,15 @@ MANY = 100  # epochs: more than are waited for
 
 
 def ehin_parts(bench: Bench, folder: Path) -> tuple[Images, Critic]:
-    wanted = bench.profile.grounding
-    backbone = Backbone(wanted.backbone, wanted.pixels, wanted.words).to(bench.device)
-    critic = Critic(wanted.critic, wanted.critic_pixels, wanted.words).to(bench.device)
+    wanted = bench.profile.ehin
+    backbone = Backbone(wanted.backbone, wanted.image_size, wanted.max_tokens).to(bench.device)
+    critic = Critic(wanted.critic, wanted.critic_image_size, wanted.max_tokens).to(bench.device)
     return Images(bench.view, backbone, wanted, folder, bench.device), critic
 
 
 def ehin_pixels(bench: Bench) -> None:
-    wanted = bench.profile.grounding
-    backbone = Backbone(wanted.backbone, wanted.pixels, wanted.words).to(bench.device)
+    wanted = bench.profile.ehin
+    backbone = Backbone(wanted.backbone, wanted.image_size, wanted.max_tokens).to(bench.device)
 
     def run() -> None:
         with tempfile.TemporaryDirectory() as folder:
@@ -65,7 +65,7 @@ def critic_text(bench: Bench) -> None:
 
 
 def responses(bench: Bench) -> None:
-    wanted, some = bench.profile.grounding, list(bench.view)[: 128 if bench.gpu else 8]
+    wanted, some = bench.profile.ehin, list(bench.view)[: 128 if bench.gpu else 8]
     with tempfile.TemporaryDirectory() as folder:
         its = ehin_parts(bench, Path(folder))[0]
         head = new_head(its.backbone.channels, its.backbone.sentence_width, wanted, 0)
@@ -78,12 +78,12 @@ def crf(bench: Bench) -> None:
     image = bench.images(1)[0]
     pixels, soft = np.asarray(image), bench.masks(image, 1)[0].numpy() * 0.8
     bench.note = f"a sentence an image, {image.width} x {image.height} pixels, on the CPU"
-    bench.time("as it is", lambda: affinity_labels(pixels, soft, bench.profile.refining), 1)
+    bench.time("as it is", lambda: affinity_labels(pixels, soft, bench.profile.refine), 1)
 
 
 def walk(bench: Bench) -> None:
-    settings, image = bench.profile.refining, bench.images(1)[0]
-    backbone = Backbone(settings.backbone, settings.pixels).requires_grad_(False).to(bench.device)
+    settings, image = bench.profile.refine, bench.images(1)[0]
+    backbone = Backbone(settings.backbone, settings.image_size).requires_grad_(False).to(bench.device)
     torch.manual_seed(0)
     refine = by_walk(IRNet(channels(backbone), settings.width).to(bench.device).eval(), backbone, settings)
     soft = bench.masks(image, 3).numpy().astype(np.float32)
@@ -111,9 +111,9 @@ def instead(owner: object, name: str, value: object) -> Iterator[None]:
 
 def stepped(bench: Bench, start: Callable, batch: int, layout: torch.memory_format | None = None) -> list[float]:
     """Seconds of a training's steps after the first ones; `start(out, batch)` is the whole training, cut off then."""
-    ends, usual, warm = [], Training.step, 3 if bench.all_ways else 1
+    ends, usual, warm = [], Trainer.step, 3 if bench.all_ways else 1
 
-    def step(run: Training, *arguments: object, **options: object) -> None:
+    def step(run: Trainer, *arguments: object, **options: object) -> None:
         usual(run, *arguments, **options)
         ends.append(bench.wait())
         if layout and len(ends) == 1:
@@ -121,8 +121,8 @@ def stepped(bench: Bench, start: Callable, batch: int, layout: torch.memory_form
         if len(ends) == warm + bench.steps:
             raise Enough
 
-    never = instead(Training, "save_seconds", float("inf"))
-    with instead(Training, "step", step), never, tempfile.TemporaryDirectory() as folder, suppress(Enough):
+    never = instead(Trainer, "save_seconds", float("inf"))
+    with instead(Trainer, "step", step), never, tempfile.TemporaryDirectory() as folder, suppress(Enough):
         start(Path(folder) / "run", batch)
     return [after - before for before, after in zip(ends[warm - 1 :], ends[warm:])]
 
@@ -163,7 +163,7 @@ def trained(bench: Bench, start: Callable, batch: int, casts: bool, forwards: Se
 def alignment(bench: Bench) -> None:
     from es3net import tables  # the benchmark beside this one
 
-    settings = replace(bench.profile.aligning, epochs=1)
+    settings = replace(bench.profile.es3net, epochs=1)
     its = tables((100 if bench.gpu else 20) * settings.batch)
     bench.note, bench.step = f"batch {settings.batch}, eq. 4 and 5, ranking included, random features", settings.batch
     count = len(its[1].image_ids)
@@ -171,12 +171,12 @@ def alignment(bench: Bench) -> None:
 
 
 def ehin(bench: Bench) -> None:
-    wanted, samples = replace(bench.profile.grounding, epochs=MANY), list(bench.view)
+    wanted, samples = replace(bench.profile.ehin, epochs=MANY), list(bench.view)
     with tempfile.TemporaryDirectory() as folder:
         images, critic = ehin_parts(bench, Path(folder))
 
     def start(out: Path, batch: int) -> None:
-        own = Backbone(wanted.backbone, wanted.pixels, wanted.words).to(bench.device)
+        own = Backbone(wanted.backbone, wanted.image_size, wanted.max_tokens).to(bench.device)
         train_ehin(images.seen_by(own), samples, critic, replace(wanted, batch=batch), 0, out)
 
     forwards = [(Backbone, "maps"), (Head, "forward"), (Critic, "forward")]
@@ -184,11 +184,11 @@ def ehin(bench: Bench) -> None:
 
 
 def irnet(bench: Bench) -> None:
-    wanted = replace(bench.profile.refining, epochs=MANY)
-    backbone = Backbone(wanted.backbone, wanted.pixels).requires_grad_(False).to(bench.device)
+    wanted = replace(bench.profile.refine, epochs=MANY)
+    backbone = Backbone(wanted.backbone, wanted.image_size).requires_grad_(False).to(bench.device)
     images = {i: ({"pixels": backbone.prepare(bench.view.image(i))}, {}) for i in bench.view.image_ids}
-    label = np.zeros((wanted.pixels, wanted.pixels), np.uint8)
-    label[wanted.pixels // 4 : wanted.pixels // 2, wanted.pixels // 4 : wanted.pixels // 2] = 1
+    label = np.zeros((wanted.image_size, wanted.image_size), np.uint8)
+    label[wanted.image_size // 4 : wanted.image_size // 2, wanted.image_size // 4 : wanted.image_size // 2] = 1
     data = Affinities(images, list(images), [label] * len(images))
 
     def start(out: Path, batch: int) -> None:
@@ -198,8 +198,10 @@ def irnet(bench: Bench) -> None:
 
 
 def stage_2(bench: Bench) -> None:
-    wanted = replace(bench.profile.segmenting, epochs=MANY)
-    data = Labelled(bench.view, bench.labels(), Backbone(wanted.backbone, wanted.pixels, wanted.words))
+    wanted = replace(bench.profile.stage2, epochs=MANY)
+    data = PseudoLabelDataset(
+        bench.view, bench.labels(), Backbone(wanted.backbone, wanted.image_size, wanted.max_tokens)
+    )
 
     def start(out: Path, batch: int) -> None:
         train_stage2(data, replace(wanted, batch=batch), 0, out, bench.device)
@@ -208,23 +210,23 @@ def stage_2(bench: Bench) -> None:
 
 
 def cadd(bench: Bench, burn_in: float) -> None:
-    wanted = replace(bench.profile.distilling, epochs=MANY, burn_in=burn_in)
-    data = Labelled(bench.view, bench.labels(), new_modules(wanted)["student"])
+    wanted = replace(bench.profile.cadd, epochs=MANY, burn_in=burn_in)
+    data = PseudoLabelDataset(bench.view, bench.labels(), new_modules(wanted)["student"])
     said = {sample.sent_id: sample.sentence for sample in bench.view}
     told = [said[label.sent_id] for label in data.labels]
 
     def start(out: Path, batch: int) -> None:
-        pieces = wanted.pieces if batch >= wanted.pieces else 1
-        settings = replace(wanted, batch=batch, pieces=pieces)
+        pieces = wanted.grad_accum_steps if batch >= wanted.grad_accum_steps else 1
+        settings = replace(wanted, batch=batch, grad_accum_steps=pieces)
         distil(data, told, [[sentence] for sentence in told], settings, 0, out, bench.device)
 
     trained(bench, start, bench.sized(wanted.batch, 2), True, [(Lavt, "forward")])
 
 
 def student_pixels(bench: Bench) -> None:
-    student = new_modules(bench.profile.distilling)["student"]
-    data = Labelled(bench.view, bench.labels(), student)
-    rows = range(min(bench.profile.distilling.batch, len(data.labels)))
+    student = new_modules(bench.profile.cadd)["student"]
+    data = PseudoLabelDataset(bench.view, bench.labels(), student)
+    rows = range(min(bench.profile.cadd.batch, len(data.labels)))
     ids = [data.labels[row].image_id for row in rows]
     bench.note = "with their labels, in one process"
     bench.time("prepared pixels kept", lambda: data.batch(rows), len(rows))

@@ -2,7 +2,7 @@
 
     python benchmarks/proposals.py [CHECKPOINT] [IMAGES]
 
-CHECKPOINT is a name that `wsris_lib.foundation.zoo` knows (default zoo:sam2), IMAGES a number of SynRef
+CHECKPOINT is a name that `wsris_lib.frozen.checkpoints` knows (default zoo:sam2), IMAGES a number of SynRef
 scenes (default 32). Compare on trained weights only: random ones make ragged masks, which slow the pipeline down.
 """
 
@@ -13,11 +13,11 @@ import torch
 from PIL import Image
 from transformers import pipeline
 
-from wsris_lib import profiles
-from wsris_lib.foundation.extractor import Proposer
-from wsris_lib.foundation.perimage import BATCH
-from wsris_lib.foundation.zoo import resolve
-from wsris_lib.refer.synref.web import load_web
+from wsris_lib.config import profiles
+from wsris_lib.frozen.checkpoints import resolve
+from wsris_lib.frozen.extractor import Proposer
+from wsris_lib.frozen.image_cache import BATCH
+from wsris_lib.synref.web import load_web
 
 
 def main() -> None:
@@ -25,7 +25,7 @@ def main() -> None:
     count = int(sys.argv[2]) if len(sys.argv) > 2 else 32
     profile = profiles.load("tiny", sam2=checkpoint)
     images = [Image.fromarray(image) for image in load_web(count, seed=1).images]
-    setting = profile.proposing
+    setting = profile.proposals
 
     ours = Proposer(profile).sam2
     ours.everything(images[:2])  # the first call pays for what later ones reuse

@@ -20,9 +20,9 @@ import torch
 import transformers as hf
 from safetensors.torch import load_file, save_file
 
-from wsris_lib.artefacts import write_json
-from wsris_lib.foundation.loading import quiet
-from wsris_lib.foundation.zoo import ZOO
+from wsris_lib.frozen.checkpoints import ZOO
+from wsris_lib.frozen.loading import quiet
+from wsris_lib.infra.artefacts import write_json
 
 IMAGENET = {"image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]}
 VIT = {"image_size": 518, "patch_size": 14}  # all of DINOv2's

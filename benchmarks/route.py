@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from wsris_lib import profiles
-from wsris_lib.evaluate import Measures, subsets, summarise
+from wsris_lib.config import profiles
+from wsris_lib.metrics import SampleMetrics, subsets, summarise
 from wsris_lib.pipeline import pseudo_labels, refine, stage2
 from wsris_lib.pipeline.run import Run
 
@@ -56,7 +56,7 @@ def main(name: str = "tiny") -> None:
     print("\n".join(lines))
 
 
-def note(values: dict, key: tuple[str, str], measures: list[Measures]) -> None:
+def note(values: dict, key: tuple[str, str], measures: list[SampleMetrics]) -> None:
     """Keep and print a row."""
     values[key].append(summarise(measures))
     print(*key, {m: round(100 * values[key][-1][m], 1) for m in METRICS}, flush=True)

@@ -13,22 +13,22 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from wsris_lib import profiles
-from wsris_lib.evaluate import subsets, summarise
+from wsris_lib.config import profiles
+from wsris_lib.metrics import subsets, summarise
 from wsris_lib.pipeline import students
 from wsris_lib.pipeline.run import Run
 
-PUBLISHED = dict(heads=1, places=False, optimiser="adamw")
+PUBLISHED = dict(num_heads=1, coord_features=False, optimiser="adamw")
 COLUMNS = [(subset, metric) for subset in ("all", "decisive", "other") for metric in ("mIoU", "PointM")]
 
 
 def main(name: str = "tiny", seeds: str = "0") -> None:
     """Train what is missing and write the table."""
     usual = profiles.load(name)
-    ours = {change: getattr(usual.distilling, change) for change in ("places", "heads", "optimiser")}
+    ours = {change: getattr(usual.cadd, change) for change in ("places", "heads", "optimiser")}
     steps = [{}] + [dict(list(ours.items())[: n + 1]) for n in range(len(ours))]
     titles = ["LAVT as published", "+ x and y of each cell", f"+ {ours['heads']} heads", f"+ {ours['optimiser']}"]
-    settings = usual.distilling
+    settings = usual.cadd
     lines = [
         "# What the student's training owes to what",
         "",
@@ -41,7 +41,7 @@ def main(name: str = "tiny", seeds: str = "0") -> None:
     ]
     print("\n".join(lines), flush=True)
     for title, changes in zip(titles, steps):
-        found = [row(Run(usual).changed(distilling=PUBLISHED | changes), int(seed)) for seed in seeds.split(",")]
+        found = [row(Run(usual).changed(cadd=PUBLISHED | changes), int(seed)) for seed in seeds.split(",")]
         values = " | ".join(f"{value:.1f}" for value in np.mean(found, 0))
         lines.append(f"| {title} | {values} |")
         print(lines[-1], flush=True)

@@ -7,7 +7,7 @@ import os
 import sys
 import time
 
-from wsris_lib.refer.synref.draw import draw
+from wsris_lib.synref.draw import draw
 
 
 def main() -> None:

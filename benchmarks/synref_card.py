@@ -14,13 +14,13 @@ from pathlib import Path
 
 import numpy as np
 
-from wsris_lib import show
-from wsris_lib.artefacts import REPO
+from wsris_lib import plotting
+from wsris_lib.config.settings import SynRefSize
+from wsris_lib.infra.artefacts import REPO
 from wsris_lib.refer.pickles import load_refs
-from wsris_lib.refer.synref import draw, grammar
-from wsris_lib.refer.synref.make import CORPORA, make_synref
 from wsris_lib.refer.words import is_spatial
-from wsris_lib.settings import SynRefSize
+from wsris_lib.synref import draw, grammar
+from wsris_lib.synref.make import CORPORA, make_synref
 
 TEXTURES = "striped stripy dotted spotted checkered checked fuzzy furry shiny glossy plaid".split()
 COLOURS = "red orange yellow green blue purple violet pink brown white black gr[ae]y tan silver gold".split()
@@ -70,7 +70,7 @@ def picture(path: Path) -> None:
         titles.append("\n".join(textwrap.fill(sentence, 36) for sentence in said))
         if len(images) == 12:
             break
-    show.scenes(images, masks, titles, columns=3).savefig(path, dpi=110, pil_kwargs={"quality": 85})
+    plotting.scenes(images, masks, titles, columns=3).savefig(path, dpi=110, pil_kwargs={"quality": 85})
 
 
 def main() -> None:

@@ -12,10 +12,12 @@ from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
 
-from wsris_lib import papers, profiles, reproduce, scoreboard, together
+from wsris_lib.config import profiles
+from wsris_lib.config.profiles import Profile
+from wsris_lib.experiments import papers, reproduce, scoreboard
+from wsris_lib.infra import parallel
 from wsris_lib.pipeline import es3net
 from wsris_lib.pipeline.run import Run
-from wsris_lib.profiles import Profile
 
 STUDENTS = ("single text", "greedy", "truth")
 METHODS = {  # method -> supervision
@@ -40,11 +42,11 @@ def main(name: str = "tiny", seeds: str = "0", *corpora: str) -> None:
     found = defaultdict(dict)  # metric -> (corpus, split) -> method -> values of the seeds
     for corpus in corpora or profiles.SPLIT_BY:
         its = tuple(map(int, seeds.split(",")))
-        profile = replace(profiles.load(name, corpus=corpus), seeds=its, route_seeds=its, students=STUDENTS)
+        profile = replace(profiles.load(name, corpus=corpus), seeds=its, segmenter_seeds=its, students=STUDENTS)
         run = Run(profile)
         es3net.training_tables(run)
         for wave in (reproduce.trainings(run), reproduce.cadd(run)):
-            together.share(wave, f"trainings on {corpus}", None if profile.device == "cpu" else 1)
+            parallel.run_jobs_distributed(wave, f"trainings on {corpus}", None if profile.device == "cpu" else 1)
         for split in run.corpus.splits:
             if split != profile.train_split:
                 judge(replace(profile, val_split=split), found)

@@ -10,7 +10,7 @@ import tracemalloc
 
 import numpy as np
 
-from wsris_lib.refine.walk import transitions, walk
+from wsris_lib.refine.random_walk import transitions, walk
 
 RADIUS, BETA, DOUBLINGS = 5, 10.0, 8
 

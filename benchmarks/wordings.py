@@ -12,16 +12,17 @@ from pathlib import Path
 
 import numpy as np
 
-from wsris_lib import papers, profiles
+from wsris_lib.config import profiles
 from wsris_lib.es3net.candidates import SentenceTable
 from wsris_lib.es3net.predict import choose
-from wsris_lib.evaluate import summarise
-from wsris_lib.foundation.features import sentence_features
+from wsris_lib.experiments import papers
+from wsris_lib.frozen.features import sentence_features
+from wsris_lib.metrics import summarise
+from wsris_lib.paraphrase.rules import paraphrase_each
+from wsris_lib.paraphrase.unheard import unheard
 from wsris_lib.pipeline import es3net
 from wsris_lib.pipeline.run import Run
-from wsris_lib.refer.paraphrase.rules import paraphrase_each
-from wsris_lib.refer.paraphrase.unheard import unheard
-from wsris_lib.refer.synref.wording import misspell
+from wsris_lib.synref.wording import misspell
 
 ROWS = {"baseline": {"esem": False}, "ESEM": {"consistency": 0.0}, "ESEM + LCM": {}}
 
@@ -48,7 +49,7 @@ def table(profile: profiles.Profile) -> list[str]:
     for seed in profile.seeds:
         for row, changes in ROWS.items():
             settings = {key: value for key, value in changes.items() if key != "esem"}
-            run = Run(profile).changed(aligning=settings)
+            run = Run(profile).changed(es3net=settings)
             model = es3net.align(run, seed, changes.get("esem", True))[0]
             for name, said in texts.items():
                 values[row][name].append(100 * judged(run, model, kept, said))
@@ -87,7 +88,7 @@ def judged(run: Run, model, kept: list[int], said: list[str]) -> float:
     val = run.evaluation()
     clip, text = sentence_features(said, run.profile)
     sentences = SentenceTable([val.samples[n].image_id for n in kept], clip, text)
-    settings, proposals = run.profile.aligning, es3net.proposal_table(run, run.profile.val_split)
+    settings, proposals = run.profile.es3net, es3net.proposal_table(run, run.profile.val_split)
     chosen, _ = choose(model, proposals, sentences, settings.candidates_eval, settings.temperature)
     return summarise([val.measures(val.samples[n], c) for n, c in zip(kept, chosen.tolist())])["mIoU"]
 

@@ -1,6 +1,8 @@
-"""The environment of a process that a test starts."""
+"""Processes that a test starts."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -16,3 +18,12 @@ def environment(**variables: object) -> dict[str, str]:
     places = [str(HERE.parent), str(HERE), os.environ.get("PYTHONPATH", "")]
     path = {"PYTHONPATH": os.pathsep.join(filter(None, places))}
     return os.environ | {name: str(value) for name, value in variables.items()} | path
+
+
+def torchrun(tmp_path: Path, *arguments: object, processes: int = 2) -> subprocess.CompletedProcess:
+    """Run a script in some processes, with a home of its own; its standard error is in what comes back."""
+    told = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
+    env = environment(OMP_NUM_THREADS=1, WSRIS_HOME=tmp_path)
+    return subprocess.run(
+        [*told, *map(str, arguments)], env=env, capture_output=True, text=True, timeout=500, check=False
+    )

@@ -62,10 +62,10 @@ def kill_and_go_on(monkeypatch):
 
     Every step leaves a checkpoint.
     """
-    from wsris_lib.training import Training
+    from wsris_lib.infra.trainer import Trainer
 
     def run(start, at):
-        descent, steps = Training.step, []
+        descent, steps = Trainer.step, []
 
         def killed(self, *args, **options):
             steps.append(self._step)
@@ -74,8 +74,8 @@ def kill_and_go_on(monkeypatch):
             descent(self, *args, **options)
 
         with monkeypatch.context() as patch:
-            patch.setattr(Training, "step", killed)
-            patch.setattr(Training, "save_seconds", 0.0)
+            patch.setattr(Trainer, "step", killed)
+            patch.setattr(Trainer, "save_seconds", 0.0)
             with pytest.raises(KeyboardInterrupt):
                 start()
             return start(), steps

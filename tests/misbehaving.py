@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from huggingface_hub import constants
 
-from wsris_lib.foundation import zoo
+from wsris_lib.frozen import checkpoints
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ def be_the_hub(monkeypatch, url, folder):
     monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", url + "/{repo_id}/resolve/{revision}/{filename}")
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(folder / "hub"))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(zoo, "PINS", folder / "checkpoints.json")
+    monkeypatch.setattr(checkpoints, "PINS", folder / "checkpoints.json")
 
 
 def sha(content):

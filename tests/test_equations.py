@@ -8,7 +8,7 @@ import re
 
 import pytest
 
-from wsris_lib.artefacts import REPO
+from wsris_lib.infra.artefacts import REPO
 
 PAGE = REPO / "docs" / "equations.md"
 LAST = {"ES3Net": 11, "EHIN": 19}  # the highest number of each paper

@@ -10,25 +10,21 @@ import numpy as np
 import pytest
 import torch
 
-from wsris_lib import (
-    ablations,
-    artefacts,
-    profiles,
-    scoreboard,
-    variants,
-)
 from wsris_lib.__main__ import main
-from wsris_lib.foundation import perimage
+from wsris_lib.config import profiles
+from wsris_lib.experiments import ablations, scoreboard, variants
+from wsris_lib.frozen import image_cache
+from wsris_lib.infra import artefacts
 from wsris_lib.pipeline import ehin, es3net, pseudo_labels
 from wsris_lib.pipeline.run import Run
 from wsris_lib.refer.errors import DataError, DataWarning
 from wsris_lib.refer.labels import PseudoLabel, read_labels, write_labels
-from wsris_lib.refer.synref.make import make_synref
 from wsris_lib.refer.words import is_spatial
+from wsris_lib.synref.make import make_synref
 
 TINY = profiles.PROFILES["tiny"]
 
-SIZE = profiles.SynRefSize(train=10, val=4, test_a=0, test_b=0, pixels=64)
+SIZE = profiles.SynRefSize(train=10, val=4, test_a=0, test_b=0, image_size=64)
 KINDS = ("clip", "dino", "depth", "sam2", "text", "detector")
 
 
@@ -41,34 +37,34 @@ def small(tiny_zoo, tmp_path, monkeypatch):
         "smoke",
         data=str(root),
         **{kind: str(tiny_zoo / kind) for kind in KINDS},
-        dino_pixels=48,
-        depth_pixels=48,
-        proposing=replace(TINY.proposing, box_score=0.0, limit=6),
-        aligning=replace(TINY.aligning, candidates_train=4, candidates_eval=6, batch=8, epochs=2),
-        grounding=replace(
-            TINY.grounding,
+        dino_image_size=48,
+        depth_image_size=48,
+        proposals=replace(TINY.proposals, box_score=0.0, limit=6),
+        es3net=replace(TINY.es3net, candidates_train=4, candidates_eval=6, batch=8, epochs=2),
+        ehin=replace(
+            TINY.ehin,
             backbone=str(tiny_zoo / "clip_rn"),
             critic=str(tiny_zoo / "clip"),
-            pixels=64,
-            critic_pixels=32,
+            image_size=64,
+            critic_image_size=32,
             width=16,
             negatives=2,
             batch=8,
             epochs=1,
             learning_rate=1e-3,
         ),
-        refining=replace(
-            TINY.refining, backbone=str(tiny_zoo / "clip_rn"), pixels=64, radius_train=4, labels=16, epochs=1
+        refine=replace(
+            TINY.refine, backbone=str(tiny_zoo / "clip_rn"), image_size=64, radius_train=4, labels=16, epochs=1
         ),
-        segmenting=replace(
-            TINY.segmenting, backbone=str(tiny_zoo / "clip_rn"), pixels=64, widths=(8, 8, 8, 8), batch=16, epochs=0.3
+        stage2=replace(
+            TINY.stage2, backbone=str(tiny_zoo / "clip_rn"), image_size=64, widths=(8, 8, 8, 8), batch=16, epochs=0.3
         ),
-        distilling=replace(
-            TINY.distilling,
+        cadd=replace(
+            TINY.cadd,
             image_model=str(tiny_zoo / "swin"),
             text_model=str(tiny_zoo / "text"),
-            pixels=64,
-            decoder=8,
+            image_size=64,
+            decoder_dim=8,
             batch=16,
             burn_in=0.3,
             epochs=0.3,
@@ -117,13 +113,13 @@ def test_a_trained_alignment_is_found_again(small, monkeypatch):
 
 def test_tables_on_disk_train_and_choose_as_those_in_memory(small, monkeypatch):
     """Bit for bit, under the same names: weights, choices, floors and labels, with Table 3's features too."""
-    home = artefacts.home() / "cache"
+    home = artefacts.runs_dir() / "cache"
 
     def everything():
         Run.forget()
         run = Run(small)
-        swapped = run.changed(aligning={"patches_from": "clip", "class_from": "dino"})
-        cells = run.changed(aligning={"centroid": "cells"})
+        swapped = run.changed(es3net={"patches_from": "clip", "class_from": "dino"})
+        cells = run.changed(es3net={"centroid": "cells"})
         shutil.rmtree(home / "alignments", ignore_errors=True)
         shutil.rmtree(home / "labels", ignore_errors=True)
         chosen = {name: (row, None) for name, row in es3net.floor_choices(run).items()}
@@ -136,26 +132,26 @@ def test_tables_on_disk_train_and_choose_as_those_in_memory(small, monkeypatch):
 
     near = everything()
     assert len(near[0]) == 4 and not list(home.rglob("*-table-*"))
-    monkeypatch.setattr(perimage, "MEMORY", 0)
+    monkeypatch.setattr(image_cache, "MEMORY", 0)
     assert everything() == near
     tables = [path.name.split("-")[0] for path in (home / "features").glob("*-table-*")]
     assert sorted(tables) == ["centroids"] * 2 + ["features"] * 2 + ["swapped"] * 2  # of train and val
 
 
 def test_as_printed_coordinates_are_as_loud_as_the_grids_indices(small):
-    printed = Run(small).changed(aligning={"centroid": "cells", "geometry_gain": 3.0})
+    printed = Run(small).changed(es3net={"centroid": "cells", "geometry_gain": 3.0})
     model, _ = es3net.align(printed, 0)
     assert float(model.esem.gain) == (48 // 8 - 1) / 2  # 6 x 6 patches
-    assert float(es3net.align(Run(small), 0)[0].esem.gain) == small.aligning.geometry_gain
+    assert float(es3net.align(Run(small), 0)[0].esem.gain) == small.es3net.geometry_gain
     places = es3net.proposal_table(printed, "val").geometry
     assert 0 <= places.min() and places.max() <= 1 and not torch.equal(places, Run(small).features("val").geometry)
     with pytest.raises(KeyError, match="centroid can be"):
-        es3net.proposal_table(Run(small).changed(aligning={"centroid": "mask"}), "val")
+        es3net.proposal_table(Run(small).changed(es3net={"centroid": "mask"}), "val")
 
 
 def test_settings_of_the_alignment_share_the_features(small):
-    assert Run(small).features("val") is Run(small).changed(aligning={"pooling": "mean"}).features("val")
-    assert Run(small).evaluation() is Run(small).changed(aligning={"geometry": "2d"}).evaluation()
+    assert Run(small).features("val") is Run(small).changed(es3net={"pooling": "mean"}).features("val")
+    assert Run(small).evaluation() is Run(small).changed(es3net={"geometry": "2d"}).evaluation()
 
 
 def test_scoreboard_holds_every_method_between_floors_and_ceiling(small):
@@ -184,16 +180,16 @@ def test_scoreboard_holds_every_method_between_floors_and_ceiling(small):
 def test_the_profile_paper_is_multi_text_and_the_board_says_so(small):
     """EHIN 3.3 and 4.2: negatives of the same image first; stage 2's labels as TRIS's stage 2 reads them."""
     paper, tiny = profiles.PROFILES["paper"], profiles.PROFILES["tiny"]
-    assert (paper.grounding.negatives_from, paper.grounding.negatives) == ("topped_up", 6)
-    assert paper.refining.select == "best of group"
-    assert (tiny.grounding.negatives_from, tiny.refining.select) == ("dataset", "own")
+    assert (paper.ehin.negatives_from, paper.ehin.negatives) == ("topped_up", 6)
+    assert paper.refine.select == "best of group"
+    assert (tiny.ehin.negatives_from, tiny.refine.select) == ("dataset", "own")
 
     def several(profile) -> list[str]:
         return re.search("mean one object: (.*?)\\.", scoreboard.supervision(profile))[1].split(", ")
 
     students = ["cadd_greedy", "cadd_both"]
     assert several(small) == students
-    shared = replace(small, refining=replace(small.refining, select="best of group"))
+    shared = replace(small, refine=replace(small.refine, select="best of group"))
     assert several(shared) == ["ehin_irnet", "ehin_irnet_crf", "ehin_stage_2", "cadd_greedy", "cadd_ehin", "cadd_both"]
     route = ["tris", "ehin", "ehin_crf", "ehin_irnet", "ehin_irnet_crf", "ehin_stage_2"]
     assert several(paper) == [*route, "cadd_greedy", "cadd_ehin", "cadd_both"]
@@ -249,7 +245,7 @@ def test_table_4_as_the_paper_has_it_judges_the_sentences_of_place_of_three_corp
     for corpus in variants.MERGED_OF:
         its = profiles.load("smoke", corpus=corpus)
         its = replace(small, corpus=corpus, split_by=its.split_by)
-        row = Run(its).changed(aligning={"pooling": "mean", "geometry": "none"})
+        row = Run(its).changed(es3net={"pooling": "mean", "geometry": "none"})
         val = row.evaluation()
         found = val.judge(es3net.trained_choice(row, 0)[0])
         own = [m.iou for s, m in zip(val.samples, found) if is_spatial(s.sentence)]
@@ -267,7 +263,7 @@ def test_table_4_as_the_paper_has_it_judges_the_sentences_of_place_of_three_corp
 
 
 def test_the_baseline_and_esem_are_without_lcm_and_all_else_has_it(small, monkeypatch):
-    assert TINY.aligning.consistency == 1.0 == profiles.PROFILES["paper"].aligning.consistency
+    assert TINY.es3net.consistency == 1.0 == profiles.PROFILES["paper"].es3net.consistency
     used = []
 
     def watched(proposals, sentences, settings, seed, *, esem, device):
@@ -313,7 +309,7 @@ def test_an_order_is_tested_over_seeds():
 def test_the_number_of_candidates_at_test_trains_nothing(small, monkeypatch):
     es3net.trained_choice(Run(small), 0)
     monkeypatch.setattr(es3net, "train", lambda *_, **__: pytest.fail("trained again"))
-    one, _ = es3net.trained_choice(Run(small).changed(aligning={"candidates_eval": 1}), 0)
+    one, _ = es3net.trained_choice(Run(small).changed(es3net={"candidates_eval": 1}), 0)
     assert torch.equal(one, es3net.floor_choices(Run(small))["zero_shot_clip"])
 
 
@@ -364,7 +360,7 @@ def test_bad_labels_are_refused(tmp_path):
 def test_paraphrases_come_from_rules_or_from_an_llms_folder(small, tmp_path):
     told = small
     _, by_rules = es3net.training_tables(Run(told))
-    assert es3net.training_tables(Run(small).changed(aligning={"consistency": 0.0}))[1].paraphrases is None
+    assert es3net.training_tables(Run(small).changed(es3net={"consistency": 0.0}))[1].paraphrases is None
     assert by_rules.paraphrases.shape[:2] == (len(by_rules.image_ids), 3)
     some = ~by_rules.paraphrases[:, :, 0].isnan()
     assert 0.5 < some[:, 0].float().mean() < 1 and not by_rules.paraphrases[some].isnan().any()
@@ -388,15 +384,15 @@ def test_a_folder_of_paraphrases_is_an_option_of_every_command(small, tmp_path, 
     seen = []
     monkeypatch.setattr("wsris_lib.__main__.show_scoreboard", lambda profile: seen.append(profile.paraphrases))
     monkeypatch.chdir(tmp_path)
-    assert main(["scoreboard", "--paraphrases", "answers"]) == 0 and seen == [str(folder)]
+    assert main(["experiments.scoreboard", "--paraphrases", "answers"]) == 0 and seen == [str(folder)]
     assert profiles.load("smoke").paraphrases == str(folder) and profiles.PROFILES["smoke"].paraphrases == "rules"
-    assert main(["scoreboard", "--paraphrases", "nowhere"]) == 2
+    assert main(["experiments.scoreboard", "--paraphrases", "nowhere"]) == 2
     assert f"paraphrases {missing}: no such folder" in capsys.readouterr().err
 
 
 def test_judging_agrees_with_evaluate(small):
     """Memoised measures give the rows that `evaluate` computes one sentence at a time."""
-    from wsris_lib.evaluate import evaluate
+    from wsris_lib.metrics import evaluate
 
     val = Run(small).evaluation()
     chosen = es3net.floor_choices(Run(small))["random"]
@@ -444,9 +440,9 @@ def test_a_trial_is_short_everywhere_and_keeps_the_models(small, monkeypatch):
     with pytest.warns(UserWarning, match="finds no GPU: the profile paper runs on the CPU"):
         trial, paper = profiles.load("paper", trial=4), profiles.load("paper")
     assert profiles.checkpoints_of(trial) == profiles.checkpoints_of(paper) and trial.device == "cpu"
-    sizes = [trial.grounding.pixels, trial.distilling.pixels, trial.dino_pixels, trial.segmenting.widths]
-    assert sizes == [paper.grounding.pixels, paper.distilling.pixels, paper.dino_pixels, paper.segmenting.widths]
-    assert (len(trial.seeds), len(trial.students), trial.distilling.pieces) == (1, 1, 1)
+    sizes = [trial.ehin.image_size, trial.cadd.image_size, trial.dino_image_size, trial.stage2.widths]
+    assert sizes == [paper.ehin.image_size, paper.cadd.image_size, paper.dino_image_size, paper.stage2.widths]
+    assert (len(trial.seeds), len(trial.students), trial.cadd.grad_accum_steps) == (1, 1, 1)
     few = Run(replace(small, trial=2, images=2)).corpus
     assert [len(few.training_view(split).image_ids) for split in ("train", "val")] == [2, 2]
     assert Run(profiles.load("smoke", trial=2)).name == "smoke-trial"
@@ -462,10 +458,10 @@ def test_run_names_tell_data_apart(small):
     ("arguments", "message"),
     [
         (["ablate", "table2", "--data", "no/such/folder"], "no/such/folder"),
-        (["scoreboard", "--profile", "huge"], "no profile 'huge'; choose one of paper, tiny"),
-        (["reproduce", "--data", "no/such/folder"], "no/such/folder"),
+        (["experiments.scoreboard", "--profile", "huge"], "no profile 'huge'; choose one of paper, tiny"),
+        (["experiments.reproduce", "--data", "no/such/folder"], "no/such/folder"),
         (
-            ["scoreboard"],
+            ["experiments.scoreboard"],
             "scoreboard.json: no such file; run `python -m wsris_lib reproduce` with the same options first",
         ),
         (["fetch", "checkpoints"], "the profile tiny needs no checkpoint from a hub; say whose by --profile"),
@@ -495,11 +491,13 @@ def test_a_corpus_brings_its_split_and_its_own_folder():
 def test_a_setting_of_the_shell_that_is_empty_is_none(monkeypatch):
     monkeypatch.setenv("WSRIS_HOME", "")
     monkeypatch.setenv("WSRIS_PROFILE", "")
-    assert artefacts.home() in (artefacts.REPO / "runs", Path.home() / ".cache" / "wsris")
+    assert artefacts.runs_dir() in (artefacts.REPO / "runs", Path.home() / ".cache" / "wsris")
     assert profiles.load().name == "tiny"
 
 
-@pytest.mark.parametrize("wrong", [["predict", "a.png", "a mug", "--seed", "-1"], ["reproduce", "--trial", "0"]])
+@pytest.mark.parametrize(
+    "wrong", [["predict", "a.png", "a mug", "--seed", "-1"], ["experiments.reproduce", "--trial", "0"]]
+)
 def test_numbers_that_none_can_be_are_refused_at_once(wrong, capsys):
     with pytest.raises(SystemExit):
         main(wrong)

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import matplotlib.pyplot as plt
 import numpy as np
 
-from wsris_lib import show
+from wsris_lib import plotting
 
 
 def square(top: int) -> np.ndarray:
@@ -19,7 +19,7 @@ def test_a_comparison_has_a_row_for_each_method_and_a_column_for_each_sentence()
     images = {10 + n: np.full((16, 20, 3), 40 * n, np.uint8) for n in range(3)}
     view = SimpleNamespace(image=images.get, mask=[square(top) for top in (0, 5, 10)].__getitem__)
     masks = {"choice": [square(1), square(2), square(3)], "student": [square(7), square(8), square(9)]}
-    figure = show.compare(view, samples, masks)
+    figure = plotting.compare(view, samples, masks)
     panels = figure.axes
     assert panels[0].get_subplotspec().get_gridspec().get_geometry() == (2, 3)
     assert [p.get_title() for p in panels] == [f"{name}: thing {n}" for name in masks for n in range(3)]

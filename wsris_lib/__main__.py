@@ -7,30 +7,23 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from wsris_lib import (
-    ablations,
-    artefacts,
-    claim_table,
-    notebooks,
-    options,
-    profiles,
-    ranks,
-    scoreboard,
-)
-from wsris_lib.doctor import doctor
-from wsris_lib.downloads import NotFetched
-from wsris_lib.foundation.miniature import command
+from wsris_lib.cadd.export import export
+from wsris_lib.config import options, profiles
+from wsris_lib.experiments import ablations, claim_table, notebooks, scoreboard
+from wsris_lib.experiments.reproduce import reproduce
+from wsris_lib.infra import artefacts, distributed
+from wsris_lib.miniature import command
 from wsris_lib.pipeline import predict as predicting
 from wsris_lib.pipeline import pseudo_labels, students
 from wsris_lib.pipeline.run import Run
 from wsris_lib.refer import referit
-from wsris_lib.reproduce import reproduce
-from wsris_lib.segmenter.export import export
-from wsris_lib.sources import KNOWN, fetch
+from wsris_lib.setup.doctor import doctor
+from wsris_lib.setup.download import DownloadError
+from wsris_lib.setup.fetch import KNOWN, fetch
 
 # Options of a run; the rest are one command's.
 OF_RUN = ("data", "corpus", "split_by", "checkpoints", "paraphrases", "trial", "val_split")
-MENDABLE = (OSError, KeyError, ValueError, artefacts.CorruptArtefact, notebooks.NotebookFailed, NotFetched)
+USER_ERRORS = (OSError, KeyError, ValueError, artefacts.CorruptArtefact, notebooks.NotebookFailed, DownloadError)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -133,11 +126,11 @@ def main(arguments: list[str] | None = None) -> int:
         if given["paraphrases"]:
             os.environ["WSRIS_PARAPHRASES"] = given["paraphrases"] = str(Path(given["paraphrases"]).resolve())
         profile = profiles.load(name or "", **{option: value or None for option, value in given.items()})
-        ranks.start(profile.device)
+        distributed.start(profile.device)
         status = run(profile, **own)
-        ranks.finish()
+        distributed.finish()
         return status or 0
-    except MENDABLE as error:
+    except USER_ERRORS as error:
         print(f"error: {error.args[0] if isinstance(error, KeyError) else error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -153,7 +146,7 @@ def _of_run(parser: argparse.ArgumentParser, without: tuple[str, ...] = ()) -> N
     parser.add_argument("--corpus", help="the folder of refs and instances in it (default: refcoco)")
     parser.add_argument("--split-by", help="whose split, the word in refs(*.p) (default: the corpus's usual one)")
     parser.add_argument("--checkpoints", help="a folder with the profile's public checkpoints, each in its own folder")
-    purpose = "a folder of paraphrases by an LLM (refer.paraphrase.llm fills one), for eq. 5, CADD (default: by rules)"
+    purpose = "a folder of paraphrases by an LLM (paraphrase.llm fills one), for eq. 5, CADD (default: by rules)"
     parser.add_argument("--paraphrases", metavar="DIR", help=purpose)
     parser.add_argument(
         "--trial", type=_count, help="so many images of each split and a step of each training, no lessons"
@@ -188,7 +181,7 @@ def get(what: list[str], profile: str | None, data: str | None, pin: bool, dry_r
 def ablate(profile: profiles.Profile, table: str) -> None:
     """Make and print one of the ablations."""
     board = ablations.run(profile, table)
-    for metric in ablations.metrics(table) if ranks.leads() else ():
+    for metric in ablations.metrics(table) if distributed.is_main_process() else ():
         print(f"\n{ablations.table(board, metric)}")
 
 
@@ -196,20 +189,20 @@ def judge_claims(
     profile: profiles.Profile, seeds: int, late_seeds: int | None, students: str | None, groups: tuple[str, ...]
 ) -> None:
     """Make and print the table of claims."""
-    late = tuple(range(late_seeds)) if late_seeds else profile.route_seeds
-    profile = replace(profile, seeds=tuple(range(seeds)), route_seeds=late)
-    asked = replace(profiles.load(students, data=profile.data), route_seeds=late) if students else None
+    late = tuple(range(late_seeds)) if late_seeds else profile.segmenter_seeds
+    profile = replace(profile, seeds=tuple(range(seeds)), segmenter_seeds=late)
+    asked = replace(profiles.load(students, data=profile.data), segmenter_seeds=late) if students else None
     _, table = claim_table.run(profile, asked, tuple(groups))
-    if ranks.leads():
+    if distributed.is_main_process():
         print(table)
 
 
 def predict(profile: profiles.Profile, image: Path, sentence: str, out: Path, model: str, seed: int) -> None:
     """Answer one sentence and write the mask."""
-    predicting.spoken(sentence)  # before a training, not after it
+    predicting.check_sentence(sentence)  # before a training, not after it
     if out.is_dir() or out.suffix.lower() != ".png" or out.resolve() == image.resolve():
         raise ValueError(f"{out}: the mask is written as a PNG; name a file that ends in .png and isn't the image")
-    photograph = predicting.opened(image)
+    photograph = predicting.load_image(image)
     soft = predicting.load(model, Run(profile), seed)(photograph, sentence)
     predicting.write_mask(out, soft)
     print(f"{out}: {(soft > 0.5).mean():.1%} of the image, by {model}")
@@ -221,7 +214,10 @@ def write_student(profile: profiles.Profile, out: Path, labels: str, seed: int, 
         raise ValueError(f"{out}: an exported program is a .pt2 file; name it so")
     student = students.train(Run(profile), seed, labels)[0]["student"]
     export(student, out, compiled)
-    print(f"{out}: images uint8 [B, 3, {student.pixels}, {student.pixels}] and tokens [B, {student.words}] to logits")
+    print(
+        f"{out}: images uint8 [B, 3, {student.image_size}, {student.image_size}] and tokens [B, {student.max_tokens}] "
+        "to logits"
+    )
     print(f"{out.with_suffix('.json')}: sentences to tokens, for the package tokenizers")
 
 

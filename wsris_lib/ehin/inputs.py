@@ -7,14 +7,14 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from wsris_lib.code_digest import code_digest
-from wsris_lib.ehin.backbone import Backbone, Critic
-from wsris_lib.foundation.perimage import Stored, each_image
-from wsris_lib.foundation.zoo import fingerprint
+from wsris_lib.config.settings import EhinConfig
+from wsris_lib.frozen.checkpoints import fingerprint
+from wsris_lib.frozen.clip_backbone import Backbone, Critic
+from wsris_lib.frozen.image_cache import CacheEntry, cached_per_image
+from wsris_lib.infra.code_digest import code_digest
 from wsris_lib.refer.views import View
-from wsris_lib.settings import Grounding
 
-CODE = ("ehin.backbone", "ehin.inputs", "foundation.clip")  # decides on a map: part of every file's name
+CODE = ("frozen.clip_backbone", "ehin.inputs", "frozen.clip")  # decides on a map: part of every file's name
 
 
 class Images:
@@ -28,19 +28,19 @@ class Images:
         device: where a batch shall be.
     """
 
-    def __init__(self, view: View, backbone: Backbone, settings: Grounding, out: Path, device: str = "cpu"):
+    def __init__(self, view: View, backbone: Backbone, settings: EhinConfig, out: Path, device: str = "cpu"):
         self.settings = settings
         self.backbone = backbone
         self.device = device
-        self._shrink = torch.nn.AdaptiveAvgPool2d(settings.critic_pixels)
+        self._shrink = torch.nn.AdaptiveAvgPool2d(settings.critic_image_size)
         made_from = [
             code_digest(*CODE),
             fingerprint(settings.backbone),
-            settings.pixels,
-            settings.critic_pixels,
+            settings.image_size,
+            settings.critic_image_size,
             settings.finetune,
         ]
-        self._kept = each_image(view, out, "maps", made_from, lambda: self._make)
+        self._kept = cached_per_image(view, out, "maps", made_from, lambda: self._make)
         self.ids = list(self._kept)
 
     def seen_by(self, backbone: Backbone) -> "Images":
@@ -69,7 +69,7 @@ class Images:
         pixels = torch.stack([self._kept[i][0]["small"] for i in image_ids]).to(self.device)
         return self.backbone.normalise(pixels)
 
-    def _make(self, images: dict[int, Image.Image]) -> list[Stored]:
+    def _make(self, images: dict[int, Image.Image]) -> list[CacheEntry]:
         pixels = torch.stack([self.backbone.prepare(image) for image in images.values()])
         small = self._shrink(pixels.float()).round().byte()
         if self.settings.finetune:

@@ -4,8 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from wsris_lib.config.settings import EhinConfig
 from wsris_lib.ehin.prompt import HIPM
-from wsris_lib.settings import Grounding
 
 SCALE = 1 / 0.07  # exp of CLIP's first logit scale; TRIS's optimiser never sees it, so it stays
 
@@ -21,7 +21,7 @@ class Head(nn.Module):
         settings: width, layers, alpha, beta, form, reuse, visual_softmax.
     """
 
-    def __init__(self, channels: int, sentence_width: int, settings: Grounding):
+    def __init__(self, channels: int, sentence_width: int, settings: EhinConfig):
         super().__init__()
         self.image = nn.Conv2d(channels, settings.width, 1)
         self.sentence = nn.Linear(sentence_width, settings.width)
@@ -47,7 +47,7 @@ def response(V: Tensor, L: Tensor) -> Tensor:
     return SCALE * torch.einsum("bchw,bnc->bnhw", V, L)
 
 
-def new_head(channels: int, sentence_width: int, settings: Grounding, seed: int) -> Head:
+def new_head(channels: int, sentence_width: int, settings: EhinConfig, seed: int) -> Head:
     """An untrained head; the same seed draws the same weights."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

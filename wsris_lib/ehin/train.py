@@ -7,20 +7,20 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from wsris_lib.ehin.backbone import Backbone, Critic
+from wsris_lib.config.settings import EhinConfig
 from wsris_lib.ehin.inputs import Images, sentence_vectors
 from wsris_lib.ehin.losses import background, classification, early_contrast, foreground, image_score
 from wsris_lib.ehin.negatives import Negatives
 from wsris_lib.ehin.network import Head, new_head, shown
+from wsris_lib.frozen.clip_backbone import Backbone, Critic
+from wsris_lib.infra.trainer import Trainer
 from wsris_lib.refer.views import Sample
-from wsris_lib.settings import Grounding
-from wsris_lib.training import Training
 
 BACKBONE_SHARE = 0.1  # of the learning rate, for CLIP's own weights (TRIS)
 
 
 def losses(
-    early: Tensor, late: Tensor, own: Tensor, others: Tensor, pixels: Tensor, critic: Critic, settings: Grounding
+    early: Tensor, late: Tensor, own: Tensor, others: Tensor, pixels: Tensor, critic: Critic, settings: EhinConfig
 ) -> dict[str, Tensor]:
     """The terms of eq. 17 and the classification, not yet weighted; those of weight 0 are left out.
 
@@ -44,13 +44,13 @@ def losses(
     return terms
 
 
-def total(terms: dict[str, Tensor], settings: Grounding) -> Tensor:
+def total(terms: dict[str, Tensor], settings: EhinConfig) -> Tensor:
     """EHIN eq. 17: the weighted sum of the terms, with the classification that it forgets."""
     return sum(getattr(settings, name) * term for name, term in terms.items())
 
 
 def train(
-    images: Images, samples: Sequence[Sample], critic: Critic, settings: Grounding, seed: int, out: Path
+    images: Images, samples: Sequence[Sample], critic: Critic, settings: EhinConfig, seed: int, out: Path
 ) -> tuple[nn.ModuleDict, list[list[float]]]:
     """Fit the head, and the backbone where settings.finetune says so; an epoch visits each ref with one sentence.
 
@@ -77,18 +77,18 @@ def train(
         refs[sample.ref_id].append(row)
     groups = list(refs.values())
 
-    taken = min(settings.batch * settings.accumulate, len(groups))  # refs of a step
+    taken = min(settings.batch * settings.grad_accum_steps, len(groups))  # refs of a step
     per_epoch = max(1, len(groups) // taken)
     steps = max(1, round(settings.epochs * per_epoch))
     parts = [{"params": list(modules["head"].parameters())}]
     if settings.finetune:
         parts.append({"params": list(backbone.parameters()), "share": BACKBONE_SHARE})
     optimiser = torch.optim.AdamW(parts, lr=settings.learning_rate, weight_decay=settings.weight_decay)
-    run = Training(out, modules, optimiser, steps, seed, {"settings": repr(settings)}, settings.accumulate)
+    run = Trainer(out, modules, optimiser, steps, seed, {"settings": repr(settings)}, settings.grad_accum_steps)
     for step in run:
         epoch, place = divmod(step, per_epoch)
         order = torch.randperm(len(groups), generator=torch.Generator().manual_seed(seed * 10_007 + epoch)).tolist()
-        for refs_now in run.parts(order[place * taken : (place + 1) * taken]):
+        for refs_now in run.micro_batches(order[place * taken : (place + 1) * taken]):
             rows = [groups[g][int(run.rng.integers(len(groups[g])))] for g in refs_now]
             others = torch.tensor([negatives.draw(row, settings.negatives, run.rng) for row in rows])
             ids = [samples[row].image_id for row in rows]
@@ -98,13 +98,13 @@ def train(
                 terms = losses(
                     early.float(), late.float(), queries[rows], queries[others], images.small(ids), critic, settings
                 )
-            run.learn(total(terms, settings))
-        run.step(settings.learning_rate * (1 - step / steps) ** 0.9)
-    run.forget()
+            run.backward(total(terms, settings))
+        run.optimizer_step(settings.learning_rate * (1 - step / steps) ** 0.9)
+    run.delete_checkpoint()
     return modules.eval(), run.curve
 
 
-def stored_modules(backbone: Backbone, settings: Grounding, weights: dict[str, Tensor]) -> nn.ModuleDict:
+def stored_modules(backbone: Backbone, settings: EhinConfig, weights: dict[str, Tensor]) -> nn.ModuleDict:
     """What `train` returned, made of its state dict."""
     modules = nn.ModuleDict({"head": Head(backbone.channels, backbone.sentence_width, settings)})
     if settings.finetune:

@@ -59,7 +59,7 @@ def language_consistency(original: Tensor, paraphrased: Tensor, padded: Tensor, 
         temperature: tau, of both.
 
     Returns the mean over the B rows given. Of a batch in which some sentences have no paraphrase only the others are
-    given: then it is larger than eq. 5's mean over the batch, to which those add 0 (`Aligning.consistency_mean`).
+    given: then it is larger than eq. 5's mean over the batch, to which those add 0 (`Es3netConfig.consistency_mean`).
     """
     p = (original.detach().masked_fill(padded, -torch.inf) / temperature).softmax(1)
     log_p = (paraphrased.masked_fill(padded, -torch.inf) / temperature).log_softmax(1).masked_fill(padded, 0)

@@ -46,7 +46,7 @@ def greedy(candidates: Tensor, p: Tensor, groups: Sequence[int], images: Sequenc
     The groups of an image go in the order of their total confidence (the sum over their sentences of the greatest p).
     Each takes the proposal of the greatest summed p among those left. Where nothing that a group wants is left, it
     takes what it wants most all the same. A proposal that overlaps one taken may be taken: two that are nearly the same
-    there aren't, as the proposer keeps the better of them (`Proposing.nms_iou`).
+    there aren't, as the proposer keeps the better of them (`ProposalConfig.nms_iou`).
 
     Args:
         images: [S], the image of each sentence; a group lies in one.

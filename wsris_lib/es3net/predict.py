@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from wsris_lib.es3net.align import Alignment
+from wsris_lib.es3net.alignment import Alignment
 from wsris_lib.es3net.candidates import ProposalTable, SentenceTable, candidate_table, gathered
 
 

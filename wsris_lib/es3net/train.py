@@ -6,23 +6,23 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from wsris_lib.es3net.align import Alignment
+from wsris_lib.config.settings import Es3netConfig
+from wsris_lib.es3net.alignment import Alignment
 from wsris_lib.es3net.candidates import ProposalTable, SentenceTable, candidate_table, gathered
 from wsris_lib.es3net.losses import language_consistency, mask_contrast, own_scores
-from wsris_lib.settings import Aligning
 
 MEANS = ("reworded", "batch")  # what eq. 5 may be averaged over
 
 
 def new_model(
-    proposals: ProposalTable, sentences: SentenceTable, settings: Aligning, seed: int, esem: bool = True
+    proposals: ProposalTable, sentences: SentenceTable, settings: Es3netConfig, seed: int, esem: bool = True
 ) -> Alignment:
     """An untrained model that fits these features; `load_state_dict` makes a stored one of it."""
     return Alignment(
         proposals.class_tokens.shape[1],
         proposals.pooled.shape[1],
         sentences.text.shape[1],
-        class_width=settings.class_width,
+        cls_fraction=settings.cls_fraction,
         geometry=settings.geometry,
         gain=settings.geometry_gain,
         learn_gain=settings.learn_gain,
@@ -36,7 +36,7 @@ def new_model(
 def train(
     proposals: ProposalTable,
     sentences: SentenceTable,
-    settings: Aligning,
+    settings: Es3netConfig,
     seed: int,
     *,
     esem: bool = True,
@@ -105,7 +105,7 @@ def _weighted_consistency(
     index: Tensor,
     s: Tensor,
     paraphrases: Tensor,
-    settings: Aligning,
+    settings: Es3netConfig,
     generator: torch.Generator,
 ) -> Tensor:
     """A batch's eq. 5 times its weight, with one paraphrase of each sentence that has any; 0 where none has.

@@ -4,29 +4,29 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from wsris_lib.evaluate import Measures, measure
+from wsris_lib.cadd.lavt import Lavt
+from wsris_lib.ehin.stage2 import Stage2
+from wsris_lib.metrics import SampleMetrics, measure
 from wsris_lib.pipeline.cache import Inputs, cached_step
 from wsris_lib.pipeline.run import Run
-from wsris_lib.refer.views import JudgedSample
-from wsris_lib.segmenter.lavt import Lavt
-from wsris_lib.segmenter.predict import predict
-from wsris_lib.segmenter.stage2 import Stage2
+from wsris_lib.refer.views import AnnotatedSample
+from wsris_lib.segmentation.predict import predict
 
 Load = Callable[[], Stage2 | Lavt]
 
 
 def answered(
     run: Run, split: str, load: Load, model_key: str, title: str, hard: bool = False
-) -> tuple[list[JudgedSample], list[Measures]]:
+) -> tuple[list[AnnotatedSample], list[SampleMetrics]]:
     """The sentences of a split, image by image, and how well a model answers them.
 
     load: gives the model, if its answers aren't kept under its key yet; hard: judge its mask and not its soft mask.
     """
     rows = _measured(run, split, load, model_key, title, hard)
-    return answerable(run, split), [Measures(**row) for row in rows]
+    return answerable(run, split), [SampleMetrics(**row) for row in rows]
 
 
-def answerable(run: Run, split: str) -> list[JudgedSample]:
+def answerable(run: Run, split: str) -> list[AnnotatedSample]:
     """The sentences of a split on images that can be read, image by image."""
     known = set(run.features(split).offsets)
     view = run.corpus.evaluation_view(split)
@@ -40,7 +40,7 @@ def _inputs(run: Run, split: str, load: Load, model_key: str, title: str, hard: 
 
 @cached_step(
     "answers",
-    uses=("evaluate", "segmenter.predict"),
+    uses=("metrics", "segmentation.predict"),
     inputs=_inputs,
     title=lambda run, split, load, model_key, title, hard: title,
 )

@@ -13,8 +13,8 @@ from typing import Any, Protocol
 
 from torch import nn
 
-from wsris_lib import artefacts
-from wsris_lib.code_digest import LIBRARY, code_digest
+from wsris_lib.infra import artefacts
+from wsris_lib.infra.code_digest import LIBRARY, code_digest
 from wsris_lib.refer.labels import read_labels, write_labels
 
 Inputs = dict[str, Any]  # what a step's result depends on besides code: settings, seed, keys of steps, digests of data

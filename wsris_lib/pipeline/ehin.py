@@ -8,16 +8,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from wsris_lib.ehin.backbone import Backbone, Critic
 from wsris_lib.ehin.inputs import Images
 from wsris_lib.ehin.network import soft_masks
 from wsris_lib.ehin.predict import HALF, clip_maps, response_maps, seen_under
 from wsris_lib.ehin.train import stored_modules
 from wsris_lib.ehin.train import train as fit
-from wsris_lib.evaluate import Measures, measure
+from wsris_lib.frozen.clip_backbone import Backbone, Critic
+from wsris_lib.metrics import SampleMetrics, measure
 from wsris_lib.pipeline.cache import Inputs, cached_step, weights
 from wsris_lib.pipeline.run import Run
-from wsris_lib.refer.views import JudgedSample, Sample
+from wsris_lib.refer.views import AnnotatedSample, Sample
 from wsris_lib.refine.select import best_of_group
 
 TRIS = {"layers": 1, "contrast": 0.0}  # what is left of EHIN without HIPM's second layer and ECLM
@@ -26,59 +26,69 @@ SELECT = {"own": "ST", "best of group": "MT"}  # whose map a sentence is answere
 
 def supervision(run: Run) -> str:
     """What training sees: "ST", or "MT" where negatives are known to be about other objects of the image."""
-    return "ST" if run.profile.grounding.negatives_from == "dataset" else "MT"
+    return "ST" if run.profile.ehin.negatives_from == "dataset" else "MT"
 
 
 def images(run: Run, split: str) -> Images:
     """A split's images for EHIN; runs that differ in what only the head reads share them."""
-    settings = run.profile.grounding
-    shared = {name: getattr(settings, name) for name in ("backbone", "pixels", "critic_pixels", "words", "finetune")}
+    settings = run.profile.ehin
+    shared = {
+        name: getattr(settings, name)
+        for name in ("backbone", "image_size", "critic_image_size", "max_tokens", "finetune")
+    }
 
     def make() -> Images:
         view = run.corpus.training_view(split)
         device = run.profile.device
         with run.timed(f"EHIN's maps of {split}"):
-            backbone = Backbone(settings.backbone, settings.pixels, settings.words).to(device)
+            backbone = Backbone(settings.backbone, settings.image_size, settings.max_tokens).to(device)
             return Images(view, backbone, replace(type(settings)(), **shared), run.cache / "maps", device)
 
     return run.base.remember(("EHIN's images", split, *shared.values()), make)
 
 
 def _critic(run: Run) -> Critic:
-    settings = run.profile.grounding
-    return Critic(settings.critic, settings.critic_pixels, settings.words).to(run.profile.device)
+    settings = run.profile.ehin
+    return Critic(settings.critic, settings.critic_image_size, settings.max_tokens).to(run.profile.device)
 
 
 def _own_backbone(run: Run) -> Backbone:
     """The shared one, but where it is fine-tuned."""
-    settings = run.profile.grounding
+    settings = run.profile.ehin
     if not settings.finetune:
         return images(run, run.profile.train_split).backbone
-    return Backbone(settings.backbone, settings.pixels, settings.words)
+    return Backbone(settings.backbone, settings.image_size, settings.max_tokens)
 
 
 def _inputs(run: Run, seed: int) -> Inputs:
-    settings = run.profile.grounding
+    settings = run.profile.ehin
     split = run.profile.train_split
     checkpoints = [run.fingerprint(settings.backbone), run.fingerprint(settings.critic)]
     data = {"samples": run.samples_key(split), "images": run.images_key(split)}
-    return {"settings": settings, "checkpoints": checkpoints, **data, "seed": seed}
+    return {"config.settings": settings, "checkpoints": checkpoints, **data, "seed": seed}
 
 
 def _restored(state: dict[str, Tensor], run: Run, seed: int) -> nn.ModuleDict:
-    return stored_modules(_own_backbone(run), run.profile.grounding, state)
+    return stored_modules(_own_backbone(run), run.profile.ehin, state)
+
+
+# All that decides on the weights of stage 1; stage 2 lies in the same package and is none of it.
+STAGE_1 = (
+    *(f"ehin.{name}" for name in ("inputs", "losses", "negatives", "network", "predict", "prompt", "train")),
+    *("frozen.clip_backbone", "frozen.clip", "infra.trainer"),
+)
 
 
 @cached_step(
     "groundings",
-    uses=("ehin", "foundation.clip", "training"),
+    uses=STAGE_1,
     inputs=_inputs,
     form=weights(_restored),
     title="training of EHIN, one seed",
 )
 def train(run: Run, seed: int, *, out: Path) -> tuple[nn.ModuleDict, list[list[float]]]:
     """The trained modules of stage 1 and their loss curve."""
-    settings = run.profile.grounding
+    settings = run.profile.ehin
     split = run.profile.train_split
     samples = list(run.corpus.training_view(split))
     inputs = images(run, split)
@@ -92,7 +102,7 @@ def maps(run: Run, seed: int, split: str = "", some: list[Sample] | None = None)
     modules, _ = train(run, seed)
     split = split or run.profile.val_split
     inputs = images(run, split)
-    if run.profile.grounding.finetune:
+    if run.profile.ehin.finetune:
         inputs = inputs.seen_by(modules["backbone"])
     return response_maps(modules.to(run.profile.device), inputs, samples(run, split) if some is None else some)
 
@@ -101,7 +111,7 @@ def responses(run: Run, seed: int, split: str, select: str = "own") -> tuple[lis
     """The sentences of a split and their response maps [S, h, w], each its own or the best of its ref's.
 
     They come from the training view, whatever the split: where labels are made no mask is in reach. On train,
-    `refining.sentences` of each ref are drawn. Raises KeyError for an unknown way to select.
+    `refine.sentences` of each ref are drawn. Raises KeyError for an unknown way to select.
     """
     if select not in SELECT:
         raise KeyError(f"no selection {select!r}; choose one of {', '.join(SELECT)}")
@@ -115,7 +125,7 @@ def _responses(run: Run, seed: int, split: str, select: str) -> tuple[list[Sampl
     if select == "best of group":
         R = R[best_of_group(images(run, split), _critic(run), every, R)]
     drawn = split == run.profile.train_split
-    rows = _drawn(every, run.profile.refining.sentences, seed) if drawn else range(len(every))
+    rows = _drawn(every, run.profile.refine.sentences, seed) if drawn else range(len(every))
     return [every[row] for row in rows], R[list(rows)]
 
 
@@ -133,14 +143,14 @@ def zero_shot(run: Run, split: str = "", cut: float = HALF) -> Tensor:
     return clip_maps(images(run, split), samples(run, split), cut=cut)
 
 
-def samples(run: Run, split: str = "") -> list[JudgedSample]:
+def samples(run: Run, split: str = "") -> list[AnnotatedSample]:
     """The sentences of a split (empty: val) on images that can be read, with what they are judged by."""
     split = split or run.profile.val_split
     known = set(images(run, split).ids)
     return [sample for sample in run.corpus.evaluation_view(split) if sample.image_id in known]
 
 
-def judge(run: Run, R: Tensor, split: str = "") -> list[Measures]:
+def judge(run: Run, R: Tensor, split: str = "") -> list[SampleMetrics]:
     """Measures of R [S, h, w] at original resolution, in the order of `samples`."""
     split = split or run.profile.val_split
     truths = run.corpus.evaluation_view(split).truths(samples(run, split))
@@ -164,7 +174,7 @@ def true_cells(run: Run, height: int, width: int, split: str = "") -> Tensor:
     return torch.stack([pool(torch.from_numpy(truth)[None].float())[0] for truth in truths])
 
 
-def floor(run: Run) -> list[Measures]:
+def floor(run: Run) -> list[SampleMetrics]:
     """What needs no sentence: the middle of the image, half its width and height."""
     center = torch.full((8, 8), -1.0)
     center[2:6, 2:6] = 1.0

@@ -6,17 +6,17 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from wsris_lib import floors
-from wsris_lib.es3net.align import Alignment
+from wsris_lib import baselines
+from wsris_lib.es3net.alignment import Alignment
 from wsris_lib.es3net.candidates import ProposalTable, SentenceTable
 from wsris_lib.es3net.predict import choose
 from wsris_lib.es3net.train import new_model, train
-from wsris_lib.foundation.dino import grid_of
-from wsris_lib.foundation.features import extract_cells, extract_swapped, sentence_features
+from wsris_lib.frozen.dino import grid_of
+from wsris_lib.frozen.features import extract_cells, extract_swapped, sentence_features
+from wsris_lib.paraphrase.store import wordings
 from wsris_lib.pipeline.cache import Inputs, cached_step, digest, weights
 from wsris_lib.pipeline.run import Run, shared
 from wsris_lib.refer.masks import decode_rle
-from wsris_lib.refer.paraphrase.store import wordings
 from wsris_lib.refer.views import Sample
 
 
@@ -25,7 +25,7 @@ def proposal_table(run: Run, split: str) -> ProposalTable:
 
     Raises KeyError for a class token or patches that are neither CLIP's nor DINO's, and for an unknown centroid.
     """
-    settings = run.profile.aligning
+    settings = run.profile.es3net
     features = run.features(split)
     if settings.centroid not in ("frame", "cells"):
         raise KeyError(f'centroid can be "frame" or "cells", not {settings.centroid!r}')
@@ -66,7 +66,7 @@ def training_tables(run: Run) -> tuple[ProposalTable, SentenceTable]:
     """What the alignment learns from: image-sentence pairs (ST). Sentences on unreadable images are left out."""
     proposals = proposal_table(run, run.profile.train_split)
     sentences = run.sentences(training_samples(run))
-    if not run.profile.aligning.consistency:
+    if not run.profile.es3net.consistency:
         return proposals, sentences
     return proposals, replace(sentences, paraphrases=_paraphrases(run))
 
@@ -93,25 +93,25 @@ def wordings_key(run: Run) -> str:
 def _trained_as(run: Run, esem: bool) -> Run:
     """The run with the settings that its alignment is trained with, see `align`."""
     if not esem:
-        run = run.changed(aligning={"class_width": 1.0, "consistency": 0.0})
-    if run.profile.aligning.centroid == "cells":
-        gain = (grid_of(run.profile.dino, run.profile.dino_pixels) - 1) / 2
-        run = run.changed(aligning={"geometry_gain": gain})
+        run = run.changed(es3net={"cls_fraction": 1.0, "consistency": 0.0})
+    if run.profile.es3net.centroid == "cells":
+        gain = (grid_of(run.profile.dino, run.profile.dino_image_size) - 1) / 2
+        run = run.changed(es3net={"geometry_gain": gain})
     return run
 
 
 def _inputs(run: Run, seed: int, esem: bool) -> Inputs:
     run = _trained_as(run, esem)
-    settings = asdict(run.profile.aligning)
+    settings = asdict(run.profile.es3net)
     del settings["candidates_eval"]  # takes no part in training: the rows of Fig. 10 share theirs
     wording = wordings_key(run) if settings["consistency"] else ""
     features = run.features_key(run.profile.train_split)
-    return {"settings": settings, "esem": esem, "features": features, "paraphrases": wording, "seed": seed}
+    return {"config.settings": settings, "esem": esem, "features": features, "paraphrases": wording, "seed": seed}
 
 
 def _restored(state: dict[str, Tensor], run: Run, seed: int, esem: bool) -> Alignment:
     run = _trained_as(run, esem)
-    model = new_model(*training_tables(run), run.profile.aligning, seed, esem)
+    model = new_model(*training_tables(run), run.profile.es3net, seed, esem)
     model.load_state_dict(state)
     return model
 
@@ -131,7 +131,7 @@ def align(run: Run, seed: int, esem: bool = True, *, out: Path) -> tuple[Alignme
     as loud as the indices of the patch grid (0 to 31 are a gain of 15.5), whatever geometry_gain says.
     """
     run = _trained_as(run, esem)
-    return train(*training_tables(run), run.profile.aligning, seed, esem=esem, device=run.profile.device)
+    return train(*training_tables(run), run.profile.es3net, seed, esem=esem, device=run.profile.device)
 
 
 def floor_choices(run: Run, seed: int = 0) -> dict[str, Tensor]:
@@ -140,17 +140,17 @@ def floor_choices(run: Run, seed: int = 0) -> dict[str, Tensor]:
     proposals = proposal_table(run, run.profile.val_split)
     areas = torch.tensor([int(decode_rle(mask).sum()) for mask in val.features.masks])
     return {
-        "random": floors.random_proposal(proposals, val.sentences, seed),
-        "central": floors.central_proposal(proposals, val.sentences),
-        "largest": floors.largest_proposal(proposals, val.sentences, areas),
-        "zero_shot_clip": floors.zero_shot_clip(proposals, val.sentences),
-        "oracle": floors.oracle(val.proposal_masks(), val.sentences.image_ids, val.truths()),
+        "random": baselines.random_proposal(proposals, val.sentences, seed),
+        "central": baselines.central_proposal(proposals, val.sentences),
+        "largest": baselines.largest_proposal(proposals, val.sentences, areas),
+        "zero_shot_clip": baselines.zero_shot_clip(proposals, val.sentences),
+        "oracle": baselines.oracle(val.proposal_masks(), val.sentences.image_ids, val.truths()),
     }
 
 
 def trained_choice(run: Run, seed: int, esem: bool = True) -> tuple[Tensor, Tensor]:
     """(chosen proposal long [S] within its image, confidence [S]) of a trained alignment on val."""
     model, _ = align(run, seed, esem)
-    settings = run.profile.aligning
+    settings = run.profile.es3net
     proposals = proposal_table(run, run.profile.val_split)
     return choose(model, proposals, run.evaluation().sentences, settings.candidates_eval, settings.temperature)

@@ -6,10 +6,10 @@ import numpy as np
 import torch
 
 from wsris_lib.es3net.candidates import SentenceTable
-from wsris_lib.evaluate import Measures, measure
-from wsris_lib.foundation.features import ImageFeatures
+from wsris_lib.frozen.features import ImageFeatures
+from wsris_lib.metrics import SampleMetrics, measure
 from wsris_lib.refer.masks import decode_rle, encode_rle
-from wsris_lib.refer.views import EvaluationView, JudgedSample
+from wsris_lib.refer.views import AnnotatedSample, EvaluationView
 
 
 @dataclass
@@ -17,13 +17,13 @@ class Evaluation:
     """A split with everything that predictions are judged by; the only place where a ground-truth mask is read."""
 
     view: EvaluationView
-    samples: list[JudgedSample]
+    samples: list[AnnotatedSample]
     features: ImageFeatures
     sentences: SentenceTable
-    _measured: dict[tuple[int, int], Measures] = field(default_factory=dict)
+    _measured: dict[tuple[int, int], SampleMetrics] = field(default_factory=dict)
     _last: tuple[int, np.ndarray | None] = (-1, None)
 
-    def truth(self, sample: JudgedSample) -> np.ndarray:
+    def truth(self, sample: AnnotatedSample) -> np.ndarray:
         """bool [H, W]; the last one is kept, because an object's sentences follow each other."""
         if sample.ann_id != self._last[0]:
             self._last = sample.ann_id, self.view.mask(sample.ann_id)
@@ -35,14 +35,14 @@ class Evaluation:
             return np.zeros(self.view.image_size(image_id), bool)
         return decode_rle(self.features.masks[self.features.offsets[image_id][0] + proposal])
 
-    def measures(self, sample: JudgedSample, proposal: int) -> Measures:
+    def measures(self, sample: AnnotatedSample, proposal: int) -> SampleMetrics:
         """How well a proposal of the sample's image fits what is meant; kept, as many ask the same."""
         if (sample.ann_id, proposal) not in self._measured:
             mask = self.mask(sample.image_id, proposal)
             self._measured[sample.ann_id, proposal] = measure(mask, self.truth(sample))
         return self._measured[sample.ann_id, proposal]
 
-    def judge(self, chosen: torch.Tensor) -> list[Measures]:
+    def judge(self, chosen: torch.Tensor) -> list[SampleMetrics]:
         """Measures of the chosen proposals, long [S] within each sentence's image."""
         return [self.measures(sample, proposal) for sample, proposal in zip(self.samples, chosen.tolist())]
 

@@ -9,23 +9,24 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from wsris_lib import artefacts, profiles
-from wsris_lib.ehin.backbone import Backbone
+from wsris_lib.cadd.lavt import Lavt
+from wsris_lib.config import profiles
 from wsris_lib.ehin.network import soft_masks
 from wsris_lib.ehin.predict import respond
-from wsris_lib.es3net.align import Alignment
+from wsris_lib.ehin.stage2 import Stage2
+from wsris_lib.es3net.alignment import Alignment
 from wsris_lib.es3net.candidates import ProposalTable, SentenceTable
 from wsris_lib.es3net.predict import choose
-from wsris_lib.foundation.clip import ClipEncoder
-from wsris_lib.foundation.extractor import Extractor
-from wsris_lib.foundation.pooling import cell_geometry
-from wsris_lib.foundation.text import SentenceEncoder
+from wsris_lib.frozen.clip import ClipEncoder
+from wsris_lib.frozen.clip_backbone import Backbone
+from wsris_lib.frozen.extractor import Extractor
+from wsris_lib.frozen.pooling import cell_geometry
+from wsris_lib.frozen.sentence_encoder import SentenceEncoder
+from wsris_lib.infra import artefacts
 from wsris_lib.pipeline import ehin, es3net, pseudo_labels, stage2, students
 from wsris_lib.pipeline.run import Run
 from wsris_lib.refer.errors import DataError
-from wsris_lib.segmenter.lavt import Lavt
-from wsris_lib.segmenter.predict import soft_mask
-from wsris_lib.segmenter.stage2 import Stage2
+from wsris_lib.segmentation.predict import soft_mask
 
 Predict = Callable[[Image.Image, str], NDArray]  # an image and a sentence -> a soft mask [H, W]
 MODELS = (*(f"cadd {kind}" for kind in pseudo_labels.LABELS), "stage 2", "ehin", "esem")
@@ -50,17 +51,17 @@ def load(model: str = "cadd greedy", run: Run | None = None, seed: int = 0) -> P
     if model not in MODELS:
         raise KeyError(f"no model {model!r}; choose one of {', '.join(MODELS)}")
     if model == "esem":
-        return Pipeline(run, es3net.align(run, seed)[0])
+        return ProposalPredictor(run, es3net.align(run, seed)[0])
     if model == "ehin":
-        return Responding(run, seed)
+        return ResponseMapPredictor(run, seed)
     if model == "stage 2":
         modules, _ = stage2.train(run, seed)
     else:
         modules, _ = students.train(run, seed, model.removeprefix("cadd "))
-    return Answering(modules["student"].to(run.profile.device))
+    return SegmenterPredictor(modules["student"].to(run.profile.device))
 
 
-class Answering:
+class SegmenterPredictor:
     """A network that answers by itself: stage 2, or a student of CADD."""
 
     def __init__(self, network: Stage2 | Lavt):
@@ -69,17 +70,17 @@ class Answering:
     @torch.no_grad()
     def __call__(self, image: Image.Image, sentence: str) -> NDArray:
         """As `load` says."""
-        sentence = uncut(spoken(sentence), getattr(self.network, "backbone", self.network))
+        sentence = warn_if_truncated(check_sentence(sentence), getattr(self.network, "backbone", self.network))
         logit = self.network.answer(self.network.prepare(image)[None], [0], [sentence])[0]
         return soft_mask(logit.float().cpu(), image.height, image.width).numpy()
 
 
-class Pipeline:
+class ProposalPredictor:
     """ES3Net's stage 1 from a photograph to a choice: proposals, CLIP, DINO, depth, the sentence, the alignment."""
 
     def __init__(self, run: Run, alignment: Alignment):
         profile = run.profile
-        self.settings, self.alignment = profile.aligning, alignment
+        self.settings, self.alignment = profile.es3net, alignment
         if (self.settings.class_from, self.settings.patches_from) != ("clip", "dino"):
             raise ValueError("prediction wants CLIP's class token and DINO's patches; the settings swap them")
         self.extract = Extractor(profile)
@@ -96,7 +97,7 @@ class Pipeline:
             places = cell_geometry(proposed.masks, places[:, 2], self.extract.dino.grid)
         offsets = {0: (0, len(proposed.scores))}
         proposals = ProposalTable(table["class_tokens"], table["embeddings"], pooled, places, offsets)
-        texts = [spoken(sentence)]
+        texts = [check_sentence(sentence)]
         sentences = SentenceTable([0], self.clip.sentences(texts), self.text.sentences(texts))
         chosen, _ = choose(
             self.alignment, proposals, sentences, self.settings.candidates_eval, self.settings.temperature
@@ -105,37 +106,37 @@ class Pipeline:
         return proposed.masks[best].numpy().astype(np.float32) if best >= 0 else np.zeros(image.size[::-1], np.float32)
 
 
-class Responding:
+class ResponseMapPredictor:
     """EHIN's stage 1: where the response is positive."""
 
     def __init__(self, run: Run, seed: int):
         self.modules, _ = ehin.train(run, seed)
-        finetuned = run.profile.grounding.finetune
+        finetuned = run.profile.ehin.finetune
         self.backbone = self.modules["backbone"] if finetuned else ehin.images(run, run.profile.train_split).backbone
 
     @torch.no_grad()
     def __call__(self, image: Image.Image, sentence: str) -> NDArray:
         """As `load` says."""
-        R = respond(self.modules, self.backbone, image, uncut(spoken(sentence), self.backbone))
+        R = respond(self.modules, self.backbone, image, warn_if_truncated(check_sentence(sentence), self.backbone))
         return soft_masks(R[None], image.height, image.width)[0].numpy()
 
 
-def spoken(sentence: str) -> str:
+def check_sentence(sentence: str) -> str:
     """The sentence itself. Raises ValueError for one without a word, of which every network makes something."""
     if not sentence.strip():
         raise ValueError('the sentence is empty; say which object is meant, e.g. "the mug on the left"')
     return sentence
 
 
-def uncut(sentence: str, network: Lavt | Backbone) -> str:
+def warn_if_truncated(sentence: str, network: Lavt | Backbone) -> str:
     """The sentence itself, with a warning where the network cuts it."""
-    last = network.tokenizer([sentence, ""], context_length=network.words + 1)[:, -1]
+    last = network.tokenizer([sentence, ""], context_length=network.max_tokens + 1)[:, -1]
     if last[0] != last[1]:  # "": padding
-        warnings.warn(f"the sentence is cut: the network hears {network.words} tokens of it", stacklevel=4)
+        warnings.warn(f"the sentence is cut: the network hears {network.max_tokens} tokens of it", stacklevel=4)
     return sentence
 
 
-def opened(path: Path | str) -> Image.Image:
+def load_image(path: Path | str) -> Image.Image:
     """An image file as RGB, turned upright as its EXIF says. Raises DataError that names it if it can't be read."""
     try:
         with Image.open(path) as file:
@@ -149,5 +150,5 @@ def opened(path: Path | str) -> Image.Image:
 
 def write_mask(path: Path, soft: NDArray) -> None:
     """A black and white PNG of the image's size, 255 where soft [H, W] is above 0.5."""
-    with artefacts.replacing(path) as temporary:
+    with artefacts.atomic_write(path) as temporary:
         Image.fromarray((soft > 0.5).astype(np.uint8) * 255).save(temporary, format="PNG")

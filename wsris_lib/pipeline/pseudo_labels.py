@@ -9,7 +9,7 @@ from torch import Tensor
 
 from wsris_lib.es3net.multitext import greedy, proved, single_text
 from wsris_lib.es3net.predict import probabilities, within_image
-from wsris_lib.evaluate import Measures, measure
+from wsris_lib.metrics import SampleMetrics, measure
 from wsris_lib.pipeline import ehin, es3net, refine
 from wsris_lib.pipeline.cache import LABELS as LABELS_FILE
 from wsris_lib.pipeline.cache import Inputs, cached_step, digest, step_key
@@ -52,7 +52,7 @@ def labels_key(run: Run, seed: int, kind: str) -> str:
     if kind != "both":
         return chosen
     inputs = {"choices": chosen, "ehin": ehin.train.key(run, seed)}
-    return step_key("both", ("ehin", "pipeline.pseudo_labels", "pipeline.refine"), inputs)
+    return step_key("both", (*ehin.STAGE_1, "pipeline.pseudo_labels", "pipeline.refine"), inputs)
 
 
 def _check(kind: str, kinds: dict[str, str]) -> None:
@@ -70,7 +70,7 @@ def chosen(run: Run, seed: int) -> dict[str, tuple[Tensor, Tensor]]:
     """
     model, _ = es3net.align(run, seed)
     proposals, sentences = es3net.training_tables(run)
-    settings = run.profile.aligning
+    settings = run.profile.es3net
     samples = es3net.training_samples(run)
     candidates, p = probabilities(model, proposals, sentences, settings.candidates_train, settings.temperature)
     groups = [sample.ref_id for sample in samples]
@@ -99,7 +99,7 @@ def from_choices(run: Run, seed: int, kind: str = "greedy", *, out: Path) -> Lab
         if row >= 0:  # an image without proposals has no label
             mask = features.masks[features.offsets[sample.image_id][0] + row]
             labels.append(PseudoLabel(sample.image_id, sample.ref_id, sample.sent_id, mask, min(1.0, confidence)))
-    about = dict(seed=seed, kind=kind, aligning=asdict(run.profile.aligning), corpus=run.profile.corpus, split=split)
+    about = dict(seed=seed, kind=kind, es3net=asdict(run.profile.es3net), corpus=run.profile.corpus, split=split)
     return labels, dict(supervision=KINDS[kind], source="es3net alignment", **about)
 
 
@@ -108,12 +108,12 @@ def from_choices(run: Run, seed: int, kind: str = "greedy", *, out: Path) -> Lab
 
 def supervision(run: Run, select: str = "") -> str:
     """Of EHIN's labels: "MT" if the maps are, or if these were selected by all sentences of a ref."""
-    kinds = {ehin.supervision(run), ehin.SELECT[select or run.profile.refining.select]}
+    kinds = {ehin.supervision(run), ehin.SELECT[select or run.profile.refine.select]}
     return "MT" if "MT" in kinds else "ST"
 
 
 def _usual(run: Run, how: str, select: str) -> tuple[str, str]:
-    return how or run.profile.refining.stage_2, select or run.profile.refining.select
+    return how or run.profile.refine.stage_2, select or run.profile.refine.select
 
 
 def _responses_inputs(run: Run, seed: int, how: str, select: str) -> Inputs:
@@ -129,7 +129,7 @@ def from_responses(run: Run, seed: int, how: str = "", select: str = "", *, out:
     """
     how, select = _usual(run, how, select)
     split = run.profile.train_split
-    about = dict(refining=asdict(run.profile.refining), grounding=asdict(run.profile.grounding))
+    about = dict(refine=asdict(run.profile.refine), ehin=asdict(run.profile.ehin))
     about |= dict(seed=seed, kind=how, corpus=run.profile.corpus, split=split)
     labels = refine.masks(run, seed, split, how, select)
     return labels, dict(supervision=supervision(run, select), source="ehin stage 1", **about)
@@ -189,7 +189,7 @@ def from_truth(run: Run) -> list[PseudoLabel]:
     return labels
 
 
-def judge(run: Run, split: str, labels: list[PseudoLabel]) -> list[Measures]:
+def judge(run: Run, split: str, labels: list[PseudoLabel]) -> list[SampleMetrics]:
     """Measures of masks against the ground truth, which is read here for no training.
 
     In the order of the split's evaluation view, of the sentences that have a label.

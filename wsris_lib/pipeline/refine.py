@@ -13,9 +13,10 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from wsris_lib.ehin.backbone import Backbone
+from wsris_lib.config.settings import RefineConfig
 from wsris_lib.ehin.network import soft_masks
-from wsris_lib.foundation.perimage import each_image, prepared
+from wsris_lib.frozen.clip_backbone import Backbone
+from wsris_lib.frozen.image_cache import cached_per_image, prepared_images
 from wsris_lib.pipeline import ehin
 from wsris_lib.pipeline.cache import Inputs, cached_step, step_key, weights
 from wsris_lib.pipeline.run import Run
@@ -26,32 +27,31 @@ from wsris_lib.refine.crf import affinity_labels
 from wsris_lib.refine.irnet import IRNet, channels
 from wsris_lib.refine.refiner import Refine, by_crf, by_walk, confidence, in_turn, shrunk
 from wsris_lib.refine.train import Affinities, train
-from wsris_lib.settings import Refining
 
 HOW = ("raw", "crf", "irnet", "irnet + crf")  # stage 1's mask as it is, after dense CRF, after IRNet's walk, both
-CODE = ("ehin", "foundation.clip", "refine", "training")
+CODE = (*ehin.STAGE_1, "refine")
 
 
 def backbone(run: Run) -> Backbone:
     """What IRNet reads its maps from: frozen, on the run's device."""
-    settings = run.profile.refining
-    return Backbone(settings.backbone, settings.pixels).requires_grad_(False).to(run.profile.device)
+    settings = run.profile.refine
+    return Backbone(settings.backbone, settings.image_size).requires_grad_(False).to(run.profile.device)
 
 
 def _settings(run: Run) -> dict:
     """All but `select`, which comes as an argument, and what is made of a mask later."""
-    return {n: value for n, value in asdict(run.profile.refining).items() if n not in ("select", "stage_2")}
+    return {n: value for n, value in asdict(run.profile.refine).items() if n not in ("select", "stage_2")}
 
 
 def _irnet_inputs(run: Run, seed: int, select: str) -> Inputs:
     images = run.images_key(run.profile.train_split)
-    model = run.fingerprint(run.profile.refining.backbone)
+    model = run.fingerprint(run.profile.refine.backbone)
     made_from = {"ehin": ehin.train.key(run, seed), "images": images, "backbone": model, "seed": seed}
-    return made_from | {"settings": _settings(run), "select": select or run.profile.refining.select}
+    return made_from | {"config.settings": _settings(run), "select": select or run.profile.refine.select}
 
 
 def _restored(state: dict[str, Tensor], run: Run, seed: int, select: str) -> IRNet:
-    model = IRNet(channels(backbone(run)), run.profile.refining.width).to(run.profile.device)
+    model = IRNet(channels(backbone(run)), run.profile.refine.width).to(run.profile.device)
     model.load_state_dict(state)
     return model
 
@@ -62,7 +62,7 @@ def irnet(run: Run, seed: int, select: str = "", *, out: Path) -> tuple[IRNet, l
 
     `select` says whose maps it learns from (default: refining.select); of a map that a ref's sentences share, once.
     """
-    settings = run.profile.refining
+    settings = run.profile.refine
     split = run.profile.train_split
     select = select or settings.select
     eyes = backbone(run)
@@ -72,7 +72,7 @@ def irnet(run: Run, seed: int, select: str = "", *, out: Path) -> tuple[IRNet, l
     apart = _one_of_each_ref(samples) if select == "best of group" else range(len(samples))
     rows = np.random.default_rng(seed).permutation(apart)[: settings.labels or None]
     owners = [samples[row].image_id for row in rows]
-    images = prepared(view, sorted(set(owners)), eyes)
+    images = prepared_images(view, sorted(set(owners)), eyes)
     for round_ in range(settings.rounds):  # label -> retrain -> label
         walk = by_walk(model, eyes, settings) if model is not None else None
         bar = tqdm(zip(owners, rows), f"affinity labels, round {round_ + 1}", len(rows), unit="label")
@@ -88,7 +88,7 @@ def _one_of_each_ref(samples: list[Sample]) -> list[int]:
     return list(first.values())
 
 
-def _affinities(image: Image.Image, R: Tensor, walk: Refine | None, settings: Refining) -> np.ndarray:
+def _affinities(image: Image.Image, R: Tensor, walk: Refine | None, settings: RefineConfig) -> np.ndarray:
     """IRNet's label of a response map [h, w], or of what a walk makes of it: 0, 1 and 255, uint8 [pixels, pixels]."""
     small = np.asarray(shrunk(image, settings.side))
     soft = strength(R, *small.shape[:2])
@@ -96,7 +96,7 @@ def _affinities(image: Image.Image, R: Tensor, walk: Refine | None, settings: Re
         over = np.where(soft > 0, 0.5 + soft / 2, 0.0)[None]  # a soft mask's form, and back
         soft = np.interp(walk(image, over)[0], [0, 0.5, 1], [0, settings.threshold, 1])
     labels = torch.from_numpy(affinity_labels(small, soft, settings))[None, None]
-    return F.interpolate(labels, (settings.pixels, settings.pixels), mode="nearest-exact")[0, 0].numpy()
+    return F.interpolate(labels, (settings.image_size, settings.image_size), mode="nearest-exact")[0, 0].numpy()
 
 
 def strength(R: Tensor, height: int, width: int) -> np.ndarray:
@@ -116,14 +116,14 @@ def refinement_key(run: Run, seed: int, how: str, inputs: Inputs, select: str = 
     """Of what a refinement makes of masks that are known by `inputs`. Raises KeyError for an unknown refinement."""
     if how not in HOW:
         raise KeyError(f"no refinement {how!r}; choose one of {', '.join(HOW)}")
-    inputs = inputs | {"settings": _settings(run), "how": how}
+    inputs = inputs | {"config.settings": _settings(run), "how": how}
     if how.startswith("irnet"):
         inputs["irnet"] = irnet.key(run, seed, select)
     return step_key("masks", (*CODE, "pipeline.refine"), inputs)
 
 
 def _of(run: Run, split: str, select: str) -> str:
-    return select or (run.profile.refining.select if split == run.profile.train_split else "own")
+    return select or (run.profile.refine.select if split == run.profile.train_split else "own")
 
 
 def masks(run: Run, seed: int, split: str, how: str, select: str = "") -> list[PseudoLabel]:
@@ -141,7 +141,7 @@ def masks(run: Run, seed: int, split: str, how: str, select: str = "") -> list[P
 
     walked = how == "irnet + crf"  # the walk's masks are kept too: nothing walks twice
     start = stacked(masks(run, seed, split, "irnet", select)) if walked else None
-    load = partial(refiner, run, seed, "crf" if walked else how, select or run.profile.refining.select)
+    load = partial(refiner, run, seed, "crf" if walked else how, select or run.profile.refine.select)
     with run.timed(f"{how} masks of {split}, one seed"):
         after = each_mask(run, split, how, key, samples, before, load, start)
     return [PseudoLabel(s.image_id, s.ref_id, s.sent_id, *after[s.sent_id]) for s in samples]
@@ -180,7 +180,7 @@ def each_mask(
         refine = load()
         return lambda images: [({}, {"labels": one(refine, image, of_image[i])}) for i, image in images.items()]
 
-    stored = each_image(run.corpus.training_view(split), run.cache / "masks", how, key, maker)
+    stored = cached_per_image(run.corpus.training_view(split), run.cache / "masks", how, key, maker)
     return {sent_id: (mask, sure) for _, notes in stored.values() for sent_id, mask, sure in notes["labels"]}
 
 
@@ -194,7 +194,7 @@ def refiner(run: Run, seed: int, how: str, select: str = "") -> Refine:
     """One of HOW as a function of an image and soft masks; trains IRNet if that needs it."""
     steps = []
     if how.startswith("irnet"):
-        steps.append(by_walk(irnet(run, seed, select)[0], backbone(run), run.profile.refining))
+        steps.append(by_walk(irnet(run, seed, select)[0], backbone(run), run.profile.refine))
     if how.endswith("crf"):
-        steps.append(by_crf(run.profile.refining))
+        steps.append(by_crf(run.profile.refine))
     return in_turn(*steps)

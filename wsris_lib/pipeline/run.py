@@ -8,19 +8,19 @@ from functools import cached_property, wraps
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from wsris_lib import artefacts
+from wsris_lib.config.profiles import SPLIT_BY, Profile
+from wsris_lib.config.settings import CaddConfig, EhinConfig, Es3netConfig, RefineConfig, Stage2Config
 from wsris_lib.es3net.candidates import SentenceTable
-from wsris_lib.foundation import zoo
-from wsris_lib.foundation.features import CODE, ImageFeatures, extract, made_from, sentence_features
+from wsris_lib.frozen import checkpoints
+from wsris_lib.frozen.features import CODE, ImageFeatures, extract, made_from, sentence_features
+from wsris_lib.infra import artefacts
 from wsris_lib.pipeline.cache import digest, step_key
 from wsris_lib.pipeline.evaluation import Evaluation
-from wsris_lib.profiles import SPLIT_BY, Profile
 from wsris_lib.refer.reader import Refer
-from wsris_lib.refer.synref.make import make_synref
 from wsris_lib.refer.views import Sample
-from wsris_lib.settings import Aligning, Distilling, Grounding, Refining, Segmenting
+from wsris_lib.synref.make import make_synref
 
-SECTIONS = dict(aligning=Aligning, grounding=Grounding, refining=Refining, segmenting=Segmenting, distilling=Distilling)
+SECTIONS = dict(es3net=Es3netConfig, ehin=EhinConfig, refine=RefineConfig, stage2=Stage2Config, cadd=CaddConfig)
 
 
 def shared(method: Callable) -> Callable:
@@ -51,7 +51,7 @@ class Run:
     _all: ClassVar[dict[tuple[Path, Profile], "Run"]] = {}
 
     def __new__(cls, profile: Profile) -> Self:
-        place = artefacts.home(), profile
+        place = artefacts.runs_dir(), profile
         if place not in cls._all:
             run = super().__new__(cls)
             run.home, run.profile, run._memory = *place, {}
@@ -96,7 +96,7 @@ class Run:
         """
         profile = self.profile
         folders = [Path(p).resolve() for p in (profile.data, profile.paraphrases) if p not in ("synref", "rules")]
-        parts = [f"{folder.name}-{artefacts.key(folder.as_posix())[:4]}" for folder in folders]
+        parts = [f"{folder.name}-{artefacts.content_hash(folder.as_posix())[:4]}" for folder in folders]
         parts += ["trial"] if profile.trial else []
         parts += [profile.corpus] if profile.corpus != Profile.corpus else []
         parts += [profile.split_by] if profile.split_by != SPLIT_BY.get(profile.corpus, profile.split_by) else []
@@ -171,7 +171,7 @@ class Run:
     @shared
     def fingerprint(self, checkpoint: str) -> str:
         """As `zoo.fingerprint`, looked up once."""
-        return zoo.fingerprint(checkpoint)
+        return checkpoints.fingerprint(checkpoint)
 
     @shared
     def samples_key(self, split: str) -> str:

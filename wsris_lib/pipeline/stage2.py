@@ -4,33 +4,34 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from wsris_lib.ehin.backbone import Backbone
-from wsris_lib.evaluate import Measures
+from wsris_lib.ehin.stage2_train import stored_modules
+from wsris_lib.ehin.stage2_train import train as fit
+from wsris_lib.frozen.clip_backbone import Backbone
+from wsris_lib.metrics import SampleMetrics
 from wsris_lib.pipeline import pseudo_labels
 from wsris_lib.pipeline.answers import answered
 from wsris_lib.pipeline.cache import Inputs, cached_step, weights
 from wsris_lib.pipeline.run import Run
-from wsris_lib.refer.views import JudgedSample
-from wsris_lib.segmenter.labelled import Labelled
-from wsris_lib.segmenter.train import stored_modules
-from wsris_lib.segmenter.train import train as fit
+from wsris_lib.refer.views import AnnotatedSample
+from wsris_lib.segmentation.dataset import PseudoLabelDataset
 
 
 def _inputs(run: Run, seed: int, how: str, select: str) -> Inputs:
-    settings = run.profile.segmenting
+    settings = run.profile.stage2
     labels = pseudo_labels.from_responses.key(run, seed, how, select)
-    return {"labels": labels, "settings": settings, "backbone": run.fingerprint(settings.backbone), "seed": seed}
+    return {"labels": labels, "config.settings": settings, "backbone": run.fingerprint(settings.backbone), "seed": seed}
 
 
 def _restored(state: dict[str, Tensor], run: Run, seed: int, how: str, select: str) -> nn.ModuleDict:
-    return stored_modules(run.profile.segmenting, state)
+    return stored_modules(run.profile.stage2, state)
 
 
 @cached_step(
     "segmenters",
     uses=(
-        *("ehin.backbone", "foundation.clip", "training"),
-        *(f"segmenter.{name}" for name in ("labelled", "losses", "stage2", "teacher", "train")),
+        *("frozen.clip_backbone", "frozen.clip", "infra.trainer"),
+        *("segmentation.dataset", "segmentation.mean_teacher"),
+        *("ehin.stage2", "ehin.stage2_losses", "ehin.stage2_train"),
     ),
     inputs=_inputs,
     form=weights(_restored),
@@ -40,16 +41,16 @@ def train(
     run: Run, seed: int, how: str = "", select: str = "", *, out: Path
 ) -> tuple[nn.ModuleDict, list[list[float]]]:
     """The trained modules and their loss curve; `how` and `select` name the labels as `from_responses` does."""
-    settings = run.profile.segmenting
-    backbone = Backbone(settings.backbone, settings.pixels, settings.words)
+    settings = run.profile.stage2
+    backbone = Backbone(settings.backbone, settings.image_size, settings.max_tokens)
     labels, _ = pseudo_labels.from_responses(run, seed, how, select)
-    data = Labelled(run.corpus.training_view(run.profile.train_split), labels, backbone)
+    data = PseudoLabelDataset(run.corpus.training_view(run.profile.train_split), labels, backbone)
     return fit(data, settings, seed, out, run.profile.device)
 
 
 def judged(
     run: Run, seed: int, split: str = "", how: str = "", select: str = "", who: str = "student", hard: bool = False
-) -> tuple[list[JudgedSample], list[Measures]]:
+) -> tuple[list[AnnotatedSample], list[SampleMetrics]]:
     """The sentences of a split (empty: val), image by image, and how well stage 2 answers them; kept.
 
     `hard` judges its mask, as a refined one is: the point is then the middle of the mask and not the likeliest pixel.

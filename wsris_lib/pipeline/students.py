@@ -4,39 +4,36 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from wsris_lib.evaluate import Measures
+from wsris_lib.cadd.train import distil, new_modules, stored_modules
+from wsris_lib.metrics import SampleMetrics
+from wsris_lib.paraphrase.store import wordings
 from wsris_lib.pipeline import pseudo_labels
 from wsris_lib.pipeline.answers import answered
 from wsris_lib.pipeline.cache import Inputs, cached_step, weights
 from wsris_lib.pipeline.es3net import wordings_key
 from wsris_lib.pipeline.run import Run
-from wsris_lib.refer.paraphrase.store import wordings
-from wsris_lib.refer.views import JudgedSample
-from wsris_lib.segmenter.cadd import distil, new_modules, stored_modules
-from wsris_lib.segmenter.labelled import Labelled
+from wsris_lib.refer.views import AnnotatedSample
+from wsris_lib.segmentation.dataset import PseudoLabelDataset
 
 
 def _inputs(run: Run, seed: int, kind: str) -> Inputs:
-    settings = run.profile.distilling
+    settings = run.profile.cadd
     split = run.profile.train_split
     models = [run.fingerprint(name) for name in (settings.image_model, settings.text_model) if name]
     data = {"labels": pseudo_labels.labels_key(run, seed, kind), "samples": run.samples_key(split)}
     data |= {"images": run.images_key(split), "paraphrases": wordings_key(run)}
-    return {"settings": settings, "checkpoints": models, **data, "seed": seed}
+    return {"config.settings": settings, "checkpoints": models, **data, "seed": seed}
 
 
 def _restored(state: dict[str, Tensor], run: Run, seed: int, kind: str) -> nn.ModuleDict:
-    return stored_modules(run.profile.distilling, state)
+    return stored_modules(run.profile.cadd, state)
 
 
 @cached_step(
     "students",
     uses=(
-        *("refer.words", "training"),
-        *(
-            f"segmenter.{name}"
-            for name in ("cadd", "cadd_losses", "labelled", "lavt", "losses", "muon", "teacher", "warp")
-        ),
+        *("refer.words", "infra.trainer", "segmentation.dataset", "segmentation.mean_teacher", "ehin.stage2_losses"),
+        *(f"cadd.{name}" for name in ("augment", "lavt", "losses", "muon", "train")),
     ),
     inputs=_inputs,
     form=weights(_restored),
@@ -44,13 +41,13 @@ def _restored(state: dict[str, Tensor], run: Run, seed: int, kind: str) -> nn.Mo
 )
 def train(run: Run, seed: int, kind: str, *, out: Path) -> tuple[nn.ModuleDict, list[list[float]]]:
     """The trained student and teacher and the loss curve; `kind` is one of `pseudo_labels.LABELS`."""
-    settings = run.profile.distilling
+    settings = run.profile.cadd
     given = pseudo_labels.labels(run, seed, kind)
     view = run.corpus.training_view(run.profile.train_split)
     samples = {sample.sent_id: sample for sample in view}
     labelled = [samples[label.sent_id] for label in given]
     reworded = {s.sent_id: texts for s, texts in zip(labelled, wordings(labelled, run.profile.paraphrases))}
-    data = Labelled(view, given, new_modules(settings)["student"])
+    data = PseudoLabelDataset(view, given, new_modules(settings)["student"])
     ids = [label.sent_id for label in data.labels]  # but for those on images that can't be opened
     sentences = [samples[i].sentence for i in ids]
     return distil(data, sentences, [reworded[i] for i in ids], settings, seed, out, run.profile.device)
@@ -58,7 +55,7 @@ def train(run: Run, seed: int, kind: str, *, out: Path) -> tuple[nn.ModuleDict, 
 
 def judged(
     run: Run, seed: int, split: str, kind: str, who: str = "student"
-) -> tuple[list[JudgedSample], list[Measures]]:
+) -> tuple[list[AnnotatedSample], list[SampleMetrics]]:
     """The sentences of a split, image by image, and how well student or teacher answers them; kept."""
 
     def load() -> nn.Module:

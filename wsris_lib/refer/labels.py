@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from wsris_lib import artefacts
+from wsris_lib.infra import artefacts
 
 SUPERVISION = ("ST", "MT")
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from wsris_lib.refer.errors import DataError
 from wsris_lib.refer.photos import photos
 from wsris_lib.refer.pickles import load_refs
-from wsris_lib.refer.views import EvaluationView, ImageFile, JudgedSample, Sample, TrainingView, warn_skipped
+from wsris_lib.refer.views import AnnotatedSample, EvaluationView, ImageFile, Sample, TrainingView, warn_skipped
 
 ANNOTATION_FOLDERS = ("{corpus}", "refer/{corpus}")
 COCO_FOLDERS = ("images/mscoco/images/train2014", "train2014")
@@ -138,7 +138,7 @@ class Refer:
             category = names[annotation["category_id"]]
             box = tuple(float(edge) for edge in annotation["bbox"])
             samples += [
-                JudgedSample(
+                AnnotatedSample(
                     image_id=ref["image_id"],
                     ref_id=ref["ref_id"],
                     sent_id=sentence["sent_id"],

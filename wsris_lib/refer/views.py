@@ -27,7 +27,7 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True)
-class JudgedSample(Sample):
+class AnnotatedSample(Sample):
     """A sample with its answer: the annotation, its category and box (x, y, w, h in pixels).
 
     `decisive` says whether only the sentence's words of place single out the object, `part` which part of the object
@@ -114,7 +114,7 @@ class TrainingView(View):
 class EvaluationView(View):
     """The same with JudgedSamples, and the masks they are judged by."""
 
-    def __init__(self, samples: list[JudgedSample], files: dict[int, ImageFile], segmentations: dict, source: Path):
+    def __init__(self, samples: list[AnnotatedSample], files: dict[int, ImageFile], segmentations: dict, source: Path):
         super().__init__(samples, files)
         self._segmentations = segmentations  # ann_id -> (image_id, REFER's segmentation)
         self._source = source
@@ -134,7 +134,7 @@ class EvaluationView(View):
             raise DataError(f"{where}: the mask has {mask.sum()} pixel(s), expected 2 or more; remove its ref")
         return annotation_mask(segmentation, *mask.shape, legacy_eq1=True) if legacy_eq1 else mask
 
-    def truths(self, samples: Iterable[JudgedSample]) -> Iterator[np.ndarray]:
+    def truths(self, samples: Iterable[AnnotatedSample]) -> Iterator[np.ndarray]:
         """What each sample means, as `mask`, one at a time: a corpus of masks would fill the memory.
 
         The sentences of an object follow each other, so each object is drawn about once.

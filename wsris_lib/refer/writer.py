@@ -4,7 +4,7 @@ import json
 import pickle
 from pathlib import Path
 
-from wsris_lib.artefacts import replacing
+from wsris_lib.infra.artefacts import atomic_write
 from wsris_lib.refer.pickles import load_refs
 
 IMAGES = "images/mscoco/images/train2014"  # where the caller puts the image files, below `root`
@@ -31,9 +31,9 @@ def write_corpus(
     containers, text and numbers (a NumPy integer, say), TypeError when the rest is no JSON.
     """
     folder = Path(root) / corpus
-    with replacing(folder / "instances.json") as temporary:
+    with atomic_write(folder / "instances.json") as temporary:
         content = {"images": images, "annotations": annotations, "categories": categories}
         temporary.write_text(json.dumps(content, separators=(",", ":")), encoding="utf-8")
-    with replacing(folder / f"refs({split_by}).p") as temporary:
+    with atomic_write(folder / f"refs({split_by}).p") as temporary:
         temporary.write_bytes(pickle.dumps(refs, protocol=2))
         load_refs(temporary)  # what we write must be what we agree to read

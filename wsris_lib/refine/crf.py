@@ -11,15 +11,15 @@ from types import ModuleType
 
 import numpy as np
 
+from wsris_lib.config.settings import RefineConfig
 from wsris_lib.refine.affinity import IGNORE
 from wsris_lib.refine.lattice import Lattice, mean_field
-from wsris_lib.settings import Refining
 
 BACKENDS = ("pydensecrf", "lattice")
 INSTALL = 'pip install "wsris[crf]" (it needs a C++ compiler)'
 
 
-def dense_crf(image: np.ndarray, unary: np.ndarray, settings: Refining, backend: str = "") -> np.ndarray:
+def dense_crf(image: np.ndarray, unary: np.ndarray, settings: RefineConfig, backend: str = "") -> np.ndarray:
     """Marginals of two labels after `settings.iterations` rounds of mean field; with 0, softmax(-unary).
 
     Two kernels: one of place (near_px, near_weight), one of place and colour (far_px, far_colour, far_weight).
@@ -53,7 +53,7 @@ def unary_from_labels(labels: np.ndarray, certainty: float) -> np.ndarray:
     return np.where(own, -np.log(certainty), -np.log(1 - certainty)).astype(np.float32)
 
 
-def crf_mask(image: np.ndarray, labels: np.ndarray, settings: Refining, backend: str = "") -> np.ndarray:
+def crf_mask(image: np.ndarray, labels: np.ndarray, settings: RefineConfig, backend: str = "") -> np.ndarray:
     """image uint8 [H, W, 3] and labels bool [H, W] -> float32 [H, W] in [0, 1]: how sure the CRF is of the object.
 
     Raises what `dense_crf` and `unary_from_labels` raise.
@@ -61,7 +61,7 @@ def crf_mask(image: np.ndarray, labels: np.ndarray, settings: Refining, backend:
     return crf_masks(image, np.asarray(labels)[None], settings, backend)[0]
 
 
-def crf_masks(image: np.ndarray, labels: np.ndarray, settings: Refining, backend: str = "") -> np.ndarray:
+def crf_masks(image: np.ndarray, labels: np.ndarray, settings: RefineConfig, backend: str = "") -> np.ndarray:
     """`crf_mask` of S masks of one image, each on its own: labels bool [S, H, W] -> float32 [S, H, W].
 
     Faster than one by one, since the kernels are made once.
@@ -71,7 +71,7 @@ def crf_masks(image: np.ndarray, labels: np.ndarray, settings: Refining, backend
     return np.stack(soft) if soft else np.zeros(np.shape(labels), np.float32)
 
 
-def affinity_labels(image: np.ndarray, soft: np.ndarray, settings: Refining, backend: str = "") -> np.ndarray:
+def affinity_labels(image: np.ndarray, soft: np.ndarray, settings: RefineConfig, backend: str = "") -> np.ndarray:
     """What IRNet learns from: uint8 [H, W] of 1 (object), 0 (ground) and 255 (unknown).
 
     The map is cut at `settings.foreground` and, lower, at `settings.background`, and each cut goes through the CRF. 1
@@ -96,7 +96,7 @@ def affinity_labels(image: np.ndarray, soft: np.ndarray, settings: Refining, bac
     return np.where(sure, 1, np.where(likely, IGNORE, 0)).astype(np.uint8)
 
 
-def _marginals(image: np.ndarray, unaries: list, settings: Refining, backend: str) -> list[np.ndarray]:
+def _marginals(image: np.ndarray, unaries: list, settings: RefineConfig, backend: str) -> list[np.ndarray]:
     """`dense_crf` of several unaries: they share the kernels, which take a good part of the time."""
     image = np.array(image, order="C")  # a copy, since pydensecrf refuses arrays that can't be written to
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from wsris_lib.ehin.backbone import Backbone
+from wsris_lib.frozen.clip_backbone import Backbone
 
 
 class IRNet(nn.Module):

@@ -13,17 +13,17 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
-from wsris_lib.ehin.backbone import Backbone
+from wsris_lib.config.settings import RefineConfig
+from wsris_lib.frozen.clip_backbone import Backbone
 from wsris_lib.refine.crf import crf_masks
 from wsris_lib.refine.instances import instances
 from wsris_lib.refine.irnet import IRNet
-from wsris_lib.refine.walk import spread
-from wsris_lib.settings import Refining
+from wsris_lib.refine.random_walk import spread
 
 Refine = Callable[[Image.Image, NDArray], NDArray]  # image, soft [S, H, W] -> soft [S, H, W]
 
 
-def by_crf(settings: Refining) -> Refine:
+def by_crf(settings: RefineConfig) -> Refine:
     """Dense CRF on the hard masks, at settings.side. One that vanishes keeps the mask that it came from."""
 
     def refine(image: Image.Image, soft: NDArray) -> NDArray:
@@ -44,7 +44,7 @@ def shrunk(image: Image.Image, side: int) -> Image.Image:
     return image.resize([max(1, round(share * length)) for length in image.size], Image.Resampling.BOX)
 
 
-def by_walk(model: IRNet, backbone: Backbone, settings: Refining) -> Refine:
+def by_walk(model: IRNet, backbone: Backbone, settings: RefineConfig) -> Refine:
     """IRNet's random walk: each mask spreads as far as no edge stops it, then is cut at a part of its maximum."""
 
     def refine(image: Image.Image, soft: NDArray) -> NDArray:
@@ -52,7 +52,7 @@ def by_walk(model: IRNet, backbone: Backbone, settings: Refining) -> Refine:
         above = np.maximum(2 * soft - 1, 0).astype(np.float32)  # how far over 1/2: a map's positive part, or a mask
         start = torch.from_numpy(above)[None]  # [1, S, H, W]
         start = F.interpolate(start, edge.shape, mode="area")[0].numpy()
-        groups = instances(displacement, settings.still)
+        groups = instances(displacement, settings.centroid_threshold)
         # Each instance walks alone and a pixel takes the strongest (TRIS): two objects don't add up on their border.
         K = groups.max() + 1
         parts = (start[:, None] * (groups == np.arange(K)[:, None, None])).reshape(-1, *edge.shape)  # [S * K, h, w]
@@ -105,7 +105,7 @@ def _resized(soft: NDArray, size: tuple[int, int]) -> NDArray:
     return F.interpolate(whole, tuple(size), mode="bilinear", align_corners=False, antialias=True)[0].numpy()
 
 
-def _cut(walked: NDArray, before: NDArray, settings: Refining) -> NDArray:
+def _cut(walked: NDArray, before: NDArray, settings: RefineConfig) -> NDArray:
     """A walked map [H, W] -> soft mask: 1/2 at `threshold` of the maximum, small fragments gone.
 
     IRNet's code keeps fragments in the list that TRIS then unites, so that they do stay; here they go, but for the

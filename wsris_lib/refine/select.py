@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from wsris_lib.ehin.backbone import Critic
 from wsris_lib.ehin.inputs import Images, sentence_vectors
+from wsris_lib.frozen.clip_backbone import Critic
 from wsris_lib.refer.views import Sample
 
 

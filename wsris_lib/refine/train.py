@@ -8,13 +8,13 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from wsris_lib import artefacts
-from wsris_lib.ehin.backbone import Backbone
+from wsris_lib.config.settings import RefineConfig
+from wsris_lib.frozen.clip_backbone import Backbone
+from wsris_lib.infra import artefacts
+from wsris_lib.infra.trainer import Trainer
 from wsris_lib.refer.masks import decode_rle, encode_rle
 from wsris_lib.refine.affinity import IGNORE, losses, total
 from wsris_lib.refine.irnet import IRNet, channels
-from wsris_lib.settings import Refining
-from wsris_lib.training import Training
 
 OPTIMISERS = {"sgd": torch.optim.SGD, "adamw": torch.optim.AdamW}
 
@@ -49,11 +49,11 @@ class Affinities:
 
     def digest(self) -> str:
         """Changes with the maps: rounds of refinement differ in nothing else."""
-        return artefacts.key(self.owners, self._packed)
+        return artefacts.content_hash(self.owners, self._packed)
 
 
 def train(
-    backbone: Backbone, data: Affinities, settings: Refining, seed: int, out: Path
+    backbone: Backbone, data: Affinities, settings: RefineConfig, seed: int, out: Path
 ) -> tuple[IRNet, list[list[float]]]:
     """Fit the two heads; the backbone stays as it is. The same seed gives the same weights on one machine.
 
@@ -73,26 +73,26 @@ def train(
         torch.manual_seed(seed)
         model = IRNet(channels(backbone), settings.width).to(device).train()
     edge, displacement = model.parts()
-    parts = [{"params": edge}, {"params": displacement, "share": settings.displacement_rate}]
+    parts = [{"params": edge}, {"params": displacement, "share": settings.displacement_lr_scale}]
     optimiser = OPTIMISERS[settings.optimiser](parts, lr=settings.learning_rate, weight_decay=1e-4)
     per_epoch = max(1, len(data) // settings.batch)
     steps = max(1, round(settings.epochs * per_epoch))
     made_from = {"settings": repr(settings), "labels": data.digest()}
-    run = Training(out, model, optimiser, steps, seed, made_from, settings.pieces)
+    run = Trainer(out, model, optimiser, steps, seed, made_from, settings.grad_accum_steps)
     for step in run:
         epoch, place = divmod(step, per_epoch)
         order = torch.randperm(len(data), generator=torch.Generator().manual_seed(seed * 10_007 + epoch))
-        for rows in run.parts(order[place * settings.batch : (place + 1) * settings.batch]):
+        for rows in run.micro_batches(order[place * settings.batch : (place + 1) * settings.batch]):
             pixels, labels = data.batch(rows.tolist())
             pixels, labels = augmented(backbone.normalise(pixels.to(device)), labels.to(device), run.generator)
             with torch.no_grad():
                 maps = backbone.pyramid(pixels)
             labels = labels[:, ::4, ::4][:, : maps[0].shape[2], : maps[0].shape[3]]  # the nearest label of each cell
-            run.learn(total(losses(*model(maps), labels, settings.radius_train)))
-        run.step(settings.learning_rate * (1 - step / steps) ** 0.9, clip=10.0)
+            run.backward(total(losses(*model(maps), labels, settings.radius_train)))
+        run.optimizer_step(settings.learning_rate * (1 - step / steps) ** 0.9, clip=10.0)
     model.eval()
     model.drift.copy_(_drift(model, backbone, data, settings.batch))
-    run.forget()
+    run.delete_checkpoint()
     return model, run.curve
 
 

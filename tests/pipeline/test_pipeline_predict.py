@@ -1,0 +1,125 @@
+"""One image and one sentence, answered as the cached steps answer them."""
+
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from test_pipeline_students import profile  # noqa: F401  the same small run
+
+from wsris_lib.__main__ import main
+from wsris_lib.config import profiles
+from wsris_lib.ehin.network import soft_masks
+from wsris_lib.pipeline import ehin, es3net, predict, students
+from wsris_lib.pipeline.run import Run
+from wsris_lib.refer.errors import DataError
+from wsris_lib.segmentation.predict import predict as answers_of
+
+pytestmark = pytest.mark.filterwarnings("ignore:pydensecrf isn't installed")
+
+
+@pytest.fixture(name="asked")
+def some_sentences(profile):  # noqa: F811
+    view = Run(profile).corpus.evaluation_view("val")
+    return view, list(view)[:4]
+
+
+def test_a_student_answers_as_on_the_split(profile, asked):  # noqa: F811
+    view, samples = asked
+    segment = predict.load("cadd greedy", Run(profile))
+    student = students.train(Run(profile), 0, "greedy")[0]["student"]
+    for sample, soft in zip(samples, answers_of(student, view, samples)):
+        found = segment(view.image(sample.image_id), sample.sentence)
+        np.testing.assert_allclose(found, soft.numpy(), atol=1e-4)
+
+
+@pytest.mark.parametrize("centroid", ["frame", "cells"])
+def test_the_pipeline_chooses_what_the_tables_choose(profile, asked, centroid):  # noqa: F811
+    view, samples = asked
+    run = Run(profile).changed(es3net={"centroid": centroid})
+    segment, val = predict.load("esem", run), run.evaluation()
+    chosen = dict(zip([s.sent_id for s in val.samples], es3net.trained_choice(run, 0)[0].tolist()))
+    for sample in samples:
+        mask = segment(view.image(sample.image_id), sample.sentence) > 0.5
+        assert (mask == val.mask(sample.image_id, chosen[sample.sent_id])).all()
+
+
+def test_a_response_is_that_of_the_split(profile, asked):  # noqa: F811
+    view, samples = asked
+    segment, R = predict.load("ehin", Run(profile)), ehin.maps(Run(profile), 0, "val", samples)
+    for sample, response in zip(samples, R):
+        image = view.image(sample.image_id)
+        expected = soft_masks(response[None], image.height, image.width)[0].numpy()
+        np.testing.assert_allclose(segment(image, sample.sentence), expected, atol=2e-2)  # kept maps are fp16
+
+
+def test_every_model_gives_a_soft_mask_of_the_images_size(profile):  # noqa: F811
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 255, (50, 70, 3), np.uint8))
+    for model in predict.MODELS:
+        soft = predict.load(model, Run(profile))(image, "the red mug on the left")
+        assert soft.shape == (50, 70) and 0 <= soft.min() and soft.max() <= 1
+    with pytest.raises(KeyError, match="choose one of cadd single text"):
+        predict.load("magic", Run(profile))
+
+
+@pytest.mark.parametrize("model", ["cadd greedy", "stage 2", "ehin", "esem"])
+def test_a_sentence_that_is_empty_or_too_long_is_not_passed_over(profile, model):  # noqa: F811
+    image, segment = Image.new("RGB", (70, 50)), predict.load(model, Run(profile))
+    with pytest.raises(ValueError, match="the sentence is empty"):
+        segment(image, " ")
+    if model != "esem":
+        with pytest.warns(UserWarning, match=r"hears (16|20) tokens of it") as warned:  # a small BERT has 16
+            segment(image, "mug " * 19)
+        assert warned[0].filename == __file__, "it is the caller's sentence"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        segment(image, "a mug")
+
+
+def test_the_commands_leave_a_mask_and_a_student(profile, tmp_path, monkeypatch):  # noqa: F811
+    monkeypatch.setattr(profiles, "load", lambda name, **_: profile)
+    Image.new("RGB", (70, 50)).save(tmp_path / "image.png")
+    asked = ["predict", str(tmp_path / "image.png"), "the red mug", "-o", str(tmp_path / "mask.png")]
+    for model in ("cadd greedy", "esem"):
+        assert main([*asked, "--model", model]) == 0
+        assert Image.open(tmp_path / "mask.png").size == (70, 50)
+        (tmp_path / "mask.png").unlink()
+    assert main(["export", "-o", str(tmp_path / "student.pt2"), "--labels", "greedy"]) == 0
+    assert torch.export.load(tmp_path / "student.pt2") and (tmp_path / "student.json").is_file()
+    assert main(["export", "--labels", "magic"]) == 2
+
+
+def test_a_mask_is_written_as_a_picture(tmp_path):
+    soft = np.zeros((5, 7), np.float32)
+    soft[1:3, 2:4] = 0.9
+    predict.write_mask(tmp_path / "mask.png", soft)
+    assert (np.asarray(Image.open(tmp_path / "mask.png")) == np.where(soft > 0.5, 255, 0)).all()
+    (tmp_path / "no.jpg").write_text("no image")
+    with pytest.raises(DataError, match=r"no\.jpg: can't be read as an image"):
+        predict.load_image(tmp_path / "no.jpg")
+
+
+def test_a_file_is_opened_as_its_viewer_sees_it(tmp_path):
+    pixels = np.arange(0, 240, 10, dtype=np.uint8).reshape(4, 6)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was turned: a quarter turn clockwise makes it upright
+    Image.fromarray(pixels).save(tmp_path / "turned.png", exif=exif)
+    assert (np.asarray(predict.load_image(tmp_path / "turned.png"))[..., 0] == np.rot90(pixels, -1)).all()
+    Image.fromarray(pixels.astype(np.uint16) * 257).save(tmp_path / "deep.png")
+    assert (np.asarray(predict.load_image(str(tmp_path / "deep.png"))) == pixels[..., None]).all()
+
+
+def test_the_command_names_what_is_wrong(tmp_path, capsys):
+    assert main(["predict", str(tmp_path / "missing.png"), "a mug"]) == 2
+    assert "missing.png: can't be read as an image" in capsys.readouterr().err
+    Image.new("RGB", (8, 8)).save(tmp_path / "grey.png")
+    for out in ("", "grey.png", "mask.jpg"):  # a folder, the image itself, another format
+        assert main(["predict", str(tmp_path / "grey.png"), "a mug", "-o", str(tmp_path / out)]) == 2
+        assert "ends in .png and isn't the image" in capsys.readouterr().err
+    assert main(["export", "-o", str(tmp_path / "student.onnx")]) == 2
+    assert "name it so" in capsys.readouterr().err
+    assert main(["predict", str(tmp_path / "grey.png"), " "]) == 2
+    assert "the sentence is empty" in capsys.readouterr().err
+    assert main(["predict", str(tmp_path / "grey.png"), "a mug", "--model", "magic"]) == 2
+    assert "choose one of cadd single text" in capsys.readouterr().err

@@ -1,0 +1,360 @@
+"""IRNet's network and training, the refinements' common form, and the steps that keep what they made."""
+
+import warnings
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from wsris_lib.config import profiles
+from wsris_lib.ehin.network import soft_masks
+from wsris_lib.frozen.clip_backbone import Backbone
+from wsris_lib.infra import artefacts
+from wsris_lib.metrics import measure, summarise
+from wsris_lib.pipeline import answers, ehin, pseudo_labels, refine, stage2
+from wsris_lib.pipeline.run import Run
+from wsris_lib.refer.masks import encode_rle
+from wsris_lib.refer.reader import Refer
+from wsris_lib.refine.crf import _module
+from wsris_lib.refine.irnet import IRNet, channels
+from wsris_lib.refine.refiner import by_crf, by_walk, confidence, fields, in_turn, shrunk
+from wsris_lib.refine.train import Affinities, augmented, train
+
+TINY = profiles.PROFILES["tiny"]
+
+
+@pytest.fixture(scope="module")
+def backbone(tiny_zoo):
+    return Backbone(str(tiny_zoo / "clip_rn"), 64).requires_grad_(False)
+
+
+SETTINGS = replace(TINY.refine, image_size=64, width=8, radius_train=4, radius_walk=4, epochs=2, batch=4, doublings=3)
+
+
+def scenes(n=12, seed=0):
+    """Bright squares on dark ground and their labels, uint8 [n, 3, 64, 64] and [n, 64, 64]."""
+    rng = np.random.default_rng(seed)
+    pixels = torch.full((n, 3, 64, 64), 40, dtype=torch.uint8)
+    labels = torch.zeros(n, 64, 64, dtype=torch.uint8)
+    for k in range(n):
+        y, x, side = (int(v) for v in rng.integers((6, 6, 20), (24, 24, 34)))
+        pixels[k, :, y : y + side, x : x + side] = torch.tensor([230, 60, 60], dtype=torch.uint8)[:, None, None]
+        labels[k, y : y + side, x : x + side] = 1
+    return pixels, labels
+
+
+def fitted(backbone, out, settings=SETTINGS, seed=0):
+    torch.manual_seed(99)
+    return train(backbone, affinities(*scenes()), settings, seed, out)
+
+
+def affinities(pixels, labels):
+    return Affinities(
+        {i: ({"pixels": image}, {}) for i, image in enumerate(pixels)}, range(len(labels)), labels.numpy()
+    )
+
+
+def test_maps_come_back_as_they_were(backbone):
+    """0, 1 and 255, through run lengths; two of one image."""
+    rng = np.random.default_rng(0)
+    maps = rng.choice([0, 1, 255], size=(3, 64, 64)).astype(np.uint8)
+    pixels = torch.from_numpy(rng.integers(0, 256, (2, 3, 64, 64), dtype=np.uint8))
+    data = Affinities({7: ({"pixels": pixels[0]}, {}), 9: ({"pixels": pixels[1]}, {})}, [9, 7, 9], iter(maps))
+    images, labels = data.batch([2, 0, 1])
+    assert len(data) == 3 and labels.dtype == torch.uint8
+    assert torch.equal(labels, torch.from_numpy(maps[[2, 0, 1]])) and torch.equal(images, pixels[[1, 1, 0]])
+    other = Affinities(data._images, [9, 7, 9], np.where(maps == 255, 1, maps))
+    assert data.digest() != other.digest()
+
+
+def same(a, b):
+    a = a.state_dict()
+    b = b.state_dict()
+    return all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_the_pyramid_has_the_strides_that_irnet_needs(backbone):
+    maps = backbone.pyramid(torch.randn(2, 3, 64, 64))
+    assert [64 // m.shape[2] for m in maps] == [4, 4, 8, 16, 32] and [m.shape[1] for m in maps] == channels(backbone)
+    torch.testing.assert_close(maps[-1], backbone.maps(torch.randn(2, 3, 64, 64)) * 0 + maps[-1])
+    edge, displacement = IRNet(channels(backbone), 8)(maps)
+    assert edge.shape == (2, 16, 16) and displacement.shape == (2, 2, 16, 16)
+    assert 0 < edge.min() and edge.max() < 1
+
+
+def test_a_vit_has_no_pyramid(tiny_zoo):
+    with pytest.raises(ValueError, match="choose a ResNet"):
+        Backbone(str(tiny_zoo / "clip"), 32).pyramid(torch.zeros(1, 3, 32, 32))
+
+
+def test_the_two_heads_share_no_parameter_and_the_drift_is_taken_off_after_training(backbone):
+    model = IRNet(channels(backbone), 8)
+    edge, displacement = model.parts()
+    assert len(edge) + len(displacement) == len(list(model.parameters()))
+    maps = backbone.pyramid(torch.randn(1, 3, 64, 64))
+    learning = model.train()(maps)[1]
+    model.drift.fill_(2.0)
+    torch.testing.assert_close(model.train()(maps)[1], learning)
+    torch.testing.assert_close(model.eval()(maps)[1], learning - 2)
+
+
+def test_image_and_label_are_moved_alike_and_what_comes_in_is_unknown():
+    pixels, labels = scenes(20)
+    moved, moved_labels = augmented(pixels.float(), labels, torch.Generator().manual_seed(0))
+    red = moved[:, 0]
+    assert set(moved_labels.unique().tolist()) <= {0, 1, 255}
+    inside = (moved.sum(1) - (230 + 60 + 60)).abs() < 1  # surely the square
+    assert (moved_labels[inside] == 1).float().mean() > 0.99
+    assert (moved_labels[(red - 40).abs() < 1] == 0).float().mean() > 0.97
+    assert (moved_labels[red == 0] == 255).float().mean() > 0.97 and (moved_labels == 255).any()
+    again = augmented(pixels.float(), labels, torch.Generator().manual_seed(0))
+    assert torch.equal(again[0], moved) and torch.equal(again[1], moved_labels)
+
+
+def test_the_same_seed_gives_the_same_weights_and_a_killed_run_ends_in_them(backbone, tmp_path, kill_and_go_on):
+    whole, curve = fitted(backbone, tmp_path / "a")
+    assert same(whole, fitted(backbone, tmp_path / "b")[0])
+    assert not same(whole, fitted(backbone, tmp_path / "c", seed=1)[0])
+    (again, resumed_curve), steps = kill_and_go_on(lambda: fitted(backbone, tmp_path / "d"), at=4)
+    assert same(whole, again) and resumed_curve == curve and steps == [0, 1, 2, 3, 4, 4, 5]
+    with pytest.raises(ValueError, match="no label to learn"):
+        train(backbone, Affinities({}, [], []), SETTINGS, 0, tmp_path / "e")
+
+
+@pytest.mark.slow
+def test_edges_are_learnt_and_the_walk_fills_the_object(backbone, tmp_path, learning):
+    settings = replace(SETTINGS, epochs=60, learning_rate=1e-2)
+    model, curve = fitted(backbone, tmp_path / "edges", settings, learning.seed)
+    learning.below(curve[-1][1], 0.9 * curve[0][1], "last loss, of the first")
+    pixels, labels = scenes(6, seed=5 + learning.seed)
+    before = []
+    after = []
+    for picture, label in zip(pixels, labels.numpy() == 1):
+        image = Image.fromarray(picture.permute(1, 2, 0).numpy())
+        seed = np.zeros((64, 64))
+        rows, columns = label.nonzero()
+        seed[rows.min() + 4 : rows.min() + 12, columns.min() + 4 : columns.min() + 12] = 1
+        walked = by_walk(model, backbone, settings)(image, seed[None])[0] > 0.5
+        for masks, mask in ((before, seed > 0.5), (after, walked)):
+            masks.append((mask & label).sum() / (mask | label).sum())
+        edge, _ = fields(model, backbone, image)
+        assert edge.shape == (16, 16)
+    learning.above(np.mean(after), 1.2 * np.mean(before), "IoU after the walk, of that before")
+
+
+def test_refinements_keep_their_form_and_lose_nothing(backbone, tmp_path):
+    model, _ = fitted(backbone, tmp_path / "form")
+    pixels, labels = scenes(1)
+    image = Image.fromarray(pixels[0].permute(1, 2, 0).numpy())
+    mask = labels[0].numpy().astype(float)
+    speck = np.zeros((64, 64))
+    speck[0, 0] = 1  # a dense CRF takes it away; then the mask that it came from stays
+    soft = np.stack([mask, speck, np.zeros((64, 64)), 0.75 * mask])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        crf = by_crf(SETTINGS)(image, soft)
+    walked = by_walk(model, backbone, SETTINGS)(image, soft)
+    for refined in (crf, walked):
+        assert refined.shape == soft.shape and refined.min() >= 0 and refined.max() <= 1 + 1e-6
+        assert (refined[[0, 1, 3]] > 0.5).any((1, 2)).all() and not (refined[2] > 0.5).any()
+    np.testing.assert_allclose(walked[0], walked[3], atol=1e-5)  # only a map's shape counts, not its height
+    assert in_turn()(image, soft) is soft
+    one = in_turn(by_walk(model, backbone, SETTINGS), lambda i, s: s * 0.5)(image, soft)
+    np.testing.assert_allclose(one, walked * 0.5)
+
+
+def test_a_large_image_is_shrunk_for_the_crf_and_its_mask_brought_back():
+    pixels, labels = scenes(1)
+    large = Image.fromarray(pixels[0].permute(1, 2, 0).numpy()).resize((192, 128), Image.Resampling.NEAREST)
+    mask = labels[0].numpy().astype(float).repeat(2, 0).repeat(3, 1)
+    assert shrunk(large, 64).size == (64, 43) and shrunk(large, 0) is large and shrunk(large, 192) is large
+    coarse = by_crf(replace(SETTINGS, side=64))(large, mask[None])[0]
+    fine = by_crf(replace(SETTINGS, side=0))(large, mask[None])[0]
+    assert coarse.shape == fine.shape == (128, 192)
+    for refined in (coarse, fine):
+        assert ((refined > 0.5) & (mask > 0.5)).sum() > 0.8 * ((refined > 0.5) | (mask > 0.5)).sum()
+
+
+def test_confidence_is_the_agreement_with_what_was_given():
+    before = np.zeros((3, 8, 8))
+    after = np.zeros((3, 8, 8))
+    before[:2, :4] = 1
+    after[0, :4] = 1
+    after[1, 2:6] = 1
+    np.testing.assert_allclose(confidence(before, after), [1, 1 / 3, 0])
+
+
+@pytest.fixture(scope="module")
+def profile(tiny_zoo, tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WSRIS_HOME", str(tmp_path_factory.mktemp("home")))
+        size = profiles.SynRefSize(train=6, val=2, test_a=0, test_b=0, image_size=64)
+        rn = str(tiny_zoo / "clip_rn")
+        vit = str(tiny_zoo / "clip")
+        yield profiles.load(
+            "smoke",
+            synref=size,
+            clip=vit,
+            dino=str(tiny_zoo / "dino"),
+            depth=str(tiny_zoo / "depth"),
+            sam2=str(tiny_zoo / "sam2"),
+            text=str(tiny_zoo / "text"),
+            detector=str(tiny_zoo / "detector"),
+            ehin=replace(
+                TINY.ehin, backbone=rn, critic=vit, image_size=64, critic_image_size=32, width=16, negatives=2, batch=4
+            ),
+            refine=replace(SETTINGS, backbone=rn, labels=8),
+            cadd=replace(
+                TINY.cadd,
+                image_model=str(tiny_zoo / "swin"),
+                text_model=str(tiny_zoo / "text"),
+                image_size=64,
+                decoder_dim=8,
+                batch=8,
+            ),
+            stage2=replace(TINY.stage2, backbone=rn, image_size=64, widths=(8, 8, 8, 8), batch=8, epochs=1),
+        )
+
+
+pytestmark = pytest.mark.filterwarnings("ignore:pydensecrf isn't installed")
+
+
+@pytest.mark.parametrize("how", refine.HOW)
+def test_masks_are_made_once_and_found_again(profile, how, monkeypatch):
+    made = refine.masks(Run(profile), 0, "val", how)
+    samples, _ = ehin.responses(Run(profile), 0, "val")
+    assert [label.sent_id for label in made] == [sample.sent_id for sample in samples]
+    assert 0 <= summarise(pseudo_labels.judge(Run(profile), "val", made))["mIoU"] <= 1
+    monkeypatch.setattr(refine, "refiner", lambda *_: pytest.fail("made again"))
+    assert refine.masks(Run(profile), 0, "val", how) == made
+    with pytest.raises(KeyError, match="choose one of raw"):
+        refine.masks(Run(profile), 0, "val", "magic")
+
+
+def test_the_crf_goes_on_from_the_walks_masks(profile):
+    """As one refinement after the other in one go: the CRF looks at hard masks alone."""
+    samples, R = ehin.responses(Run(profile), 0, "val")
+    both = in_turn(
+        by_walk(refine.irnet(Run(profile), 0)[0], refine.backbone(Run(profile)), profile.refine),
+        by_crf(profile.refine),
+    )
+    view = Run(profile).corpus.training_view("val")
+    for label, sample, response in zip(refine.masks(Run(profile), 0, "val", "irnet + crf"), samples, R):
+        image = view.image(sample.image_id)
+        soft = soft_masks(response[None], image.height, image.width).numpy()
+        after = both(image, soft)
+        assert label.mask == encode_rle(after[0] > 0.5)
+        assert label.confidence == pytest.approx(confidence(soft, after)[0])
+
+
+def test_labels_are_of_train_in_the_common_form(profile):
+    own, about = pseudo_labels.from_responses(Run(profile), 0)
+    assert about["supervision"] == "ST" and about["provenance"]["kind"] == "irnet + crf"
+    assert len({label.ref_id for label in own}) == len(own)  # one sentence of each ref
+    shared, about = pseudo_labels.from_responses(Run(profile), 0, "raw", "best of group")
+    assert about["supervision"] == "MT"
+    every = replace(profile, refine=replace(profile.refine, sentences=0))
+    shared, _ = pseudo_labels.from_responses(Run(every), 0, "raw", "best of group")
+    masks = {}
+    for label in shared:
+        masks.setdefault(label.ref_id, set()).add(label.mask["counts"])
+    assert len(shared) > len(own) and all(len(of_ref) == 1 for of_ref in masks.values())
+    with pytest.raises(KeyError, match="choose one of own"):
+        ehin.responses(Run(profile), 0, "val", "worst")
+
+
+def test_a_profile_may_ask_for_the_groups_best_on_train_and_nowhere_else(profile, monkeypatch):
+    """As the profile paper does: of val each sentence answers for itself, by the IRNet that the shared maps taught."""
+    shared = replace(profile, refine=replace(profile.refine, select="best of group", sentences=0))
+    _, about = pseudo_labels.from_responses(Run(shared), 0, "raw")
+    assert (
+        about["supervision"]
+        == pseudo_labels.supervision(Run(shared))
+        == "MT"
+        != pseudo_labels.supervision(Run(profile))
+    )
+    of_ref = {}
+    for label in refine.masks(Run(shared), 0, "train", "raw"):
+        of_ref.setdefault(label.ref_id, set()).add(label.mask["counts"])
+    assert all(len(masks) == 1 for masks in of_ref.values())
+    assert refine.masks(Run(shared), 0, "val", "raw") == refine.masks(Run(profile), 0, "val", "raw")
+    sizes = []
+    monkeypatch.setattr(refine, "Affinities", lambda *given: sizes.append(len(given[1])) or Affinities(*given))
+    asked, refiner = [], refine.refiner
+    monkeypatch.setattr(refine, "refiner", lambda *given: asked.append(given[3]) or refiner(*given))
+    every = replace(shared, refine=replace(shared.refine, labels=0))
+    refine.masks(Run(every), 0, "val", "irnet")
+    refine.masks(Run(every), 0, "train", "irnet + crf")
+    assert set(asked) == {"best of group"}
+    assert sizes == [len(of_ref)]  # a shared map is learnt from once
+    own = replace(every, refine=replace(every.refine, select="own"))
+    refine.masks(Run(own), 0, "train", "irnet")
+    assert sizes[1:] == [len(ehin.responses(Run(own), 0, "train")[0])]
+
+
+def test_negatives_of_the_same_image_make_labels_mt(profile):
+    told = Run(profile).changed(ehin={"negatives_from": "topped_up"})
+    assert ehin.supervision(told) == pseudo_labels.supervision(told) == "MT" != ehin.supervision(Run(profile))
+    assert pseudo_labels.from_responses(told, 0, "raw")[1]["supervision"] == "MT"
+
+
+@pytest.mark.parametrize("how", ["crf", "irnet + crf"])
+def test_anybodys_labels_can_be_refined_too(profile, how, monkeypatch):
+    given, _ = pseudo_labels.from_responses(Run(profile), 0, "raw")
+    given = [replace(label, confidence=0.5) for label in given]
+    found = pseudo_labels.refined(Run(profile), 0, given, how)
+    assert [label.sent_id for label in found] == [label.sent_id for label in given]
+    assert all(0 <= label.confidence <= 0.5 for label in found)
+    own = refine.masks(Run(profile), 0, "train", how)  # the same masks, refined as EHIN's own
+    if how == "crf":  # the walk starts from a map's heights, which a hard mask doesn't have
+        assert [label.mask for label in found] == [label.mask for label in own]
+    monkeypatch.setattr(refine, "refiner", lambda *_: pytest.fail("made again"))
+    assert pseudo_labels.refined(Run(profile), 0, given, how) == found
+    with pytest.raises(KeyError, match="choose one of raw"):
+        pseudo_labels.refined(Run(profile), 0, given, "magic")
+
+
+def test_another_round_trains_another_network(profile, monkeypatch, tmp_path):
+    """On maps with something in them: the random head's may be negative everywhere."""
+    monkeypatch.setenv("WSRIS_HOME", str(tmp_path))
+    samples, _ = ehin.responses(Run(profile), 0, "train")
+    R = torch.randn(len(samples), 2, 2, generator=torch.Generator().manual_seed(0))
+    monkeypatch.setattr(ehin, "responses", lambda *_: (samples, R))
+    once, _ = refine.irnet(Run(profile), 0)
+    twice, _ = refine.irnet(Run(replace(profile, refine=replace(profile.refine, rounds=2))), 0)
+    assert not same(once, twice)
+    assert same(once, refine.irnet(Run(profile), 0)[0])
+
+
+def test_stage_2_learns_from_labels_and_its_answers_are_kept(profile, monkeypatch):
+    samples, found = stage2.judged(Run(profile), 0, "val")
+    assert len(samples) == len(found) > 0
+    hard = stage2.judged(Run(profile), 0, "val", hard=True)[1]
+    assert [m.iou for m in hard] == [m.iou for m in found]  # another point and the same mask
+    monkeypatch.setattr(answers, "predict", lambda *_: pytest.fail("asked again"))
+    monkeypatch.setattr(stage2, "fit", lambda *_: pytest.fail("trained again"))
+    assert stage2.judged(Run(profile), 0, "val", hard=True)[1] == hard
+    again, kept = stage2.judged(Run(profile), 0, "val")
+    assert kept == found and [s.sent_id for s in again] == [s.sent_id for s in samples]
+
+
+def test_a_mask_and_the_map_it_is_of_are_judged_and_kept_apart(profile, monkeypatch):
+    model, kinds = stage2.train(Run(profile), 0)[0]["student"], []
+    monkeypatch.setattr(answers, "measure", lambda soft, truth: kinds.append(soft.dtype) or measure(soft, truth))
+    for hard in (False, True, False, True):
+        answers.answered(Run(profile), "val", lambda: model, "anybody", "a stage", hard)
+    assert kinds == [np.float32] * (len(kinds) // 2) + [np.bool_] * (len(kinds) // 2)
+
+
+def test_no_annotation_takes_part_in_a_label(profile, monkeypatch):
+    """Contract 1: with the evaluation's view out of reach the same labels come out."""
+    expected = pseudo_labels.from_responses(Run(profile), 0, "irnet + crf")[0]
+    monkeypatch.setenv("WSRIS_HOME", str(artefacts.runs_dir().parent / "elsewhere"))
+    monkeypatch.setattr(Refer, "evaluation_view", lambda *_: pytest.fail("looked at the truth"))
+    assert pseudo_labels.from_responses(Run(profile), 0, "irnet + crf")[0] == expected
+
+
+def test_the_crf_is_one_of_two():
+    assert _module("lattice") is None

@@ -1,0 +1,115 @@
+"""What is missing is named with the way to get it; what is there is called so; nothing undeclared is called clean."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from wsris_lib.__main__ import main
+from wsris_lib.config import profiles
+from wsris_lib.setup import doctor
+
+TINY = profiles.PROFILES["tiny"]
+
+REAL = Path(__file__).parents[3] / "shared" / "refcoco_mini"
+
+
+def checks(profile) -> list[doctor.Check]:
+    return [*doctor.packages(profile), *doctor.machine(profile), *doctor.checkpoints(profile), *doctor.data(profile)]
+
+
+def test_the_usual_profile_is_ready_here(capsys):
+    assert main(["doctor", "--profile", "tiny"]) == 0
+    said = capsys.readouterr().out
+    assert said.endswith("ready\n") and "zoo:swin (distilling.image_model)" in said and "1,600 images" in said
+
+
+def test_all_that_the_paper_needs_is_named_with_one_command(capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    assert main(["doctor", "--profile", "paper", "--data", str(tmp_path)]) == 1
+    said = capsys.readouterr().out
+    assert said.count("not in the local hub cache") == 10
+    assert said.count("fetch checkpoints --profile paper") == 1, "ten lines with the same advice"
+    assert "NO  GPU" in said and "--trial 4" in said
+    assert f"fetch refcoco coco --data {tmp_path}" in said and said.endswith("mend the lines marked NO\n")
+
+
+def test_a_package_that_is_missing_or_too_old_is_named(monkeypatch):
+    def version(name):
+        if name == "papermill":
+            raise doctor.PackageNotFoundError
+        return {"torch": "1.0"}.get(name, "99.0")
+
+    monkeypatch.setattr(doctor, "version", version)
+    checks = {finding.name: finding for finding in doctor.packages(profiles.load("tiny"))}
+    assert checks["papermill"].ok is False and checks["papermill"].hint.startswith('pip install "papermill>=')
+    assert checks["torch"].ok is False and "1.0, needed >=" in checks["torch"].message
+    assert checks["numpy"].ok is True and "pytest" not in checks and "sam2" not in checks
+
+
+def test_the_package_sam2_is_asked_for_where_the_profile_asks_for_it(monkeypatch):
+    def version(name):
+        if name in ("sam2", "pydensecrf2"):
+            raise doctor.PackageNotFoundError
+        return "99.0"
+
+    monkeypatch.setattr(doctor, "version", version)
+    profile = profiles.load("tiny", proposals=replace(TINY.proposals, backend="sam2"))
+    checks = {finding.name: finding for finding in doctor.packages(profile)}
+    assert checks["sam2"].ok is False and checks["sam2"].hint.startswith('pip install "sam2>=')
+    assert checks["pydensecrf2"].ok is None
+
+
+def test_a_full_disk_and_a_checkpoint_of_the_zoo_that_is_gone(monkeypatch):
+    usage = type("Usage", (), {"free": 1e6})
+    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda place: usage)
+    profile = profiles.load("tiny", clip="zoo:clipp")
+    bad = [finding for finding in checks(profile) if finding.ok is False]
+    assert [finding.name for finding in bad] == ["disk", "checkpoint"]
+    assert "WSRIS_HOME" in bad[0].hint and "zoo train clipp" in bad[1].message
+
+
+def test_a_corpus_or_split_that_synref_lacks_is_named():
+    for wrong, said in (
+        (dict(corpus="refcocom"), "SynRef has no corpus 'refcocom' split by 'unc'; it has refcoco (unc), "),
+        (dict(corpus="refcocog", split_by="google"), "split by 'google'; it has refcoco (unc), "),
+        (dict(corpus="refcocog", val_split="testA"), "no split 'testA'; there is train, val, test"),
+        (dict(val_split="test"), "no split 'test'; there is train, val, testA, testB"),
+    ):
+        found = [finding for finding in doctor.data(profiles.load("tiny", **wrong)) if finding.ok is False]
+        assert len(found) == 1 and said in found[0].message and found[0].hint
+    assert not [f for f in doctor.data(profiles.load("tiny", corpus="refcocog", val_split="test")) if f.ok is False]
+    unknown = [f for f in doctor.data(profiles.load("tiny", corpus="refcocom", data="nowhere")) if f.ok is False]
+    assert len(unknown) == 1 and "fetch" not in unknown[0].hint, "nothing that `fetch` knows"
+
+
+def test_a_place_that_no_run_can_write_to_is_named(monkeypatch, tmp_path):
+    monkeypatch.setenv("WSRIS_HOME", str(tmp_path / "file"))
+    (tmp_path / "file").write_text("")
+    bad = [finding for finding in doctor.machine(profiles.load("tiny")) if finding.ok is False]
+    assert [f"{tmp_path / 'file'} is no folder that can be written to"] == [finding.message for finding in bad]
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="no photographs of RefCOCO's at hand")
+def test_a_part_of_a_corpus_is_called_one_and_leaks_are_counted(monkeypatch, tmp_path):
+    profile = profiles.load("paper", data=str(REAL))
+    lines = [str(finding) for finding in doctor.data(profile)]
+    assert any("train: 610 of 42,404 refs" in line for line in lines)
+    named = [finding.message for finding in doctor.data(replace(profile, dino="a/b"))]
+    assert "a/b: undeclared" in named
+    clean = next(line for line in lines if "dfine" in line)
+    assert "saw 0 of 71 images of val as far as declared" in clean and not clean.startswith("NO")
+    (tmp_path / "declared.json").write_text(json.dumps({profile.detector: ["coco-train2017"]}))
+    monkeypatch.setattr(doctor, "DECLARED", tmp_path / "declared.json")
+    lines = [str(finding) for finding in doctor.data(profile)]
+    assert any(line.startswith("NO") and "saw 71 of 71 images" in line for line in lines)
+    wrong = replace(profile, val_split="tset")
+    assert any("no split 'tset'" in str(f) and f.ok is False for f in doctor.data(wrong))
+
+
+def test_a_cost_is_measured_on_the_profile_s_own_images(capsys):
+    profile = profiles.load("smoke")
+    assert doctor.doctor(profile, measure=True) == 0
+    assert "features of 64 images: " in capsys.readouterr().out

@@ -1,0 +1,82 @@
+"""What CADD minimises (ES3Net, C.3, eq. 7-10; eq. 11 is `teacher`).
+
+All of it is compared in the student's frame. `inside` says which of its cells lie in the image; the others don't count.
+Nothing gives the teacher a gradient.
+"""
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from wsris_lib.cadd.augment import Warp
+from wsris_lib.ehin.stage2_losses import dice
+
+CLASSES = (0.9, 1.1)  # weights of background and foreground: LAVT's, whose settings the paper takes over
+WEIGHTS = (1.0, 0.5, 0.05)  # of eq. 7, 8 and 9: lambda 1 = .5 and lambda 2 = .05
+
+
+def confidence_weighted_ce(logits: Tensor, labels: Tensor, confidence: Tensor, inside: Tensor) -> Tensor:
+    """ES3Net eq. 7: cross entropy with the pseudo labels, each sample times its confidence sigma.
+
+    Logits [B, 2, H, W], labels [B, H, W] of 0 and 1, confidence [B] in [0, 1], inside bool [B, H, W] -> a number.
+    Classes weigh `CLASSES`, and a sample's mean divides by the sum of its pixels' weights, as torch's cross entropy
+    does; only then come sigma and the mean over the batch, not divided by the sigmas' sum, so that a doubtful batch
+    teaches less. Sigma inside one mean over all pixels of the batch would let large objects weigh down small ones.
+    """
+    weights = logits.new_tensor(CLASSES)[labels.long()] * inside  # [B, H, W]
+    each = F.cross_entropy(logits, labels.long(), reduction="none")
+    return (confidence * (each * weights).sum((1, 2)) / weights.sum((1, 2))).mean()
+
+
+def weighted_dice(logits: Tensor, labels: Tensor, confidence: Tensor, inside: Tensor) -> Tensor:
+    """Dice beside eq. 7, weighted by sigma as it is: ours; the paper has cross entropy alone. As `supervised` takes it.
+
+    LAVT's authors found a Dice loss to help. An object of 3 % of the image is 3 % of the cross entropy too (lesson 09).
+    """
+    return (confidence * dice(logits.softmax(1)[:, 1] * inside, labels.float() * inside)).mean()
+
+
+def mask_agreement(logits: Tensor, teacher: Tensor, inside: Tensor) -> Tensor:
+    """ES3Net eq. 8: Dice between the student's foreground probability and the teacher's, which stays soft.
+
+    Logits [B, 2, H, W]; teacher [B, H, W] in [0, 1], already warped; inside bool [B, H, W] -> a number in [0, 1]. It is
+    smoothed by one pixel, which the paper leaves open. 0 only if the teacher is sure of each pixel: with a soft mask
+    the Dice is least at a hard one, so that the student learns to be surer than its teacher.
+    """
+    return dice(logits.softmax(1)[:, 1] * inside, teacher.detach() * inside).mean()
+
+
+def feature_agreement(features: Tensor, teacher: Tensor, inside: Tensor) -> Tensor:
+    """ES3Net eq. 9: mean squared difference of the last stage's features, over all channels and all cells in the image.
+
+    Features and teacher [B, C, h, w], the latter already warped; inside bool [B, h, w] -> a number.
+    """
+    each = (features - teacher.detach()).square().mean(1)  # [B, h, w]
+    return (each * inside).sum() / inside.sum()
+
+
+def cadd(
+    student: tuple[Tensor, Tensor],
+    teacher: tuple[Tensor, Tensor],
+    labels: Tensor,
+    confidence: Tensor,
+    warp: Warp,
+    weights: tuple[float, float, float] = WEIGHTS,
+    dice_weight: float = 0.0,
+) -> Tensor:
+    """ES3Net eq. 10: eq. 7 + lambda 1 (eq. 8) + lambda 2 (eq. 9), a number; and dice_weight times `weighted_dice`.
+
+    Student: logits [B, 2, H, W] and features [B, C, h, w] of what `warp` made of the images; teacher: the same of the
+    images as they are; labels [B, H, W], theirs too; confidence [B]. Teacher and labels are warped here.
+    """
+    Y_s, features_s = student
+    Y_t, features_t = teacher
+    inside = warp.inside(*Y_s.shape[2:])
+    inside_cells = warp.inside(*features_s.shape[2:])
+    labels = warp.labels(labels)
+    mask_t = warp.maps(Y_t.softmax(1)[:, 1])  # [B, H, W]
+    return (
+        weights[0] * confidence_weighted_ce(Y_s, labels, confidence, inside)  # eq. 7
+        + dice_weight * weighted_dice(Y_s, labels, confidence, inside)
+        + weights[1] * mask_agreement(Y_s, mask_t, inside)  # eq. 8
+        + weights[2] * feature_agreement(features_s, warp.maps(features_t), inside_cells)  # eq. 9
+    )

@@ -1,0 +1,1 @@
+"""The whole run and the tables made of it: scoreboard, ablations, claims, the papers' numbers."""

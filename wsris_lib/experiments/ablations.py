@@ -1,0 +1,244 @@
+"""Both papers' ablations, one name each: the same sentences, seeds and cached features, one setting changed a row.
+
+Only ES3Net's alignment or EHIN's head is trained anew for a row, and what was trained before is found again, so a table
+that was stopped goes on, and two tables that share a row train it once. Trainings go side by side, a core each, or are
+dealt out under torchrun.
+"""
+
+from collections import defaultdict
+from dataclasses import asdict, fields, replace
+
+import numpy as np
+import torch
+from scipy import stats
+from tqdm import tqdm
+
+from wsris_lib.config.profiles import SPLIT_BY, Profile
+from wsris_lib.config.settings import Es3netConfig
+from wsris_lib.experiments import papers
+from wsris_lib.experiments.ehin_tables import NOTES, RESPONSE
+from wsris_lib.experiments.variants import CHOICE, MERGED, MERGED_OF, TABLES, extras, orders
+from wsris_lib.infra import artefacts, distributed, parallel
+from wsris_lib.metrics import SampleMetrics, subsets, summarise
+from wsris_lib.pipeline import ehin, es3net, pseudo_labels
+from wsris_lib.pipeline.evaluation import Evaluation
+from wsris_lib.pipeline.run import Run
+from wsris_lib.refer.views import AnnotatedSample
+
+
+def run(profile: Profile, name: str) -> dict:
+    """Make a table, written into the run's folder, too: {"table", "corpus", "split", "rows": [{row, seed, mIoU, ...}]}.
+
+    Raises KeyError that lists the tables for an unknown one.
+    """
+    if name not in TABLES:
+        raise KeyError(f"no table {name!r}; choose one of {', '.join(TABLES)}")
+    if distributed.is_main_process():
+        for its in _corpora(profile, name):
+            Run(its).corpus  # noqa: B018  SynRef is made by one; a folder that isn't there says so before the first bar
+        _announce(profile, name)
+    distributed.barrier()
+    parallel.run_jobs_distributed(
+        trainings(profile, name), f"{name}, trainings", None if profile.device == "cpu" else 1
+    )
+    rows = []
+    for seed in tqdm(profile.seeds, desc=name, unit="seed"):
+        if name == "table6":
+            rows += _labels(profile, seed)
+        for row, changes in CHOICE.get(name, {}).items():
+            rows += (_merged if name == MERGED else _choices)(profile, seed, row, changes)
+        for row, changes in RESPONSE.get(name, {}).items():
+            rows += _responses(profile, seed, row, changes)
+    split = profile.train_split if name == "table6" else profile.val_split
+    board = {"table": name, "corpus": papers.MERGED if name == MERGED else profile.corpus, "split": split, "rows": rows}
+    board |= {"es3net": asdict(profile.es3net), "ehin": asdict(profile.ehin)}
+    if distributed.is_main_process():
+        artefacts.write_json(Run(profile).folder / "ablations" / f"{name}.json", board)
+    return board
+
+
+def trainings(profile: Profile, name: str) -> list[tuple[int, parallel.Job]]:
+    """(pieces, job) of all that a table's rows are answered by, each once; what they read is made here."""
+    changed = [({}, Run(profile))] if name == "table6" else []
+    changed += [(row, aligned(its, row)) for its in _corpora(profile, name) for row in CHOICE.get(name, {}).values()]
+    found = []
+    for changes, run in changed:
+        es3net.training_tables(run)
+        run.evaluation()
+        run = run.changed(
+            es3net={"candidates_eval": Es3netConfig.candidates_eval}
+        )  # the same weights for any N at test
+        found += [(1, (es3net.align, run, seed, changes.get("esem", True))) for seed in profile.seeds]
+    for changes in RESPONSE.get(name, {}).values():
+        run = Run(profile).changed(ehin=changes)
+        for split in (profile.train_split, profile.val_split):
+            ehin.images(run, split)
+        found += [(run.profile.ehin.grad_accum_steps, (ehin.train, run, seed)) for seed in profile.seeds]
+    return list(dict.fromkeys(found))
+
+
+def _announce(profile: Profile, name: str) -> None:
+    """What the table will cost, from how long one training took in this run's folder before."""
+    kind = "EHIN" if name in RESPONSE else "esem"
+    seconds = Run(profile).seconds.get(f"training of {kind}, one seed")
+    if seconds and name != "table6":
+        trainings = len((CHOICE | RESPONSE)[name]) * len(_corpora(profile, name)) * len(profile.seeds)
+        print(f"{name}: at most {trainings} trainings, {trainings * seconds / 60:.0f} min; stored ones cost nothing")
+
+
+def compare(
+    board: dict, metric: str = "mIoU", subset: str = "", pairs: list[tuple[str, str]] | None = None
+) -> list[dict]:
+    """Orders (default: the paper's) put to the test: {"lower", "higher", "gain", "spread", "p", "verdict"}, in points.
+
+    Of a subset; "" is the board's first, which holds all sentences that it judges.
+
+    The same seeds made both rows, so the differences are paired: a two-sided t test over seeds. It says whether
+    another start of the training could turn the order round, not whether other images could.
+    """
+    found = defaultdict(dict)
+    subset = subset or board["rows"][0]["subset"]
+    for row in board["rows"]:
+        if row["subset"] == subset:
+            found[row["row"]][row["seed"]] = 100 * row[metric]
+    result = []
+    for lower, higher in orders(board["table"]) if pairs is None else pairs:
+        gains = np.array([found[higher][seed] - found[lower][seed] for seed in sorted(found[lower])])
+        spread = float(gains.std(ddof=1)) if len(gains) > 1 else float("nan")
+        if not spread > 0:  # one seed, or a difference that no seed changes
+            p = float("nan") if len(gains) == 1 else float(gains[0] == 0)
+        else:
+            p = float(stats.ttest_1samp(gains, 0).pvalue)
+        verdict = ("higher" if gains.mean() > 0 else "lower") if p < 0.05 else "no difference shown"
+        verdict = verdict if len(gains) > 1 else "one seed, not tested"
+        result.append(dict(lower=lower, higher=higher, gain=float(gains.mean()), spread=spread, p=p, verdict=verdict))
+    return result
+
+
+def _choices(profile: Profile, seed: int, row: str, changes: dict) -> list[dict]:
+    """What a changed alignment chooses on val, judged by subset."""
+    run = aligned(profile, changes)
+    chosen, _ = es3net.trained_choice(run, seed, changes.get("esem", True))
+    return _judged(row, seed, run.evaluation(), chosen)
+
+
+def _corpora(profile: Profile, name: str) -> list[Profile]:
+    """The profile of each corpus that a table's sentences are of: its own, or the three of the paper's Table 4."""
+    if name != MERGED:
+        return [profile]
+    return [replace(profile, corpus=corpus, split_by=SPLIT_BY[corpus]) for corpus in MERGED_OF]
+
+
+def _merged(profile: Profile, seed: int, row: str, changes: dict) -> list[dict]:
+    """What changed alignments choose on their own corpora's val, judged on all sentences with a word of place at once.
+
+    The paper doesn't say on what it trains for this table, nor of which split the sentences are; here each corpus has
+    an alignment of its own.
+    """
+    samples, measures, rows = [], [], []
+    for its in _corpora(profile, MERGED):
+        run = aligned(its, changes)
+        val = run.evaluation()
+        judged = val.judge(es3net.trained_choice(run, seed)[0])
+        spatial = subsets(val.samples)["spatial"]
+        samples += [val.samples[i] for i in spatial]
+        measures += [judged[i] for i in spatial]
+        rows += [{"row": row, "seed": seed, "subset": its.corpus} | summarise([judged[i] for i in spatial])]
+    whole = [one for one in _rows(row, seed, samples, measures) if one["subset"] in ("spatial", "decisive")]
+    return sorted(whole, key=lambda one: one["subset"] != "spatial") + rows
+
+
+def aligned(profile: Profile, changes: dict) -> Run:
+    """A row's run: settings of the alignment changed, or of the whole profile."""
+    names = {f.name for f in fields(Es3netConfig)}
+    whole = {name: value for name, value in changes.items() if name not in {*names, "esem"}}
+    return Run(profile).changed(es3net={n: value for n, value in changes.items() if n in names}, **whole)
+
+
+def _labels(profile: Profile, seed: int) -> list[dict]:
+    """Table 6: the masks that would be the pseudo labels of train, by each kind of supervision."""
+    run = Run(profile)
+    made = pseudo_labels.chosen(run, seed)
+    train = run.evaluation(profile.train_split)
+    at = {sample.sent_id: n for n, sample in enumerate(es3net.training_samples(run))}
+    kept = torch.tensor([at.get(sample.sent_id, -1) for sample in train.samples])  # -1: an unreadable image
+    rows = []
+    for name, (chosen, _) in made.items():
+        rows += _judged(name, seed, train, torch.where(kept < 0, -1, chosen[kept]))
+    return rows
+
+
+def _responses(profile: Profile, seed: int, row: str, changes: dict) -> list[dict]:
+    """What a changed stage 1 of EHIN responds on val, judged by subset."""
+    run = Run(profile).changed(ehin=changes)
+    return _rows(row, seed, ehin.samples(run), ehin.judge(run, ehin.maps(run, seed)))
+
+
+def _judged(row: str, seed: int, view: Evaluation, chosen: torch.Tensor) -> list[dict]:
+    return _rows(row, seed, view.samples, view.judge(chosen))
+
+
+def _rows(row: str, seed: int, samples: list[AnnotatedSample], measures: list[SampleMetrics]) -> list[dict]:
+    return [
+        {"row": row, "seed": seed, "subset": subset} | summarise([measures[i] for i in positions])
+        for subset, positions in subsets(samples).items()
+        if positions
+    ]
+
+
+def metrics(name: str) -> tuple[str, ...]:
+    """What a table is shown in: the metrics that the paper prints, EHIN's first headed IoU and believed to be oIoU."""
+    return ("oIoU", "mIoU", "PointIt", "PointM", "BoxAcc") if name in RESPONSE else ("mIoU",)
+
+
+def printed(board: dict, metric: str = "mIoU") -> dict[str, papers.Printed]:
+    """The paper's number of each row that has one, of the same metric, corpus and split: {row: number}."""
+    at = (board["corpus"], board["split"], metric)
+    numbers = {row["row"]: papers.beside(board["table"], row["row"], *at) for row in board["rows"]}
+    return {row: number for row, number in numbers.items() if number}
+
+
+def table(board: dict, metric: str = "mIoU") -> str:
+    """The rows by subset, and the orders tested, as text; percent, mean ± standard deviation over seeds.
+
+    The paper's numbers stand beside ours only where both are of one metric; the first line says which they are, and
+    each has its supervision after it.
+    """
+    cells, subset_names = defaultdict(list), list(dict.fromkeys(row["subset"] for row in board["rows"]))
+    for row in board["rows"]:
+        cells[row["row"], row["subset"]].append(100 * row[metric])
+    names = list(dict.fromkeys(row["row"] for row in board["rows"]))
+    paper = printed(board, metric)
+    lines = [f"{board['table']}, {board['corpus']}, {metric} in percent, ± over seeds" + headed(paper)]
+    lines += [f"{'':30s}" + "".join(f"{name:>13s}" for name in subset_names) + ("     paper" if paper else "")]
+    for name in names:
+        values = [cells[name, subset] for subset in subset_names]
+        texts = [
+            f"{np.mean(v):.1f}" + (f" ± {np.std(v, ddof=1):.1f}" if len(v) > 1 else "") if v else "" for v in values
+        ]
+        beside = f"{paper[name]!s:>10s}" if name in paper else ""
+        lines.append(f"{name:30s}" + "".join(f"{t:>13s}" for t in texts) + beside)
+    lines += tested(f"a row against another, {subset_names[0]} sentences, paired over seeds", compare(board, metric))
+    if more := extras(board["table"]):
+        lines += tested("beside rows that the paper doesn't have", compare(board, metric, pairs=more))
+    return "\n".join([*lines, *(["", *NOTES[board["table"]]] if board["table"] in NOTES else [])])
+
+
+def tested(title: str, comparisons: list[dict]) -> list[str]:
+    """What `compare` found, as lines of text under a title."""
+    lines = ["", title]
+    for c in comparisons:
+        how = f"{c['gain']:+.2f} ± {c['spread']:.2f}, p = {c['p']:.3f}: {c['verdict']}"
+        lines.append(f"{c['higher']} over {c['lower']}: {how}")
+    return lines
+
+
+def headed(paper: dict[str, papers.Printed]) -> str:
+    """Where the paper's numbers of a table come from: "; paper: ES3Net Table 2, refcoco val, ST, headed mIoU"."""
+    if not paper:
+        return ""
+    sources = dict.fromkeys(number.source.split(",")[0] for number in paper.values())
+    places = dict.fromkeys(f"{number.dataset} {number.split}".strip() for number in paper.values())
+    supervisions = dict.fromkeys(number.supervision for number in paper.values())
+    heads = dict.fromkeys(number.metric_printed for number in paper.values())
+    return "; paper: " + ", ".join([*sources, *places, " and ".join(supervisions), f"headed {' and '.join(heads)}"])

@@ -1,0 +1,92 @@
+"""Run the lessons without a front end: parameters checked before, hidden errors looked for after."""
+
+import time
+from pathlib import Path
+from queue import Empty
+
+import papermill
+from jupyter_client import AsyncKernelClient, AsyncKernelManager
+from jupyter_client.channels import AsyncZMQSocketChannel
+from nbformat import NotebookNode
+from traitlets import Type
+
+from wsris_lib.infra.artefacts import REPO
+
+
+class NotebookFailed(RuntimeError):
+    """A cell or a widget of a notebook raised; the message names the cell, the error and the copy to read."""
+
+
+class WakefulChannel(AsyncZMQSocketChannel):
+    """A shell channel that looks for a message five times a second instead of waiting to be woken.
+
+    nbclient answers an Output widget on the very socket on which it awaits the cell's reply. It sends past asyncio, and
+    zmq then may never announce that reply: the cell has run, and nbclient sleeps until its timeout.
+    """
+
+    async def get_msg(self, timeout: float | None = None) -> dict:
+        """The next message; raises Empty after `timeout` seconds without one."""
+        deadline = float("inf") if timeout is None else time.monotonic() + timeout
+        while True:
+            try:
+                return await super().get_msg(0.2)
+            except Empty:
+                if time.monotonic() > deadline:
+                    raise
+
+
+class WakefulClient(AsyncKernelClient):
+    """The client of a kernel with such a shell channel."""
+
+    shell_channel_class = Type(WakefulChannel)
+
+
+class WakefulManager(AsyncKernelManager):
+    """Starts kernels for such clients."""
+
+    client_factory = Type(WakefulClient)
+
+
+def lessons() -> list[Path]:
+    """The notebooks of the checkout, in the order of teaching. Raises FileNotFoundError if there is none."""
+    paths = sorted((REPO / "notebooks").glob("*.ipynb"))
+    if not paths:
+        raise FileNotFoundError(f"no notebook in {REPO / 'notebooks'}; the lessons need a checkout of the project")
+    return paths
+
+
+def execute(notebook: Path, out: Path, cell_seconds: int = 1800, **parameters: object) -> NotebookNode:
+    """Run `notebook` in a fresh kernel and write the executed copy to `out`, which is also where the kernel stands.
+
+    Returns the executed notebook. Raises KeyError for a parameter that the notebook has not (papermill itself only
+    warns, so that a typing error would run the defaults), and NotebookFailed when a cell or a widget's callback raises.
+    """
+    known = papermill.inspect_notebook(str(notebook))
+    if unknown := parameters.keys() - known.keys():
+        raise KeyError(f"{notebook.name} has no parameter {', '.join(sorted(unknown))}; it has {', '.join(known)}")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        executed = papermill.execute_notebook(
+            str(notebook),
+            str(out),
+            parameters,
+            kernel_name="python3",
+            cwd=str(out.parent),
+            progress_bar=False,
+            execution_timeout=cell_seconds,
+            kernel_manager_class=WakefulManager,
+            extra_arguments=["--log-level=ERROR"],  # the kernel's warning that it talks to this machine unencrypted
+        )
+    except papermill.PapermillExecutionError as error:
+        problem = f"{error.ename}: {error.evalue}"
+        raise NotebookFailed(f"{notebook.name}: {problem} (in cell {error.cell_index} of {out})") from None
+    if hidden := callback_errors(executed):
+        raise NotebookFailed(f"{notebook.name}, in a widget's callback: {hidden[0]} (see {out})")
+    return executed
+
+
+def callback_errors(executed: NotebookNode) -> list[str]:
+    """The errors that widget callbacks raised: they end up in the widget state, where no runner looks for them."""
+    saved = executed.metadata.get("widgets", {}).get("application/vnd.jupyter.widget-state+json", {}).get("state", {})
+    outputs = [output for widget in saved.values() for output in widget["state"].get("outputs", [])]
+    return [f"{output['ename']}: {output['evalue']}" for output in outputs if output["output_type"] == "error"]

@@ -1,0 +1,92 @@
+"""The whole of a profile in one go: every step, the scoreboard, every lesson; steps that don't wait for each other
+run side by side."""
+
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+from wsris_lib.config.profiles import Profile
+from wsris_lib.experiments import notebooks, scoreboard
+from wsris_lib.infra import artefacts, distributed, parallel
+from wsris_lib.infra.code_digest import code_digest
+from wsris_lib.pipeline import ehin, es3net, stage2, students
+from wsris_lib.pipeline.run import Run
+
+LATE = ("08", "09", "10", "11")  # lessons that show what the longest steps leave
+
+
+def reproduce(profile: Profile) -> None:
+    """Run every step of a profile, with progress; leaves results and executed notebooks in runs/.
+
+    Under torchrun the processes share the images, the steps that don't wait for each other, and the pieces of trainings
+    that have several.
+    """
+    start, run, cpu = time.perf_counter(), Run(profile), profile.device == "cpu"
+    if distributed.is_main_process():
+        print(f"profile {profile.name}, data {profile.data}, results in {run.folder}")
+        run.corpus  # noqa: B018  SynRef is made by one
+    distributed.barrier()
+    # What many steps read is made first, with all cores at work on it.
+    run.evaluation()
+    es3net.training_tables(run)
+    for split in (profile.train_split, profile.val_split):
+        ehin.images(run, split)
+    workers = None if cpu else 1
+    parallel.run_jobs_distributed(trainings(run), "training", workers)
+    if distributed.world() > 1:  # one process makes these beside the first lessons
+        for wave in (segmenters(run), cadd(run)):
+            parallel.run_jobs_distributed(wave, "training")
+    usual = (profile.corpus, profile.val_split, profile.trial) == (Profile.corpus, Profile.val_split, 0)
+    lessons = notebooks.lessons() if usual else []  # they speak of this corpus and split
+    late = [lesson for lesson in lessons if lesson.name[:2] in LATE]
+    early = [lesson for lesson in lessons if lesson not in late]
+    parts = [(scoreboard.make, profile, part) for part in ("route", "cadd", "es3net", "ehin")]  # the longest first
+    parallel.run_jobs([*parts, *((run_lesson, profile, lesson) for lesson in early)], "answers and lessons", workers)
+    if distributed.is_main_process():
+        board = scoreboard.make(profile)
+    distributed.barrier()
+    parallel.run_jobs([(run_lesson, profile, lesson) for lesson in late], "lessons", workers)
+    if distributed.is_main_process():
+        seconds = time.perf_counter() - start
+        print(f"\n{scoreboard.table(board)}\n\n{seconds:.0f} s in all; {run.folder / 'scoreboard.json'}")
+        if profile.trial:
+            print("A trial: every step runs; its numbers mean nothing.")
+
+
+Pieces = int  # of a step of the training that a job is; with several all processes work on one job
+
+
+def trainings(run: Run) -> list[tuple[Pieces, parallel.Job]]:
+    """Stage 1 of both papers, every seed; the longest first."""
+    tris, esem = run.changed(ehin=ehin.TRIS), run.changed(es3net={"consistency": 0.0})
+    pieces, seeds = run.profile.ehin.grad_accum_steps, run.profile.seeds
+    return [
+        *((pieces, (ehin.train, its, seed)) for its in (run, tris) for seed in seeds),
+        *((1, (es3net.align, its, seed)) for its in (run, esem) for seed in seeds),
+        *((1, (es3net.align, run, seed, False)) for seed in seeds),
+    ]
+
+
+def segmenters(run: Run) -> list[tuple[Pieces, parallel.Job]]:
+    """EHIN's labels, with the IRNet that refines them, and stage 2."""
+    pieces = max(run.profile.stage2.grad_accum_steps, run.profile.refine.grad_accum_steps)
+    return [(pieces, (stage2.train, run, seed)) for seed in run.profile.segmenter_seeds]
+
+
+def cadd(run: Run) -> list[tuple[Pieces, parallel.Job]]:
+    """CADD of all labels that the profile asks for."""
+    kinds = [(run, seed, kind) for seed in run.profile.segmenter_seeds for kind in run.profile.students]
+    return [(run.profile.cadd.grad_accum_steps, (students.train, *which)) for which in kinds]
+
+
+def run_lesson(profile: Profile, lesson: Path) -> None:
+    """Execute a notebook unless its copy in the run's folder was made from this notebook, profile, data and library."""
+    run = Run(profile)
+    out = run.folder / "notebooks" / lesson.name
+    made_from = artefacts.content_hash(lesson, asdict(profile), code_digest(""))
+    stamp = out.with_suffix(".json")
+    if out.is_file() and stamp.is_file() and artefacts.read_json(stamp) == made_from:
+        return
+    with run.timed(f"notebook {lesson.stem}"):
+        notebooks.execute(lesson, out, PROFILE=profile.name, DATA=profile.data)
+    artefacts.write_json(stamp, made_from)

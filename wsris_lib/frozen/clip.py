@@ -1,0 +1,218 @@
+"""CLIP: what a proposal looks like, and what a sentence says, in one space.
+
+open_clip's own models and tokenizers; only the cropping is ours, because a loop over PIL crops would take longer than
+the model.
+"""
+
+from pathlib import Path
+
+import open_clip
+import torch
+import torch.nn.functional as F
+from open_clip.convert import convert_state_dict
+from open_clip.factory import load_state_dict
+from PIL import Image
+from torchvision.transforms.functional import pil_to_tensor
+
+from wsris_lib.frozen.checkpoints import is_tag, resolve
+from wsris_lib.frozen.loading import quiet, refuse, unreadable
+from wsris_lib.frozen.sam2 import boxes_around
+
+# What a folder's weights may be called; the first is read. Not .pt: OpenAI's own files are TorchScript archives, which
+# can hold code, and torch's restricted unpickler refuses them. The hub has the same weights as safetensors.
+WEIGHTS = (
+    *("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "model.safetensors"),
+    *("open_clip_pytorch_model.bin", "pytorch_model.bin"),
+)
+MARGIN = 0.1  # of the longer side, on each side: an outline is easier to recognise with some ground around it
+
+
+class ClipEncoder:
+    """A frozen CLIP with a ViT.
+
+    Args:
+        checkpoint: a folder in open_clip's local-dir format (with bpe.txt.gz if its vocabulary is its own), a "zoo:"
+            name, or "MODEL:TAG" of open_clip's registry such as "ViT-B-16-quickgelu:openai".
+        crop: what CLIP sees of a proposal. "square" is the square around it with a small margin, "full" the whole
+            frame made square; everything outside of the mask is CLIP's mean colour, 0 after normalisation. The paper's
+            I * M is either; position survives only in "full", which would blur what ESEM adds.
+        batch: crops encoded at once.
+    """
+
+    def __init__(self, checkpoint: str, device: str = "cpu", crop: str = "square", batch: int = 64):
+        if crop not in ("square", "full"):
+            raise ValueError(f'crop {crop!r}: expected "square" or "full"')
+        self.model, self.tokenizer = load_clip(checkpoint)
+        self.model.eval().to(device)
+        self.device = device
+        self.crop = crop
+        self.batch = batch
+        visual = self.model.visual
+        if getattr(visual, "proj", None) is None:
+            raise ValueError(f"CLIP {checkpoint}: its image side is no ViT with a projection, so it has no class token")
+        # Without its projection open_clip's ViT returns the class token after ln_post, which eq. 3 asks for.
+        self.projection = visual.proj.detach()
+        visual.proj = None
+        self.size = visual.image_size[0]
+        self.mean = torch.tensor(visual.image_mean).view(3, 1, 1)
+        self.std = torch.tensor(visual.image_std).view(3, 1, 1)
+
+    @torch.no_grad()
+    def crops(self, image: Image.Image, masks: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Encode every masked region of one image.
+
+        Args:
+            masks: bool [N, H, W] at the image's resolution, none of them empty.
+
+        Returns:
+            class_tokens [N, W], raw, after ln_post and before the projection; embeddings [N, E], projected and
+            L2-normalised, comparable with `sentences` by inner product.
+        """
+        pixels = ((pil_to_tensor(image) / 255 - self.mean) / self.std).to(self.device)  # [3, H, W]
+        tokens = torch.cat([self.model.visual(self.cut(pixels, part)) for part in masks.split(self.batch)])
+        return tokens.cpu(), F.normalize(tokens @ self.projection, dim=-1).cpu()
+
+    @torch.no_grad()
+    def patches(self, images: list[Image.Image]) -> torch.Tensor:
+        """Patch tokens of whole frames, squashed to CLIP's square: float [B, W, h, w], after ln_post, not projected."""
+        frames = [image.convert("RGB").resize((self.size, self.size), Image.Resampling.BICUBIC) for image in images]
+        pixels = torch.stack([(pil_to_tensor(frame) / 255 - self.mean) / self.std for frame in frames])
+        visual = self.model.visual
+        visual.output_tokens = True
+        tokens = visual(pixels.to(self.device))[1]  # [B, h*w, W]
+        visual.output_tokens = False
+        return tokens.mT.unflatten(2, visual.grid_size).cpu().contiguous()
+
+    @torch.no_grad()
+    def sentences(self, sentences: list[str]) -> torch.Tensor:
+        """L2-normalised projected embeddings of the sentences, float [S, E]."""
+        parts = [sentences[i : i + self.batch] for i in range(0, len(sentences), self.batch)]
+        encode = self.model.encode_text
+        return torch.cat([encode(self.tokenizer(part).to(self.device), normalize=True).cpu() for part in parts])
+
+    def cut(self, pixels: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
+        """Normalised pixels [3, H, W] and masks [n, H, W] -> the crops that the ViT sees, float [n, 3, size, size]."""
+        return cut(pixels, masks, self.size, self.crop)
+
+
+def cut(pixels: torch.Tensor, masks: torch.Tensor, size: int, crop: str = "square") -> torch.Tensor:
+    """Normalised pixels [3, H, W] and masks bool [n, H, W] -> masked crops, float [n, 3, size, size].
+
+    A resize is linear and separable, so each crop is R_y (I * M) R_x^T with two small matrices, all crops at once.
+    """
+    height, width = masks.shape[1:]
+    left, top, side = squares(masks) if crop == "square" else squares(torch.ones_like(masks), margin=0)
+    rows = resampling(top, side, size, height).to(pixels.device)  # [n, size, H]
+    columns = resampling(left, side, size, width).to(pixels.device)  # [n, size, W]
+    masked = pixels * masks.to(pixels.device)[:, None]  # [n, 3, H, W]
+    return rows[:, None] @ (masked @ columns.mT[:, None])
+
+
+def squares(masks: torch.Tensor, margin: float = MARGIN) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """The square around each mask of bool [n, H, W]: (left, top, side), whole pixels [n]; it may leave the frame."""
+    x0, y0, x1, y1 = boxes_around(masks).long().unbind(1)
+    side = ((1 + 2 * margin) * torch.maximum(x1 - x0, y1 - y0)).ceil().long()
+    return (x0 + x1 - side) // 2, (y0 + y1 - side) // 2, side
+
+
+def resampling(start: torch.Tensor, side: torch.Tensor, size: int, length: int) -> torch.Tensor:
+    """Matrices [n, size, length] that resize `side` pixels of an axis, from pixel `start` on, to `size` pixels.
+
+    Bicubic with antialiasing, as PIL resizes the crop (so as open_clip's preprocessing). Pixels of the crop that lie
+    outside of the axis weigh nothing, which pads with 0.
+    """
+    scale = (side / size)[:, None, None]  # [n, 1, 1]
+    blur = scale.clamp(min=1)  # a shrinking crop is smoothed by a wider kernel
+    centre = start[:, None, None] + (torch.arange(size)[:, None] + 0.5) * scale  # [n, size, 1]
+    taps = torch.arange(int(4 * blur.max()) + 2)
+    pixel = (centre - 2 * blur).floor().long() + taps  # [n, size, taps]
+    first = start[:, None, None]
+    weight = _cubic((pixel + 0.5 - centre) / blur) * ((pixel >= first) & (pixel < first + side[:, None, None]))
+    weight = weight / weight.sum(-1, keepdim=True)
+    weight = weight * ((pixel >= 0) & (pixel < length))
+    return torch.zeros(len(start), size, length).scatter_add_(2, pixel.clamp(0, length - 1), weight)
+
+
+def _cubic(x: torch.Tensor) -> torch.Tensor:
+    """Keys' cubic kernel with a = -1/2, PIL's choice."""
+    x = x.abs()
+    near = (1.5 * x - 2.5) * x * x + 1
+    far = ((-0.5 * x + 2.5) * x - 4) * x + 2
+    return torch.where(x < 1, near, torch.where(x < 2, far, 0.0))
+
+
+def encode_text(model: open_clip.CLIP, tokens: torch.Tensor) -> torch.Tensor:
+    """The same as model.encode_text(tokens, normalize=True), without the padding: attention is causal, so what follows
+    the end-of-text token changes nothing, and captions fill a third of the context.
+    """
+    end = tokens.argmax(-1)
+    x = token_features(model, tokens[:, : int(end.max()) + 1])
+    return F.normalize(x[torch.arange(len(x), device=x.device), end] @ model.text_projection, dim=-1)
+
+
+def token_features(model: open_clip.CLIP, tokens: torch.Tensor) -> torch.Tensor:
+    """Every token after the last LayerNorm and before the projection: long [B, L] -> float [B, L, W].
+
+    L is the context's length or less. A token knows those before it, and the padding the whole sentence.
+    """
+    length = tokens.shape[1]
+    x = model.token_embedding(tokens) + model.positional_embedding[:length]  # [B, L, W]
+    return model.ln_final(model.transformer(x, attn_mask=model.attn_mask[:length, :length]))
+
+
+def load_clip(checkpoint: str) -> tuple[torch.nn.Module, object]:
+    """The model and tokenizer, all weights from the checkpoint (see `ClipEncoder` for its names).
+
+    Raises ValueError for files that can't be read, weights that are missing, too many or misshapen, the activation of
+    another model, and when the vocabularies differ: every sentence would be read as nonsense.
+    """
+    place = Path(resolve(checkpoint))
+    model, tokenizer = _architecture(checkpoint, place)
+    path = next((place / name for name in WEIGHTS if (place / name).is_file()), None)
+    if path is None:
+        raise ValueError(f"CLIP {checkpoint}: no weights in {place}; expected one of {', '.join(WEIGHTS)}")
+    try:
+        # open_clip would load them too, but in silence it resizes position codes that don't fit.
+        stored = convert_state_dict(model, load_state_dict(str(path), weights_only=True))
+        stored = {name: tensor for name, tensor in stored.items() if isinstance(tensor, torch.Tensor)}
+    except Exception as why:  # SafetensorError, UnpicklingError, RuntimeError, ...
+        raise unreadable(checkpoint, path.name, why) from why
+    expected = model.state_dict()
+    shapes = [
+        (n, stored[n].shape, expected[n].shape)
+        for n in stored.keys() & expected
+        if stored[n].shape != expected[n].shape
+    ]
+    refuse(checkpoint, "CLIP", expected.keys() - stored.keys(), stored.keys() - expected.keys(), shapes)
+    model.load_state_dict(stored)
+    if tokenizer.vocab_size != model.vocab_size:
+        raise ValueError(
+            f"CLIP {checkpoint}: the tokenizer has {tokenizer.vocab_size} tokens, the model {model.vocab_size}; "
+            "expected its own bpe.txt.gz in the folder"
+        )
+    return model, tokenizer
+
+
+def _architecture(checkpoint: str, place: Path) -> tuple[torch.nn.Module, object]:
+    """The model, not yet with its weights, and its tokenizer: as the folder or, for a MODEL:TAG, open_clip says."""
+    options = {"load_weights": False}
+    if is_tag(checkpoint):
+        source, _, tag = checkpoint.partition(":")
+        registered = open_clip.get_pretrained_cfg(source, tag)
+        if registered.get("quick_gelu", False) != open_clip.get_model_config(source).get("quick_gelu", False):
+            raise ValueError(
+                f"CLIP {checkpoint}: its weights were trained with another activation; the tag {tag} goes with "
+                f"{source.removesuffix('-quickgelu') if source.endswith('-quickgelu') else source + '-quickgelu'}"
+            )
+        options["force_preprocess_cfg"] = registered
+        own = {}
+    else:
+        source = f"local-dir:{place}"
+        merges = place / "bpe.txt.gz"
+        # The path is a keyword here because open_clip does not look for the one in the json beside that json.
+        own = {"bpe_path": str(merges)} if merges.is_file() else {}
+    try:
+        with quiet():  # it warns of random weights, which `load_clip` replaces
+            return open_clip.create_model(source, **options), open_clip.get_tokenizer(source, **own)
+    except Exception as why:  # FileNotFoundError, TypeError, KeyError, ...
+        raise unreadable(checkpoint, "open_clip_config.json or the tokenizer", why) from why

@@ -1,0 +1,165 @@
+"""Everything the frozen models say about a data set, computed once and kept: ES3Net trains on nothing else."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from PIL import Image
+
+from wsris_lib.config.profiles import Profile
+from wsris_lib.frozen.checkpoints import fingerprint
+from wsris_lib.frozen.clip import ClipEncoder
+from wsris_lib.frozen.dino import grid_of
+from wsris_lib.frozen.extractor import Extractor, Table3Extractor
+from wsris_lib.frozen.image_cache import CacheEntry, Make, cached_per_image
+from wsris_lib.frozen.pooling import cell_geometry
+from wsris_lib.frozen.sentence_encoder import SentenceEncoder
+from wsris_lib.frozen.tables import joined
+from wsris_lib.infra.artefacts import content_hash, runs_dir, save_tensors, try_load_tensors
+from wsris_lib.infra.code_digest import code_digest
+from wsris_lib.refer.masks import decode_rle, encode_rle
+from wsris_lib.refer.views import View
+
+# Whose code decides on a feature: part of every name. What finds and stores files isn't among them.
+_MODULES = (
+    "clip",
+    "depth",
+    "detector",
+    "dino",
+    "extractor",
+    "features",
+    "pooling",
+    "sam2",
+    "sam2_package",
+    "sentence_encoder",
+)
+CODE = tuple(f"frozen.{name}" for name in _MODULES)
+
+
+@dataclass(frozen=True)
+class ImageFeatures:
+    """Flat tables over the P proposals of all images; rows `start:stop` of `offsets[image_id]` are one image's.
+
+    Of a large corpus they lie on disk, mapped into memory: see `tables.joined`.
+
+    Attributes:
+        class_tokens: float [P, W], CLIP's raw class token of the masked crop.
+        embeddings: float [P, E], its projected L2-normalised embedding (eq. 1).
+        pooled_max, pooled_mean: float [P, C], DINO patches pooled under the mask (ES3Net 3.2).
+        geometry: float [P, 3], x right, y down, z near, each in [0, 1] (eq. 2, but see `pooling.geometry`).
+        scores: float [P], SAM2's predicted IoU.
+        masks: P masks in COCO's compressed RLE, {"size": [H, W], "counts": str}.
+        offsets: image_id -> (start, stop).
+    """
+
+    class_tokens: torch.Tensor
+    embeddings: torch.Tensor
+    pooled_max: torch.Tensor
+    pooled_mean: torch.Tensor
+    geometry: torch.Tensor
+    scores: torch.Tensor
+    masks: Sequence[dict]
+    offsets: dict[int, tuple[int, int]]
+
+
+def extract(view: View, profile: Profile, out: Path | None = None) -> ImageFeatures:
+    """The features of a view's images: read from the folder `out` where they are there, made where they are not.
+
+    See `each_image` for what it says and raises.
+    """
+    stored = cached_per_image(view, _folder(out), "features", made_from(profile), lambda: _maker(Extractor(profile)))
+    tables, masks, offsets = joined(stored, _folder(out), "features")
+    return ImageFeatures(**tables, masks=masks, offsets=offsets)
+
+
+def extract_swapped(
+    view: View, profile: Profile, proposals: ImageFeatures, out: Path | None = None
+) -> dict[str, torch.Tensor]:
+    """For these proposals, what Table 3 of ES3Net swaps in: each encoder in the other's place.
+
+    Returns class_tokens [P, C], DINO's of the masked crop, and pooled_max, pooled_mean [P, W], CLIP's patches pooled
+    under the mask. Kept as the features are.
+    """
+
+    def load() -> Make:
+        swapped = Table3Extractor(profile)
+
+        def make(images: dict[int, Image.Image]) -> list[CacheEntry]:
+            masks = [[decode_rle(rle) for rle in proposals.masks[slice(*proposals.offsets[i])]] for i in images]
+            return [(table, {}) for table in swapped(list(images.values()), masks)]
+
+        return make
+
+    stored = cached_per_image(view, _folder(out), "swapped", made_from(profile), load)
+    return joined(stored, _folder(out), "swapped")[0]
+
+
+def extract_cells(view: View, profile: Profile, proposals: ImageFeatures, out: Path | None = None) -> torch.Tensor:
+    """For these proposals, eq. 2 of ES3Net as printed: [P, 3] of `pooling.cell_geometry`; kept, too."""
+
+    def load() -> Make:
+        grid = grid_of(profile.dino, profile.dino_image_size)
+
+        def make(images: dict[int, Image.Image]) -> list[CacheEntry]:
+            tables = []
+            for image_id, image in images.items():
+                rows = slice(*proposals.offsets[image_id])
+                masks = torch.zeros(rows.stop - rows.start, image.height, image.width, dtype=torch.bool)
+                for mask, rle in zip(masks, proposals.masks[rows]):
+                    mask[:] = torch.from_numpy(decode_rle(rle))
+                tables.append(({"places": cell_geometry(masks, proposals.geometry[rows, 2], grid)}, {}))
+            return tables
+
+        return make
+
+    stored = cached_per_image(view, _folder(out), "centroids", made_from(profile), load)
+    return joined(stored, _folder(out), "centroids")[0]["places"]
+
+
+def sentence_features(
+    sentences: list[str], profile: Profile, out: Path | None = None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """CLIP's embedding [S, E] (eq. 1) and SimCSE's pooled output [S, D] (eq. 3) of each sentence.
+
+    Each different sentence is encoded once and kept in `out`.
+    """
+    unique = sorted(set(sentences), key=lambda s: (len(s), s))  # like lengths together: little padding
+    name = content_hash(code_digest(*CODE), fingerprint(profile.clip), fingerprint(profile.text), unique)
+    path = _folder(out) / f"sentences-{name}.safetensors"
+    stored = try_load_tensors(path)
+    if stored is None:
+        clip = ClipEncoder(profile.clip, profile.device).sentences(unique)
+        text = SentenceEncoder(profile.text, profile.device).sentences(unique)
+        stored = {"clip": clip, "text": text}, {}
+        save_tensors(path, stored[0])
+    row = {sentence: n for n, sentence in enumerate(unique)}
+    rows = torch.tensor([row[sentence] for sentence in sentences])
+    return stored[0]["clip"][rows], stored[0]["text"][rows]
+
+
+def _folder(out: Path | None) -> Path:
+    return out or runs_dir() / "cache" / "features"
+
+
+def made_from(profile: Profile) -> list:
+    """All that an image's features depend on besides the image, the code included."""
+    return [
+        code_digest(*CODE),
+        [fingerprint(name) for name in (profile.sam2, profile.clip, profile.dino, profile.depth)],
+        [fingerprint(profile.detector)] if profile.proposals.mode == "boxes" else [],
+        [profile.crop, profile.dino_image_size, profile.depth_image_size, vars(profile.proposals)],
+    ]
+
+
+def _maker(extractor: Extractor) -> Make:
+    def make(images: dict[int, Image.Image]) -> list[CacheEntry]:
+        table, proposals = extractor(list(images.values()))
+        counts = [len(one.scores) for one in proposals]
+        of_image = zip(*(column.split(counts) for column in table.values()))
+        return [
+            (dict(zip(table, columns)), {"masks": [encode_rle(mask) for mask in one.masks.numpy()]})
+            for columns, one in zip(of_image, proposals)
+        ]
+
+    return make

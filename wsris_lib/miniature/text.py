@@ -1,0 +1,162 @@
+"""A sentence encoder of 2 MB: BERT's architecture, trained as supervised SimCSE on SynRef's sentences.
+
+SimCSE (Gao et al. 2021, section 4): a sentence and one that follows from it (a pair of a language inference corpus)
+shall be nearer to each other than to any other sentence. Here the pair is one meaning in two wordings. Without pairs,
+on dropout alone (section 3), a BERT that starts from nothing learns which words a sentence has, and hardly which of
+them matter. And the vector is the mean of the words' states, not the tanh of [CLS]: nearly linear in the words, as
+the vectors of a BERT with a past are, it is what ES3Net's linear layers can start from (figures:
+benchmarks/README.md).
+"""
+
+import copy
+import re
+import string
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers import BertConfig, BertModel, BertTokenizer
+
+from wsris_lib.frozen.sentence_encoder import SentenceEncoder, mean_of_words, write_pooling
+from wsris_lib.miniature.card import adamw, cosine, device, linear_accuracy
+from wsris_lib.miniature.training import Training
+from wsris_lib.synref import wording
+from wsris_lib.synref.web import Web
+
+WIDTH = 128
+POSITIONS = 64
+SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+
+
+def word_pieces(sentences: list[str], least: int = 3) -> BertTokenizer:
+    """A WordPiece tokenizer: every word seen `least` times or more, and every letter, so that all else can be spelt."""
+    words = Counter(re.findall(r"[a-z]+|\d+", " ".join(sentences).lower()))
+    letters = string.ascii_lowercase + string.digits
+    pieces = [*SPECIAL, *string.punctuation, *letters, *(f"##{letter}" for letter in letters)]
+    pieces += sorted(word for word, count in words.items() if count >= least and len(word) > 1)
+    # As a dict: the vocab_file argument of transformers 5's BertTokenizerFast is ignored without a word.
+    return BertTokenizer(vocab={piece: i for i, piece in enumerate(pieces)}, model_max_length=POSITIONS)
+
+
+def contrast(first: Tensor, second: Tensor, temperature: float = 0.05) -> Tensor:
+    """SimCSE's eq. 5 without its hard negatives: first[i] and second[i], both [B, D], are one meaning worded twice."""
+    cosines = F.normalize(first, dim=-1) @ F.normalize(second, dim=-1).T
+    return F.cross_entropy(cosines / temperature, torch.arange(len(first), device=first.device))
+
+
+def mask_words(ids: Tensor, tokenizer: BertTokenizer, share: float = 0.15) -> tuple[Tensor, Tensor]:
+    """BERT's masking: ids [B, L] -> (ids with [MASK] at a `share` of the words, bool [B, L] where those are).
+
+    Every masked word becomes [MASK]: BERT leaves a fifth as they are or swaps them for the sake of fine-tuning, of
+    which there is none here.
+    """
+    special = torch.isin(ids, torch.tensor(tokenizer.all_special_ids, device=ids.device))
+    hidden = (torch.rand(ids.shape, device=ids.device) < share) & ~special
+    return ids.masked_fill(hidden, tokenizer.mask_token_id), hidden
+
+
+class WordHead(nn.Module):
+    """BERT's masked-word head; its output matrix is the word embedding itself."""
+
+    def __init__(self, words: nn.Embedding):
+        super().__init__()
+        width = words.embedding_dim
+        self.transform = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.LayerNorm(width))
+        self.words = words
+        self.bias = nn.Parameter(torch.zeros(words.num_embeddings))
+
+    def forward(self, states: Tensor) -> Tensor:
+        return F.linear(self.transform(states), self.words.weight, self.bias)
+
+
+def train(
+    out: Path, web: Web, steps: int = 600, batch: int = 96, seed: int = 0, lr: float = 1e-3, word_weight: float = 0.1
+) -> BertModel:
+    """Train from scratch and write `out` as a transformers folder, fp16, with card.json; return the model in fp32.
+
+    `word_weight` is the weight of the masked-word loss (0.1 in SimCSE, section 6.3, which starts from a BERT that has
+    done nothing else before). The sentences of a batch are distinct; two of them may still mean the same.
+    """
+    torch.manual_seed(seed)
+    where = device()
+    pairs = sorted(dict(zip(web.sentences, web.rewordings)).items())
+    tokenizer = word_pieces(web.sentences)
+    config = BertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=WIDTH,
+        num_hidden_layers=3,
+        num_attention_heads=2,
+        intermediate_size=4 * WIDTH,
+        max_position_embeddings=POSITIONS,
+    )
+    model = BertModel(config).to(where).train()
+    head = WordHead(model.embeddings.word_embeddings).to(where)
+    both = nn.ModuleList([model, head])
+    run = Training(out, both, adamw(both, lr), steps, seed, dict(batch=batch, words=len(tokenizer)))
+    for step in run:
+        chosen = run.rng.choice(len(pairs), min(batch, len(pairs)), replace=False)
+        texts = [sentence for wording in zip(*(pairs[i] for i in chosen)) for sentence in wording]
+        tokens = tokenizer(texts, padding=True, truncation=True, return_tensors="pt").to(where)
+        ids, attention = (tokens[name].chunk(2) for name in ("input_ids", "attention_mask"))  # two of [B, L] each
+        masked, hidden = mask_words(ids[0], tokenizer)
+        attention = torch.cat([*attention, attention[0]])
+        states = model(torch.cat([*ids, masked]), attention).last_hidden_state  # [3B, L, D], one pass for all three
+        first, second, _ = mean_of_words(states, attention).chunk(3)
+        words = head(states.chunk(3)[2][hidden])
+        loss = contrast(first, second) + word_weight * F.cross_entropy(words, ids[0][hidden])
+        run.backward_and_step(loss, lr * cosine(step, steps, warmup=steps // 20))
+    copy.deepcopy(model).half().save_pretrained(out)
+    tokenizer.save_pretrained(out)
+    write_pooling(out, WIDTH)
+    run.finish(
+        name="text",
+        objective=f"supervised SimCSE (two wordings of a meaning, temperature 0.05) + {word_weight} x masked words",
+        data=dict(scenes=len(web.images), pairs=len(pairs), shown=steps * len(chosen)),
+        limits="knows the words of SynRef's grammar; others are spelt letter by letter and mean little",
+    )
+    return model.eval()
+
+
+def probe(folder: Path, web: Web, pairs: int = 2000, seed: int = 0) -> dict[str, float]:
+    """What the vectors of "red mug on the left" and its like are near to, on things of held-out scenes.
+
+    Each is compared with the same said in other words, with left and right swapped and else word for word the same,
+    and with a sentence about some other thing: mean cosines, and how often rewording is nearer (chance 0.5).
+    "side accuracy" and "category accuracy" read left or right, and the category, off the vector by a linear map, on
+    things not fitted: eq. 3 is linear in t.
+    """
+    rng = np.random.default_rng(seed)
+    encoder = SentenceEncoder(str(folder))
+    things = [thing for scene in web.objects for thing in scene]
+    forms = [wording.PLACES[side][0] for side in ("left", "right")]
+    captions = []
+    reworded = []
+    swapped = []
+    sides = rng.integers(2, size=pairs)
+    spoken_of = [things[i] for i in rng.integers(len(things), size=pairs)]
+    for side, thing in zip(sides, spoken_of):
+        named = {name: thing[name] for name in ("category", "colour")}
+        first, second = rng.choice(len(forms[0]), 2, replace=False)
+        phrase = wording.say(named, rng)
+        captions.append(forms[side][first].format(phrase))
+        swapped.append(forms[1 - side][first].format(phrase))
+        reworded.append(forms[side][second].format(wording.say(named, rng)))
+    vectors = [encoder.sentences(group) for group in (captions, reworded, swapped)]
+    near, swap, far = (F.cosine_similarity(vectors[0], v) for v in (vectors[1], vectors[2], vectors[0].roll(1, 0)))
+    names = sorted({thing["category"] for thing in things})
+    of_category = torch.tensor([names.index(thing["category"]) for thing in spoken_of])
+    known = torch.arange(pairs) < pairs // 2
+    return {
+        "cosine reworded": round(near.mean().item(), 4),
+        "cosine left-right swapped": round(swap.mean().item(), 4),
+        "cosine random": round(far.mean().item(), 4),
+        "reworded above random": round((near > far).float().mean().item(), 4),
+        "reworded above swapped": round((near > swap).float().mean().item(), 4),
+        "side accuracy": linear_accuracy(vectors[0], torch.from_numpy(sides), known),
+        "side chance": 0.5,
+        "category accuracy": linear_accuracy(vectors[0], of_category, known),
+        "category chance": round(of_category.bincount().max().item() / pairs, 4),
+    }

@@ -1,1 +1,0 @@
-"""Networks that learn to segment from pseudo labels alone."""

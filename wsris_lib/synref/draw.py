@@ -1,0 +1,74 @@
+"""Draw many scenes on all cores, in order, each from its own seed: the n-th scene is the same however many are made."""
+
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+
+import numpy as np
+from tqdm import tqdm
+
+from wsris_lib.synref.render import render
+from wsris_lib.synref.scene import Scene, sample_scene
+
+EDITION = 4  # part of every key: raise it when a change draws other pictures or says other sentences (a test notices)
+CHUNK = 16  # scenes a worker draws per task
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A rendered scene.
+
+    image uint8 [H, W, 3], ids, parts uint8 [H, W], depth float16 [H, W], covered int [things + clutter].
+    """
+
+    index: int
+    scene: Scene
+    image: np.ndarray
+    ids: np.ndarray
+    parts: np.ndarray
+    depth: np.ndarray
+    covered: np.ndarray
+
+
+def draw_one(stream: tuple[int, ...], index: int, pixels: int) -> Drawing:
+    """The `index`-th scene of the random stream called `stream`."""
+    scene = sample_scene(np.random.default_rng([*stream, index]))
+    image, ids, parts, depth, covered = render(scene, pixels)
+    return Drawing(index, scene, image, ids, parts, depth.astype(np.float16), covered)
+
+
+def _chunk(task: tuple[tuple[int, ...], range, int, Callable | None]) -> list:
+    stream, indices, pixels, tell = task
+    drawings = (draw_one(stream, i, pixels) for i in indices)
+    return [tell(drawing) if tell else drawing for drawing in drawings]
+
+
+def draw(
+    stream: tuple[int, ...],
+    number: int,
+    pixels: int,
+    workers: int | None = None,
+    what: str = "SynRef",
+    tell: Callable[[Drawing], object] | None = None,
+) -> Iterator:
+    """Yield scenes 0 .. number - 1 in order; or what `tell`, a function that can be pickled, makes of each.
+
+    `tell` runs where the scene was drawn, so the less of it comes back the better. `workers` defaults to the number of
+    cores; 1 draws in this process.
+    """
+    tasks = [(stream, range(i, min(i + CHUNK, number)), pixels, tell) for i in range(0, number, CHUNK)]
+    workers = min(workers or os.cpu_count() or 1, len(tasks))
+    with tqdm(total=number, desc=what, unit="image", disable=number < 2 * CHUNK) as bar:
+        if workers <= 1:
+            chunks = map(_chunk, tasks)
+            for chunk in chunks:
+                yield from chunk
+                bar.update(len(chunk))
+            return
+        # spawn: torch's threads in the parent make fork unsafe, and it is the only way on some systems
+        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+            for chunk in pool.map(_chunk, tasks):
+                yield from chunk
+                bar.update(len(chunk))

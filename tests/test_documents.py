@@ -149,6 +149,8 @@ def test_python_in_documents_calls_what_exists():
         for node in ast.walk(tree):
             if isinstance(node, ast.ImportFrom):
                 modules |= {alias.name: import_module(f"{node.module}.{alias.name}") for alias in node.names}
+            elif isinstance(node, ast.Import):
+                modules |= {alias.asname or alias.name: import_module(alias.name) for alias in node.names}
         used = [n for n in ast.walk(tree) if isinstance(n, ast.Attribute) and isinstance(n.value, ast.Name)]
         calls = [(modules[n.value.id], n.attr) for n in used if n.value.id in modules]
         assert calls

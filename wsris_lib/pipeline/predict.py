@@ -36,7 +36,7 @@ def load(model: str = "cadd greedy", run: Run | None = None, seed: int = 0) -> P
     """A function from an image and a sentence to a soft mask, float [H, W] in [0, 1]; the mask is where it is > 0.5.
 
         segment = predict.load()
-        soft = segment(predict.opened("desk.jpg"), "the mug on the left")
+        soft = segment(predict.load_image("desk.jpg"), "the mug on the left")
 
     What isn't trained yet is trained, as everywhere here; a script then needs `if __name__ == "__main__":`, as other
     processes make the data. Raises KeyError for a model that isn't one of MODELS; the function, ValueError for an empty

@@ -211,7 +211,7 @@ def stage_2(bench: Bench) -> None:
 
 def cadd(bench: Bench, burn_in: float) -> None:
     wanted = replace(bench.profile.cadd, epochs=MANY, burn_in=burn_in)
-    data = PseudoLabelDataset(bench.view, bench.labels(), new_modules(wanted)["student"])
+    data = PseudoLabelDataset(bench.view, bench.labels(), new_modules(wanted).student)
     said = {sample.sent_id: sample.sentence for sample in bench.view}
     told = [said[label.sent_id] for label in data.labels]
 
@@ -224,7 +224,7 @@ def cadd(bench: Bench, burn_in: float) -> None:
 
 
 def student_pixels(bench: Bench) -> None:
-    student = new_modules(bench.profile.cadd)["student"]
+    student = new_modules(bench.profile.cadd).student
     data = PseudoLabelDataset(bench.view, bench.labels(), student)
     rows = range(min(bench.profile.cadd.batch, len(data.labels)))
     ids = [data.labels[row].image_id for row in rows]

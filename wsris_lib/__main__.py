@@ -212,7 +212,7 @@ def write_student(profile: profiles.Profile, out: Path, labels: str, seed: int, 
     """Export a trained student; trains it if need be."""
     if out.suffix != ".pt2":  # before a training, not after it
         raise ValueError(f"{out}: an exported program is a .pt2 file; name it so")
-    student = students.train(Run(profile), seed, labels)[0]["student"]
+    student = students.train(Run(profile), seed, labels).student
     export(student, out, compiled)
     print(
         f"{out}: images uint8 [B, 3, {student.image_size}, {student.image_size}] and tokens [B, {student.max_tokens}] "

@@ -4,7 +4,7 @@ Each returns long [S], the chosen proposal within the image of each sentence, -1
 `es3net.predict.choose` does.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from pycocotools import mask as coco_mask
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from wsris_lib.es3net.candidates import ProposalTable, SentenceTable, candidate_table
 from wsris_lib.es3net.predict import within_image
+from wsris_lib.refer.masks import Rle
 
 
 def random_proposal(proposals: ProposalTable, sentences: SentenceTable, seed: int) -> Tensor:
@@ -36,7 +37,7 @@ def zero_shot_clip(proposals: ProposalTable, sentences: SentenceTable) -> Tensor
     return within_image(candidate_table(proposals, sentences, 1).squeeze(1), proposals, sentences)
 
 
-def oracle(proposals: dict[int, Sequence[dict]], image_ids: Sequence[int], gts: Sequence[dict]) -> Tensor:
+def oracle(proposals: Mapping[int, Sequence[Rle]], image_ids: Sequence[int], gts: Sequence[Rle]) -> Tensor:
     """The proposal of best IoU with the ground truth: a ceiling, for evaluation only.
 
     proposals: image_id -> masks of its proposals as RLE {"size", "counts"}; gts: one RLE for each sentence.

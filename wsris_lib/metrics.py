@@ -6,6 +6,7 @@ it is said beside it.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -62,7 +63,7 @@ def measure(soft: ArrayLike, gt: ArrayLike) -> SampleMetrics:
     )
 
 
-def peak(soft: NDArray) -> tuple[int, int] | None:
+def peak(soft: NDArray[Any]) -> tuple[int, int] | None:
     """The arg-max pixel (row, column) of soft [H, W]; None for an all-zero map, which points nowhere.
 
     Of equal maxima the most interior one is taken, the centre of the largest square that fits among them, so that a
@@ -83,8 +84,8 @@ def peak(soft: NDArray) -> tuple[int, int] | None:
 
 def bounding_box(mask: NDArray[np.bool_]) -> Box:
     """The box of the true pixels of mask [H, W], of which there must be one."""
-    rows = mask.any(1).nonzero()[0]
-    columns = mask.any(0).nonzero()[0]
+    rows = np.flatnonzero(mask.any(1))
+    columns = np.flatnonzero(mask.any(0))
     return int(columns[0]), int(rows[0]), int(columns[-1]), int(rows[-1])
 
 

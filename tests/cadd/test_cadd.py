@@ -64,7 +64,7 @@ def distilled(view, settings, out, seed=0, confidence=(0.9, 0.9, 0.9, 0.9), rewo
     labels = [
         PseudoLabel(s.image_id, s.ref_id, s.sent_id, encode_rle(half(s.ref_id)), c) for s, c in zip(view, confidence)
     ]
-    data = PseudoLabelDataset(view, labels, train.new_modules(settings)["student"])
+    data = PseudoLabelDataset(view, labels, train.new_modules(settings).student)
     sentences = [s.sentence for s in view]
     reworded = reworded or [[text.replace("ball", "mug"), ""] for text in sentences]
     out.mkdir(exist_ok=True)
@@ -100,8 +100,8 @@ def test_the_teacher_is_a_copy_after_the_burn_in_and_then_follows(view, settings
     modules, _ = distilled(view, replace(settings, augment=False, horizon=2.0), tmp_path / "run")
     assert [weights for weights, *_ in calls] == [(1.0, 0.0, 0.0)] * 2 + [(1.0, 0.5, 0.05)] * 2
     assert not any(gradient for *_, gradient in calls[2:])
-    student = modules["student"]
-    teacher = modules["teacher"].module
+    student = modules.student
+    teacher = modules.teacher.module
     ours, theirs = (torch.cat([p.flatten() for p in m.parameters()]) for m in (student, teacher))
     assert 0 < (ours - theirs).norm() < 0.1 * ours.norm()
 
@@ -159,7 +159,7 @@ def test_what_is_trusted_and_what_is_said_matter(view, settings, tmp_path):
 
 @pytest.mark.parametrize("optimiser", train.OPTIMISERS)
 def test_each_parameter_has_one_optimiser(settings, optimiser):
-    student = train.new_modules(settings)["student"]
+    student = train.new_modules(settings).student
     settings = replace(settings, optimiser=optimiser, muon_lr_scale=3.0, image_lr_scale=0.3)
     optimisers = train.optimisers_of(student, settings)
     groups = [group for one in optimisers for group in one.param_groups]
@@ -214,8 +214,8 @@ def test_lavts_decay_and_layers(view, settings, tmp_path):
     """No decay for what LAVT's code finds by these words in its encoder's names; of BERT the first layers learn."""
     settings = replace(settings, optimiser="adamw", norm_decay=False, text_layers=1, weight_decay=0.02, drop_path=0.4)
     modules = train.new_modules(settings)
-    student = modules["student"]
-    before = {n: p.clone() for n, p in modules["student"].named_parameters()}
+    student = modules.student
+    before = {n: p.clone() for n, p in modules.student.named_parameters()}
     assert student.swin.config.drop_path_rate == 0.4
     (adamw,) = train.optimisers_of(student, settings)
     decay = {id(p): group["weight_decay"] for group in adamw.param_groups for p in group["params"]}
@@ -227,7 +227,7 @@ def test_lavts_decay_and_layers(view, settings, tmp_path):
         else:
             assert decay[id(parameter)] == (0.0 if exempt else 0.02), name
     assert {0.0, 0.02} == set(decay.values())
-    after = dict(distilled(view, settings, tmp_path / "run")[0]["student"].named_parameters())
+    after = dict(distilled(view, settings, tmp_path / "run")[0].student.named_parameters())
     moved = {
         name.split("layer.")[1][0] for name in after if ".layer." in name and not torch.equal(after[name], before[name])
     }
@@ -238,7 +238,7 @@ def test_lavts_decay_and_layers(view, settings, tmp_path):
 
 def test_an_unknown_optimiser_is_refused(settings):
     with pytest.raises(ValueError, match="optimiser 'sgd': expected one of adamw, muon"):
-        train.optimisers_of(train.new_modules(settings)["student"], replace(settings, optimiser="sgd"))
+        train.optimisers_of(train.new_modules(settings).student, replace(settings, optimiser="sgd"))
 
 
 @pytest.mark.slow
@@ -246,10 +246,10 @@ def test_student_and_teacher_learn_which_half_is_meant(view, settings, tmp_path,
     settings = replace(settings, burn_in=80, epochs=80, augment=False, image_lr_scale=1.0, text_lr_scale=1.0)
     modules, curve = distilled(view, settings, tmp_path / "run", learning.seed)
     learning.below(curve[-1][1], 0.6 * curve[0][1], "last loss, of the first")
-    student = modules["student"]
+    student = modules.student
     pixels = student.normalise(torch.stack([student.prepare(view.image(s.image_id)) for s in view]))
     tokens = student.tokenizer([s.sentence for s in view])
-    for model in (student, modules["teacher"]):
+    for model in (student, modules.teacher):
         with torch.no_grad():
             masks = model(pixels, tokens)[0].argmax(1).numpy() == 1
         for n, mask in enumerate(masks):

@@ -21,7 +21,7 @@ TINY = PROFILES["tiny"]
 def student(tiny_zoo):
     swin, text = str(tiny_zoo / "swin"), str(tiny_zoo / "text")
     settings = replace(TINY.cadd, image_model=swin, text_model=text, image_size=64, max_tokens=8, decoder_dim=8)
-    return new_modules(settings)["student"]
+    return new_modules(settings).student
 
 
 def test_the_export_is_read_again_and_answers_alike(student, tmp_path):

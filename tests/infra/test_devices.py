@@ -122,8 +122,8 @@ def test_cadd(tiny_zoo):
     warp = draw(2, torch.Generator().manual_seed(0))
     with pretended():
         modules = modules.to(GPU)
-        student = modules["student"]
-        teacher = modules["teacher"]
+        student = modules.student
+        teacher = modules.teacher
         pixels = zeros(2, 3, 64, 64, dtype=torch.uint8)
         labels = zeros(2, 64, 64, dtype=torch.uint8)
         warp = Warp(*(torch.zeros(part.shape, dtype=part.dtype) for part in vars(warp).values())).to(GPU)

@@ -18,7 +18,7 @@ from wsris_lib.infra import artefacts
 from wsris_lib.pipeline import ehin, es3net, pseudo_labels
 from wsris_lib.pipeline.run import Run
 from wsris_lib.refer.errors import DataError, DataWarning
-from wsris_lib.refer.labels import PseudoLabel, read_labels, write_labels
+from wsris_lib.refer.labels import PseudoLabel, PseudoLabels, read_labels, write_labels
 from wsris_lib.refer.words import is_spatial
 from wsris_lib.synref.make import make_synref
 
@@ -315,16 +315,17 @@ def test_the_number_of_candidates_at_test_trains_nothing(small, monkeypatch):
 
 @pytest.mark.parametrize("kind", pseudo_labels.KINDS)
 def test_pseudo_labels_are_the_choices_and_know_no_mask(small, tmp_path, kind, monkeypatch):
-    labels, told = pseudo_labels.from_choices(Run(small), 0, kind)
+    labels = pseudo_labels.from_choices(Run(small), 0, kind)
     path = pseudo_labels.from_choices.path(Run(small), 0, kind)
-    assert read_labels(path) == (labels, told) and told["supervision"] == pseudo_labels.KINDS[kind]
+    assert read_labels(path) == labels and labels.supervision == pseudo_labels.KINDS[kind]
+    assert labels[:1] == replace(labels, labels=[labels[0]])  # a slice knows as much
     rows, sure = pseudo_labels.chosen(Run(small), 0)[kind]
     found, samples = Run(small).features("train"), es3net.training_samples(Run(small))
     assert [label.sent_id for label in labels] == [s.sent_id for s in samples]
     for label, row, sample, confidence in zip(labels, rows.tolist(), samples, sure.tolist()):
         assert label.mask == found.masks[found.offsets[sample.image_id][0] + row]
         assert label.confidence == pytest.approx(confidence, abs=1e-6)
-    if told["supervision"] == "MT":
+    if labels.supervision == "MT":
         of_ref = {}
         for label in labels:
             assert of_ref.setdefault(label.ref_id, label.mask) == label.mask
@@ -334,7 +335,7 @@ def test_pseudo_labels_are_the_choices_and_know_no_mask(small, tmp_path, kind, m
     annotations.write_text(json.dumps(bare))
     Run.forget()
     path.unlink()
-    assert pseudo_labels.from_choices(Run(small), 0, kind) == (labels, told)
+    assert pseudo_labels.from_choices(Run(small), 0, kind) == labels
 
 
 def test_bad_labels_are_refused(tmp_path):
@@ -342,12 +343,12 @@ def test_bad_labels_are_refused(tmp_path):
     with pytest.raises(ValueError, match=r"sentence 3: the confidence is 1\.5"):
         replace(good, confidence=1.5)
     with pytest.raises(ValueError, match="supervision is 'XT'"):
-        write_labels(tmp_path / "a.json", [good], supervision="XT", source="")
+        PseudoLabels([good], "XT", "")
     with pytest.raises(ValueError, match="two labels"):
-        write_labels(tmp_path / "a.json", [good, good], supervision="ST", source="")
+        PseudoLabels([good, good], "ST", "")
     turned = replace(good, mask=dict(reversed(good.mask.items())))
     for name, label in (("one", good), ("two", turned)):
-        write_labels(tmp_path / f"{name}.json", [label], supervision="ST", source="")
+        write_labels(tmp_path / f"{name}.json", PseudoLabels([label], "ST", ""))
     assert (tmp_path / "one.json").read_bytes() == (tmp_path / "two.json").read_bytes()
     assert not (tmp_path / "a.json").exists()
     with pytest.raises(FileNotFoundError, match="no such file of pseudo labels"):

@@ -126,7 +126,7 @@ def _layer(state: dict, run: Run, seed: int) -> nn.Module:
     return layer
 
 
-@cached_step("layers", uses=(), inputs=lambda run, seed: {"seed": seed}, form=weights(_layer), title="layer")
+@cached_step("layers", uses=(), inputs=lambda run, seed: {"seed": seed}, form=weights(_layer, list), title="layer")
 def trained(run: Run, seed: int, *, out: Path) -> tuple[nn.Module, list]:
     layer = nn.Linear(2, 3)
     nn.init.constant_(layer.weight, seed)

@@ -28,7 +28,7 @@ def some_sentences(profile):  # noqa: F811
 def test_a_student_answers_as_on_the_split(profile, asked):  # noqa: F811
     view, samples = asked
     segment = predict.load("cadd greedy", Run(profile))
-    student = students.train(Run(profile), 0, "greedy")[0]["student"]
+    student = students.train(Run(profile), 0, "greedy").student
     for sample, soft in zip(samples, answers_of(student, view, samples)):
         found = segment(view.image(sample.image_id), sample.sentence)
         np.testing.assert_allclose(found, soft.numpy(), atol=1e-4)

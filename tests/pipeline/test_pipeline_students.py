@@ -47,14 +47,19 @@ pytestmark = pytest.mark.filterwarnings("ignore:pydensecrf isn't installed")
 
 @pytest.mark.parametrize("kind", ["greedy", "truth"])
 def test_a_student_is_trained_once_and_its_answers_are_kept(profile, kind, monkeypatch):
-    modules, curve = students.train(Run(profile), 0, kind)
+    trained = students.train(Run(profile), 0, kind)
+    assert trained.key == students.train.key(Run(profile), 0, kind) and trained.curve[-1].step > 0
     samples, found = students.judged(Run(profile), 0, "val", kind)
     assert len(samples) == len(found) > 0
     monkeypatch.setattr(students, "distil", lambda *_: pytest.fail("trained again"))
     monkeypatch.setattr(answers, "predict", lambda *_: pytest.fail("asked again"))
-    again, read = students.train(Run(profile), 0, kind)
-    assert read == curve
-    assert all(torch.equal(a, b) for a, b in zip(modules.state_dict().values(), again.state_dict().values()))
+    again = students.train(Run(profile), 0, kind)
+    assert again.curve == trained.curve
+    for who in ("student", "teacher"):
+        states = (some.network(who).state_dict().values() for some in (trained, again))
+        assert all(torch.equal(a, b) for a, b in zip(*states, strict=True))
+    with pytest.raises(ValueError, match="no 'parent' of this training; it has a student and a teacher"):
+        trained.network("parent")
     assert students.judged(Run(profile), 0, "val", kind)[1] == found
 
 

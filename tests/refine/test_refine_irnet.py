@@ -250,13 +250,12 @@ def test_the_crf_goes_on_from_the_walks_masks(profile):
 
 
 def test_labels_are_of_train_in_the_common_form(profile):
-    own, about = pseudo_labels.from_responses(Run(profile), 0)
-    assert about["supervision"] == "ST" and about["provenance"]["kind"] == "irnet + crf"
+    own = pseudo_labels.from_responses(Run(profile), 0)
+    assert own.supervision == "ST" and own.provenance["kind"] == "irnet + crf"
     assert len({label.ref_id for label in own}) == len(own)  # one sentence of each ref
-    shared, about = pseudo_labels.from_responses(Run(profile), 0, "raw", "best of group")
-    assert about["supervision"] == "MT"
+    assert pseudo_labels.from_responses(Run(profile), 0, "raw", "best of group").supervision == "MT"
     every = replace(profile, refine=replace(profile.refine, sentences=0))
-    shared, _ = pseudo_labels.from_responses(Run(every), 0, "raw", "best of group")
+    shared = pseudo_labels.from_responses(Run(every), 0, "raw", "best of group")
     masks = {}
     for label in shared:
         masks.setdefault(label.ref_id, set()).add(label.mask["counts"])
@@ -268,12 +267,9 @@ def test_labels_are_of_train_in_the_common_form(profile):
 def test_a_profile_may_ask_for_the_groups_best_on_train_and_nowhere_else(profile, monkeypatch):
     """As the profile paper does: of val each sentence answers for itself, by the IRNet that the shared maps taught."""
     shared = replace(profile, refine=replace(profile.refine, select="best of group", sentences=0))
-    _, about = pseudo_labels.from_responses(Run(shared), 0, "raw")
+    labels = pseudo_labels.from_responses(Run(shared), 0, "raw")
     assert (
-        about["supervision"]
-        == pseudo_labels.supervision(Run(shared))
-        == "MT"
-        != pseudo_labels.supervision(Run(profile))
+        labels.supervision == pseudo_labels.supervision(Run(shared)) == "MT" != pseudo_labels.supervision(Run(profile))
     )
     of_ref = {}
     for label in refine.masks(Run(shared), 0, "train", "raw"):
@@ -297,16 +293,17 @@ def test_a_profile_may_ask_for_the_groups_best_on_train_and_nowhere_else(profile
 def test_negatives_of_the_same_image_make_labels_mt(profile):
     told = Run(profile).changed(ehin={"negatives_from": "topped_up"})
     assert ehin.supervision(told) == pseudo_labels.supervision(told) == "MT" != ehin.supervision(Run(profile))
-    assert pseudo_labels.from_responses(told, 0, "raw")[1]["supervision"] == "MT"
+    assert pseudo_labels.from_responses(told, 0, "raw").supervision == "MT"
 
 
 @pytest.mark.parametrize("how", ["crf", "irnet + crf"])
 def test_anybodys_labels_can_be_refined_too(profile, how, monkeypatch):
-    given, _ = pseudo_labels.from_responses(Run(profile), 0, "raw")
-    given = [replace(label, confidence=0.5) for label in given]
+    given = pseudo_labels.from_responses(Run(profile), 0, "raw")
+    given = replace(given, labels=[replace(label, confidence=0.5) for label in given])
     found = pseudo_labels.refined(Run(profile), 0, given, how)
     assert [label.sent_id for label in found] == [label.sent_id for label in given]
     assert all(0 <= label.confidence <= 0.5 for label in found)
+    assert (found.supervision, found.source) == ("ST", f"ehin stage 1, refined by {how}")
     own = refine.masks(Run(profile), 0, "train", how)  # the same masks, refined as EHIN's own
     if how == "crf":  # the walk starts from a map's heights, which a hard mask doesn't have
         assert [label.mask for label in found] == [label.mask for label in own]
@@ -341,7 +338,7 @@ def test_stage_2_learns_from_labels_and_its_answers_are_kept(profile, monkeypatc
 
 
 def test_a_mask_and_the_map_it_is_of_are_judged_and_kept_apart(profile, monkeypatch):
-    model, kinds = stage2.train(Run(profile), 0)[0]["student"], []
+    model, kinds = stage2.train(Run(profile), 0).student, []
     monkeypatch.setattr(answers, "measure", lambda soft, truth: kinds.append(soft.dtype) or measure(soft, truth))
     for hard in (False, True, False, True):
         answers.answered(Run(profile), "val", lambda: model, "anybody", "a stage", hard)
@@ -350,10 +347,10 @@ def test_a_mask_and_the_map_it_is_of_are_judged_and_kept_apart(profile, monkeypa
 
 def test_no_annotation_takes_part_in_a_label(profile, monkeypatch):
     """Contract 1: with the evaluation's view out of reach the same labels come out."""
-    expected = pseudo_labels.from_responses(Run(profile), 0, "irnet + crf")[0]
+    expected = pseudo_labels.from_responses(Run(profile), 0, "irnet + crf")
     monkeypatch.setenv("WSRIS_HOME", str(artefacts.runs_dir().parent / "elsewhere"))
     monkeypatch.setattr(Refer, "evaluation_view", lambda *_: pytest.fail("looked at the truth"))
-    assert pseudo_labels.from_responses(Run(profile), 0, "irnet + crf")[0] == expected
+    assert pseudo_labels.from_responses(Run(profile), 0, "irnet + crf") == expected
 
 
 def test_the_crf_is_one_of_two():

@@ -166,26 +166,24 @@ def test_the_same_seed_gives_the_same_weights_and_a_killed_run_ends_in_them(
     assert curve == curve_again and curve[-1][0] == len(calls) - 1 == 6  # 3 epochs over 4 refs, 2 to a step
     assert not list((tmp_path / "four").iterdir())  # the checkpoint is gone
     stored = stored_modules(settings, whole.state_dict())
-    assert same(stored, whole) and not stored.training and ("teacher" in whole) == teacher
+    assert same(stored, whole) and not stored.training and (whole.teacher is not None) == teacher
 
 
 def test_everything_learns_at_its_share_and_the_teacher_follows(view, labels, settings, tmp_path):
     still = replace(settings, backbone_lr_scale=0.0, teacher=True, horizon=0.5)
     modules, _ = fitted(view, labels, still, tmp_path)
     untouched = Backbone(settings.backbone, settings.image_size, settings.max_tokens)
-    for (name, now), before in zip(modules["student"].backbone.named_parameters(), untouched.parameters()):
+    for (name, now), before in zip(modules.student.backbone.named_parameters(), untouched.parameters()):
         assert torch.equal(now, before), name
     moved, _ = fitted(view, labels, replace(still, backbone_lr_scale=0.1), tmp_path)
     names = ("clip.visual.layer4.0.conv1.weight", "clip.token_embedding.weight", "clip.positional_embedding")
     for name in names:
-        assert not torch.equal(moved["student"].backbone.get_parameter(name), untouched.get_parameter(name)), name
-    student = modules["student"].reduce[0][0].weight
-    teacher = modules["teacher"].module.reduce[0][0].weight
+        assert not torch.equal(moved.student.backbone.get_parameter(name), untouched.get_parameter(name)), name
+    student = modules.student.reduce[0][0].weight
+    teacher = modules.teacher.module.reduce[0][0].weight
     assert not torch.equal(student, teacher)
     torch.testing.assert_close(student, teacher, atol=0.01, rtol=0)  # 6 steps of 1e-3 at most
-    assert torch.equal(
-        modules["student"].reduce[0][1].running_mean, modules["teacher"].module.reduce[0][1].running_mean
-    )
+    assert torch.equal(modules.student.reduce[0][1].running_mean, modules.teacher.module.reduce[0][1].running_mean)
 
 
 def test_every_switch_changes_what_is_learnt(view, labels, settings, tmp_path):
@@ -193,7 +191,7 @@ def test_every_switch_changes_what_is_learnt(view, labels, settings, tmp_path):
     weights = []
     for changes in ({}, {"loss": "bce"}, {"teacher": True}, {"teacher": True, "consistency": "kl"}):
         modules, _ = fitted(view, labels, replace(settings, **changes), tmp_path)
-        weights.append(modules["student"].heads[0][0][0].weight)
+        weights.append(modules.student.heads[0][0][0].weight)
     assert not any(torch.equal(a, b) for a, b in combinations(weights, 2))
 
 
@@ -216,7 +214,7 @@ def test_it_learns_which_of_two_things_a_sentence_means(view, labels, settings, 
     _, blind = fitted(mute, labels, longer, tmp_path, learning.seed)
     learning.below(curve[-1][1], 0.6 * blind[-1][1], "loss, of that without the sentence")
     overlaps = []
-    for sample, soft in zip(view, predict(modules["student"], view, list(view)), strict=True):
+    for sample, soft in zip(view, predict(modules.student, view, list(view)), strict=True):
         meant, other = (soft.numpy()[square(ref_id)].mean() for ref_id in (sample.ref_id, sample.ref_id + 1))
         learning.above(meant, 2 * other, "soft mask on what is meant, of twice that on the other square")
         overlaps.append(meant)
@@ -246,7 +244,7 @@ def test_nothing_is_learnt_from_a_mask(settings, tmp_path, monkeypatch):
 
 
 def test_soft_masks_have_the_images_size_and_the_samples_order(view, labels, settings, tmp_path, monkeypatch):
-    model = fitted(view, labels, settings, tmp_path)[0]["student"]
+    model = fitted(view, labels, settings, tmp_path)[0].student
     samples = [view[n] for n in (5, 0, 7, 2, 1)]
     opened = []
     image = TrainingView.image
@@ -266,7 +264,7 @@ def test_soft_masks_have_the_images_size_and_the_samples_order(view, labels, set
 
 
 def test_a_map_of_negative_logits_is_an_empty_mask(view, settings, labels, tmp_path):
-    model = fitted(view, labels, settings, tmp_path)[0]["student"]
+    model = fitted(view, labels, settings, tmp_path)[0].student
     logit = -torch.rand(1, 64, 64) - 0.5
     model.decode = lambda maps, tokens: [logit.expand(len(tokens), -1, -1)]
     (soft,) = predict(model, view, view[:1])

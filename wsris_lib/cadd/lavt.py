@@ -209,7 +209,7 @@ class Lavt(nn.Module):
         for n, stage in enumerate(self.swin.encoder.layers):
             for block in stage.blocks:
                 cells = block(cells, size, always_partition=True)[0]  # else a small map shrinks its window for good
-            asking = cells + self.places[n](_coordinates(*size, cells)) if self.places else cells
+            asking = cells + self.places[n](_coordinates(size[0], size[1], cells)) if self.places else cells
             fused = self.attend[n](asking, words, real)  # [B, N, C]
             maps.append(self.norms[n](fused).mT.unflatten(2, size))
             if n < len(self.gates):

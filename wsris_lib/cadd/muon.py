@@ -5,9 +5,11 @@ for what takes it 43 here, where all else of a student's step takes 300.
 """
 
 from collections import defaultdict
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.optim.optimizer import ParamsT
 
 A = 3.4445  # of the quintic A X + B X^3 + C X^5, as in torch.optim.Muon
 B = -4.7750
@@ -22,32 +24,33 @@ class Muon(torch.optim.Muon):
     Raises ValueError unless `adjust_lr_fn` is "match_rms_adamw", the one scaling that is built here.
     """
 
-    def __init__(self, params, **options: object):
-        super().__init__(params, **options)
-        if options.get("adjust_lr_fn") != "match_rms_adamw":
-            raise ValueError(f'adjust_lr_fn {options.get("adjust_lr_fn")!r}: only "match_rms_adamw" is built')
+    def __init__(self, params: ParamsT, *, adjust_lr_fn: str | None = None, **options: Any):
+        super().__init__(params, adjust_lr_fn=adjust_lr_fn, **options)
+        if adjust_lr_fn != "match_rms_adamw":
+            raise ValueError(f'adjust_lr_fn {adjust_lr_fn!r}: only "match_rms_adamw" is built')
 
     @torch.no_grad()
-    def step(self, closure: None = None) -> None:
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]  # torch's step can call a closure; ours needn't
         """One step; gradients of parameters that have none are left out."""
         for group in self.param_groups:
-            shapes = defaultdict(list)
+            shapes: defaultdict[torch.Size, list[tuple[Tensor, Tensor]]] = defaultdict(list)
             for p in group["params"]:
                 if p.grad is not None:
-                    shapes[p.shape].append(p)
+                    shapes[p.shape].append((p, p.grad))
             for same in shapes.values():
                 self._step(same, group)
 
-    def _step(self, parameters: list[Tensor], group: dict) -> None:
+    def _step(self, same: list[tuple[Tensor, Tensor]], group: dict[str, Any]) -> None:
+        """One step of parameters of one shape, each with its gradient."""
         updates = []
-        for p in parameters:
+        for p, gradient in same:
             state = self.state[p]
             if "momentum_buffer" not in state:
-                state["momentum_buffer"] = torch.zeros_like(p.grad)
-            buffer = state["momentum_buffer"].lerp_(p.grad, 1 - group["momentum"])
-            updates.append(p.grad.lerp(buffer, group["momentum"]) if group["nesterov"] else buffer)
-        rate = 0.2 * max(parameters[0].shape) ** 0.5 * group["lr"]
-        for p, direction in zip(parameters, orthogonal(torch.stack(updates))):
+                state["momentum_buffer"] = torch.zeros_like(gradient)
+            buffer = state["momentum_buffer"].lerp_(gradient, 1 - group["momentum"])
+            updates.append(gradient.lerp(buffer, group["momentum"]) if group["nesterov"] else buffer)
+        rate = 0.2 * max(same[0][0].shape) ** 0.5 * group["lr"]
+        for (p, _), direction in zip(same, orthogonal(torch.stack(updates))):
             p.mul_(1 - group["lr"] * group["weight_decay"]).add_(direction, alpha=-rate)
 
 

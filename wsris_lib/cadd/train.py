@@ -3,7 +3,9 @@
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -14,9 +16,11 @@ from wsris_lib.cadd.lavt import Lavt
 from wsris_lib.cadd.losses import cadd
 from wsris_lib.cadd.muon import Muon
 from wsris_lib.config.settings import CaddConfig
-from wsris_lib.infra.trainer import Trainer
+from wsris_lib.infra.trainer import LossCurve, Trainer
 from wsris_lib.segmentation.dataset import PseudoLabelDataset
-from wsris_lib.segmentation.mean_teacher import MeanTeacher, decay
+from wsris_lib.segmentation.mean_teacher import StudentAndTeacher, decay
+
+ParameterGroup = dict[str, Any]  # "params" and an optimiser's options for them, see `Trainer.optimizer_step`
 
 OPTIMISERS = ("adamw", "muon")
 STILL = {"flip": 0.0, "zoom": (1.0, 1.0), "colour": 0.0}  # a warp that changes nothing
@@ -31,7 +35,7 @@ def distil(
     seed: int,
     out: Path,
     device: str = "cpu",
-) -> tuple[nn.ModuleDict, list[list[float]]]:
+) -> tuple[StudentAndTeacher[Lavt], LossCurve]:
     """Fit a student on labels weighted by their confidence, first alone, then beside its own mean.
 
     During the burn-in eq. 7 alone; at its end the teacher is a copy of the student; from there on eq. 10, and after
@@ -49,8 +53,8 @@ def distil(
     Args:
         sentences: of each row of `data`. reworded: other wordings of each, "" where there are no more.
 
-    Returns {"student": Lavt, "teacher": MeanTeacher}, evaluating, and the loss curve [[step, mean loss], ...]. Raises
-    ValueError where sentences or wordings don't fit the rows, or the images were prepared for another size.
+    Returns student and teacher, evaluating, and the loss curve. Raises ValueError where sentences or wordings don't
+    fit the rows, or the images were prepared for another size.
     """
     if not len(data.labels) == len(sentences) == len(reworded):
         counts = f"{len(sentences)} sentences and {len(reworded)} wordings"
@@ -60,8 +64,9 @@ def distil(
             f"the images were prepared at {data.image_size} pixels, the settings say {settings.image_size}"
         )
     modules = new_modules(settings, seed).to(device).train()
-    student = modules["student"]
-    teacher = modules["teacher"]
+    student = modules.student
+    teacher = modules.teacher
+    assert teacher  # `new_modules` has one
     per_epoch = data.steps(settings.batch)
     burn_in = max(1, round(settings.burn_in * per_epoch))
     after = max(1, round(settings.epochs * per_epoch))
@@ -96,7 +101,7 @@ def distil(
     return modules.eval(), run.curve
 
 
-def new_modules(settings: CaddConfig, seed: int = 0) -> nn.ModuleDict:
+def new_modules(settings: CaddConfig, seed: int = 0) -> StudentAndTeacher[Lavt]:
     """A student as its training begins, and its teacher."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -108,10 +113,10 @@ def new_modules(settings: CaddConfig, seed: int = 0) -> nn.ModuleDict:
             settings.coord_features,
         )
         student = Lavt(settings.image_model, settings.text_model, *sizes, settings.drop_path)
-    return nn.ModuleDict({"student": student, "teacher": MeanTeacher(student)})
+    return StudentAndTeacher(student)
 
 
-def stored_modules(settings: CaddConfig, weights: dict[str, Tensor]) -> nn.ModuleDict:
+def stored_modules(settings: CaddConfig, weights: dict[str, Tensor]) -> StudentAndTeacher[Lavt]:
     """What `distil` returned, made of its state dict."""
     modules = new_modules(settings)
     modules.load_state_dict(weights)
@@ -132,18 +137,19 @@ def optimisers_of(student: Lavt, settings: CaddConfig) -> list[torch.optim.Optim
         raise ValueError(f"optimiser {settings.optimiser!r}: expected one of {', '.join(OPTIMISERS)}")
     matrices = student.own_matrices() if settings.optimiser == "muon" else []
     taken = {id(p) for p in matrices}
-    parts = [
+    parts: list[ParameterGroup] = [
         {"params": [p for p in student.own_parameters() if id(p) not in taken]},
         {"params": list(student.swin.parameters()), "share": settings.image_lr_scale},
         {"params": _learning(student.bert, settings.text_layers), "share": settings.text_lr_scale},
     ]
     if not settings.norm_decay:
         parts = _undecayed(student, parts)
-    rate = dict(lr=settings.learning_rate, weight_decay=settings.weight_decay)
-    optimisers = [torch.optim.AdamW(parts, **rate, fused=True)]
+    rate = settings.learning_rate
+    weight_decay = settings.weight_decay
+    optimisers: list[torch.optim.Optimizer] = [torch.optim.AdamW(parts, lr=rate, weight_decay=weight_decay, fused=True)]
     if matrices:
         part = {"params": matrices, "share": settings.muon_lr_scale}
-        optimisers.append(Muon([part], **rate, adjust_lr_fn="match_rms_adamw"))
+        optimisers.append(Muon([part], lr=rate, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw"))
     return optimisers
 
 
@@ -160,7 +166,7 @@ def _learning(bert: BertModel, layers: int) -> list[nn.Parameter]:
     return chosen
 
 
-def _undecayed(student: Lavt, parts: list[dict]) -> list[dict]:
+def _undecayed(student: Lavt, parts: list[ParameterGroup]) -> list[ParameterGroup]:
     """The same parts, each in two: with weight decay, and without, for what LAVT's code exempts.
 
     That looks for `UNDECAYED` in the names of the Swin and of what it adds to its stages; its BERT and decoder decay.
@@ -189,7 +195,7 @@ def _shrunk(pixels: Tensor, labels: Tensor, side: int) -> tuple[Tensor, Tensor]:
     return smaller, F.interpolate(labels[:, None], (side, side), mode="nearest-exact")[:, 0]
 
 
-def _another(sentence: str, reworded: Sequence[str], rng) -> str:
+def _another(sentence: str, reworded: Sequence[str], rng: np.random.Generator) -> str:
     """One of the other wordings at random, or the sentence where there is none."""
     others = [text for text in reworded if text]
     return others[int(rng.integers(len(others)))] if others else sentence

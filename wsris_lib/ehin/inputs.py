@@ -12,7 +12,7 @@ from wsris_lib.frozen.checkpoints import fingerprint
 from wsris_lib.frozen.clip_backbone import Backbone, Critic
 from wsris_lib.frozen.image_cache import CacheEntry, cached_per_image
 from wsris_lib.infra.code_digest import code_digest
-from wsris_lib.refer.views import View
+from wsris_lib.refer.views import Sample, View
 
 CODE = ("frozen.clip_backbone", "ehin.inputs", "frozen.clip")  # decides on a map: part of every file's name
 
@@ -28,7 +28,7 @@ class Images:
         device: where a batch shall be.
     """
 
-    def __init__(self, view: View, backbone: Backbone, settings: EhinConfig, out: Path, device: str = "cpu"):
+    def __init__(self, view: View[Sample], backbone: Backbone, settings: EhinConfig, out: Path, device: str = "cpu"):
         self.settings = settings
         self.backbone = backbone
         self.device = device

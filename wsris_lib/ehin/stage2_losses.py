@@ -5,6 +5,7 @@ Outputs are a list of logits [B, H, W]; labels float [B, H, W] in [0, 1]; weight
 over the batch, so that half the weight is half the gradient whatever else is in the batch. The papers don't weight.
 """
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -14,7 +15,7 @@ SMOOTH = 1.0  # of the Dice, in pixels: an empty mask for an empty label costs n
 
 def bce(outputs: list[Tensor], labels: Tensor, weight: Tensor | None = None) -> Tensor:
     """TRIS: binary cross entropy of each output, summed over the outputs."""
-    return sum(_mean(_cross_entropy(logits, labels), weight) for logits in outputs)
+    return torch.stack([_mean(_cross_entropy(logits, labels), weight) for logits in outputs]).sum()
 
 
 def ce_dice(outputs: list[Tensor], labels: Tensor, weight: Tensor | None = None) -> Tensor:
@@ -23,7 +24,8 @@ def ce_dice(outputs: list[Tensor], labels: Tensor, weight: Tensor | None = None)
     The paper doesn't say on which outputs, how Dice is smoothed, or how the two are weighted: here on each of the four,
     as TRIS's cross entropy, and 1 to 1. Its two-class cross entropy is the binary one of a difference of two logits.
     """
-    return sum(_mean(_cross_entropy(logits, labels) + dice(logits.sigmoid(), labels), weight) for logits in outputs)
+    each = (_cross_entropy(logits, labels) + dice(logits.sigmoid(), labels) for logits in outputs)
+    return torch.stack([_mean(loss, weight) for loss in each]).sum()
 
 
 def dice(probabilities: Tensor, labels: Tensor) -> Tensor:
@@ -45,7 +47,7 @@ def consistency(student: list[Tensor], teacher: list[Tensor], kind: str = "mse")
     if kind not in KINDS:
         raise ValueError(f"consistency {kind!r}: expected one of {', '.join(KINDS)}")
     of = {"mse": _mse, "kl": _kl}[kind]
-    return sum(of(ours, theirs.detach()).mean() for ours, theirs in zip(student, teacher, strict=True))
+    return torch.stack([of(ours, theirs.detach()).mean() for ours, theirs in zip(student, teacher, strict=True)]).sum()
 
 
 def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:

@@ -1,23 +1,24 @@
 """Training of stage 2 from pseudo labels, with a mean teacher where the settings ask for one."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from wsris_lib.config.settings import Stage2Config
 from wsris_lib.ehin.stage2 import Stage2
 from wsris_lib.ehin.stage2_losses import KINDS, bce, ce_dice, consistency
-from wsris_lib.infra.trainer import Trainer
+from wsris_lib.infra.trainer import LossCurve, Trainer
 from wsris_lib.segmentation.dataset import PseudoLabelDataset
-from wsris_lib.segmentation.mean_teacher import MeanTeacher, decay
+from wsris_lib.segmentation.mean_teacher import StudentAndTeacher, decay
 
 LOSSES = {"bce": bce, "ce_dice": ce_dice}
 
 
 def train(
     data: PseudoLabelDataset, settings: Stage2Config, seed: int, out: Path, device: str = "cpu"
-) -> tuple[nn.ModuleDict, list[list[float]]]:
+) -> tuple[StudentAndTeacher[Stage2], LossCurve]:
     """Fit network and backbone; an epoch visits each ref with one of its labelled sentences.
 
     As TRIS: AdamW (EHIN says Adam), CLIP's own weights at settings.backbone_lr_scale of the rate, a rate that
@@ -30,19 +31,20 @@ def train(
     The same seed gives the same weights, bit for bit, on one machine. Killed, it goes on from a checkpoint beside `out`
     (which the caller writes). Mixed precision on a GPU.
 
-    Returns {"student": Stage2, and "teacher": MeanTeacher if settings.teacher}, evaluating, and the loss curve
-    [[step, mean loss], ...]. Raises ValueError for a loss or consistency that isn't known, or another size of input
+    Returns student and, if settings.teacher, teacher, evaluating, and the loss curve. Raises ValueError for a loss or
+    consistency that isn't known, or another size of input
     than `data` was made for.
     """
     _check(data, settings)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         modules = _new(settings).to(device).train()
-    student = modules["student"]
+    student = modules.student
+    teacher = modules.teacher
     per_epoch = data.steps(settings.batch)
     steps = max(1, round(settings.epochs * per_epoch))
     alpha = decay(settings.horizon, steps)
-    parts = [
+    parts: list[dict[str, Any]] = [
         {"params": student.own_parameters()},
         {"params": list(student.backbone.parameters()), "share": settings.backbone_lr_scale},
     ]
@@ -55,32 +57,29 @@ def train(
             pixels = student.backbone.normalise(pixels)
             with torch.autocast(torch.device(device).type, enabled=device != "cpu", dtype=torch.bfloat16):
                 ours = student(pixels, tokens)
-                theirs = modules["teacher"](pixels, tokens) if settings.teacher else []
+                theirs = teacher(pixels, tokens) if teacher else []
             ours = [logits.float() for logits in ours]
             loss = LOSSES[settings.loss](ours, masks.float())
-            if settings.teacher:
+            if teacher:
                 theirs = [logits.float() for logits in theirs]
                 loss = loss + settings.consistency_weight * consistency(ours, theirs, settings.consistency)
             run.backward(loss)
         run.optimizer_step(settings.learning_rate * (1 - step / steps) ** settings.power)
-        if settings.teacher:
-            modules["teacher"].update(student, alpha)
+        if teacher:
+            teacher.update(student, alpha)
     run.delete_checkpoint()
     return modules.eval(), run.curve
 
 
-def stored_modules(settings: Stage2Config, weights: dict[str, Tensor]) -> nn.ModuleDict:
+def stored_modules(settings: Stage2Config, weights: dict[str, Tensor]) -> StudentAndTeacher[Stage2]:
     """What `train` returned, made of its state dict."""
     modules = _new(settings)
     modules.load_state_dict(weights)
     return modules.eval()
 
 
-def _new(settings: Stage2Config) -> nn.ModuleDict:
-    modules = nn.ModuleDict({"student": Stage2(settings)})
-    if settings.teacher:
-        modules["teacher"] = MeanTeacher(modules["student"])
-    return modules
+def _new(settings: Stage2Config) -> StudentAndTeacher[Stage2]:
+    return StudentAndTeacher(Stage2(settings), settings.teacher)
 
 
 def _check(data: PseudoLabelDataset, settings: Stage2Config) -> None:

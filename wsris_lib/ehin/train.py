@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +14,7 @@ from wsris_lib.ehin.losses import background, classification, early_contrast, fo
 from wsris_lib.ehin.negatives import Negatives
 from wsris_lib.ehin.network import Head, new_head, shown
 from wsris_lib.frozen.clip_backbone import Backbone, Critic
-from wsris_lib.infra.trainer import Trainer
+from wsris_lib.infra.trainer import LossCurve, Trainer
 from wsris_lib.refer.views import Sample
 
 BACKBONE_SHARE = 0.1  # of the learning rate, for CLIP's own weights (TRIS)
@@ -51,7 +52,7 @@ def total(terms: dict[str, Tensor], settings: EhinConfig) -> Tensor:
 
 def train(
     images: Images, samples: Sequence[Sample], critic: Critic, settings: EhinConfig, seed: int, out: Path
-) -> tuple[nn.ModuleDict, list[list[float]]]:
+) -> tuple[nn.ModuleDict, LossCurve]:
     """Fit the head, and the backbone where settings.finetune says so; an epoch visits each ref with one sentence.
 
     The same seed gives the same weights, bit for bit, on one machine. Killed, it goes on from a checkpoint beside `out`
@@ -80,7 +81,7 @@ def train(
     taken = min(settings.batch * settings.grad_accum_steps, len(groups))  # refs of a step
     per_epoch = max(1, len(groups) // taken)
     steps = max(1, round(settings.epochs * per_epoch))
-    parts = [{"params": list(modules["head"].parameters())}]
+    parts: list[dict[str, Any]] = [{"params": list(modules["head"].parameters())}]
     if settings.finetune:
         parts.append({"params": list(backbone.parameters()), "share": BACKBONE_SHARE})
     optimiser = torch.optim.AdamW(parts, lr=settings.learning_rate, weight_decay=settings.weight_decay)

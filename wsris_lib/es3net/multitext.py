@@ -74,7 +74,9 @@ def greedy(candidates: Tensor, p: Tensor, groups: Sequence[int], images: Sequenc
             if not total:
                 continue
             left = {row: chance for row, chance in total.items() if row not in taken} or total
-            best = max(sorted(left), key=left.get)  # of equals the earlier proposal, whatever the order of sentences
+            best = max(
+                sorted(left), key=left.__getitem__
+            )  # of equals the earlier proposal, whatever the order of sentences
             taken.add(best)
             rows[members[group]] = best
             confidence[members[group]] = total[best] / len(members[group])

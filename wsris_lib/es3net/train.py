@@ -135,4 +135,5 @@ def one_paraphrase(paraphrases: Tensor, generator: torch.Generator) -> tuple[Ten
 def choice_entropy(scores: Tensor, padded: Tensor, temperature: float) -> Tensor:
     """Mean entropy (nats) of p_i = softmax of a sentence's own scores; scores [B, B*N], padded bool [B, N]."""
     p = (own_scores(scores).masked_fill(padded, -torch.inf) / temperature).softmax(1)
-    return torch.special.entr(p).sum(1).mean()
+    entropy: Tensor = torch.special.entr(p)
+    return entropy.sum(1).mean()

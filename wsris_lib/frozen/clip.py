@@ -4,7 +4,9 @@ open_clip's own models and tokenizers; only the cropping is ours, because a loop
 the model.
 """
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import open_clip
 import torch
@@ -24,6 +26,7 @@ WEIGHTS = (
     *("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "model.safetensors"),
     *("open_clip_pytorch_model.bin", "pytorch_model.bin"),
 )
+Tokenize = Callable[..., torch.Tensor]  # sentences [, context_length=L] -> long [S, L]
 MARGIN = 0.1  # of the longer side, on each side: an outline is easier to recognise with some ground around it
 
 
@@ -160,7 +163,7 @@ def token_features(model: open_clip.CLIP, tokens: torch.Tensor) -> torch.Tensor:
     return model.ln_final(model.transformer(x, attn_mask=model.attn_mask[:length, :length]))
 
 
-def load_clip(checkpoint: str) -> tuple[torch.nn.Module, object]:
+def load_clip(checkpoint: str) -> tuple[open_clip.CLIP, Tokenize]:
     """The model and tokenizer, all weights from the checkpoint (see `ClipEncoder` for its names).
 
     Raises ValueError for files that can't be read, weights that are missing, too many or misshapen, the activation of
@@ -193,7 +196,7 @@ def load_clip(checkpoint: str) -> tuple[torch.nn.Module, object]:
     return model, tokenizer
 
 
-def _architecture(checkpoint: str, place: Path) -> tuple[torch.nn.Module, object]:
+def _architecture(checkpoint: str, place: Path) -> tuple[open_clip.CLIP, Any]:
     """The model, not yet with its weights, and its tokenizer: as the folder or, for a MODEL:TAG, open_clip says."""
     options = {"load_weights": False}
     if is_tag(checkpoint):

@@ -24,8 +24,8 @@ class Backbone(nn.Module):
         self.clip, self.tokenizer = load_clip(checkpoint)
         visual = self.clip.visual
         self.image_size = image_size
-        self.max_tokens = min(max_tokens, self.clip.context_length)
-        self.is_resnet = isinstance(visual, ModifiedResNet)
+        self.max_tokens: int = min(max_tokens, self.clip.context_length)
+        self.is_resnet: bool = isinstance(visual, ModifiedResNet)
         cell = 32 if self.is_resnet else visual.patch_size[0]
         if image_size % cell:
             raise ValueError(f"{image_size} pixels: expected a multiple of {cell}, a side of a cell of {checkpoint}")
@@ -35,8 +35,8 @@ class Backbone(nn.Module):
             visual.grid_size = (image_size // cell, image_size // cell)
         self.mean = visual.image_mean
         self.std = visual.image_std
-        self.channels = visual.attnpool.v_proj.in_features if self.is_resnet else visual.conv1.out_channels
-        self.sentence_width = self.clip.text_projection.shape[1]
+        self.channels: int = visual.attnpool.v_proj.in_features if self.is_resnet else visual.conv1.out_channels
+        self.sentence_width: int = self.clip.text_projection.shape[1]
         self.eval()  # open_clip hands out models that train: one image would move a ResNet's batch norms
 
     def prepare(self, image: Image.Image) -> Tensor:

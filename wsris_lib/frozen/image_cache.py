@@ -124,7 +124,7 @@ def cached_per_image(
 class Prepares(Protocol):
     """A backbone: it makes uint8 [3, P, P] of an image."""
 
-    pixels: int  # P
+    image_size: int  # P
 
     def prepare(self, image: Image.Image) -> torch.Tensor: ...
 

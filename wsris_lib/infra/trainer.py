@@ -1,8 +1,9 @@
 """One seeded training: its steps, its loss curve, and where to go on after it was killed."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -12,6 +13,16 @@ from tqdm.auto import trange
 from wsris_lib.infra import artefacts, distributed
 
 WINDOWS = 50  # points of a loss curve
+
+
+class LossPoint(NamedTuple):
+    """The mean loss of the steps since the point before it, up to `step`, which is counted from 1."""
+
+    step: int
+    loss: float
+
+
+LossCurve = list[LossPoint]
 
 
 class Trainer:
@@ -65,7 +76,7 @@ class Trainer:
         self.steps = steps
         self.seed = seed
         self.optimisers = [optimiser] if isinstance(optimiser, torch.optim.Optimizer) else list(optimiser)
-        self.curve: list[list[float]] = []  # [[last step of a window, its mean loss], ...]
+        self.curve: LossCurve = []
         self.seconds = 0.0
         self._start = 0
         self._window = max(1, steps // WINDOWS)
@@ -158,8 +169,8 @@ class Trainer:
             optimiser.step()
         self._sum = self._sum + self._loss  # no .item(): a GPU is waited for once a window
         if (self._step + 1) % self._window == 0:
-            self.curve.append([self._step + 1, round(float(self._sum) / self._window, 4)])
-            self._bar.set_postfix(loss=self.curve[-1][1])
+            self.curve.append(LossPoint(self._step + 1, round(float(self._sum) / self._window, 4)))
+            self._bar.set_postfix(loss=self.curve[-1].loss)
             self._sum = 0.0
 
     def backward_and_step(self, loss: Tensor, lr: float, clip: float = 1.0) -> None:
@@ -209,7 +220,8 @@ class Trainer:
         for numbers, optimiser in self._numbered():
             states = {n: state[number] for n, number in enumerate(numbers) if number in state}
             optimiser.load_state_dict(optimiser.state_dict() | {"state": states})
-        self._start, self.curve, self._sum, self.seconds = (notes[n] for n in ("step", "curve", "sum", "seconds"))
+        self._start, self._sum, self.seconds = (notes[n] for n in ("step", "sum", "seconds"))
+        self.curve = read_curve(notes["curve"])
 
     def _numbered(self) -> Iterator[tuple[range, torch.optim.Optimizer]]:
         """Each optimiser with the numbers of its parameters: they are counted through."""
@@ -218,6 +230,11 @@ class Trainer:
             last = first + sum(len(group["params"]) for group in optimiser.param_groups)
             yield range(first, last), optimiser
             first = last
+
+
+def read_curve(rows: Iterable[Iterable[float]]) -> LossCurve:
+    """A curve as JSON holds it, [[step, loss], ...]."""
+    return [LossPoint(int(step), loss) for step, loss in rows]
 
 
 class _PairwiseSum:

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from wsris_lib.infra import artefacts
+from wsris_lib.infra.trainer import LossCurve
 
 
 def device() -> torch.device:
@@ -41,7 +42,7 @@ def write_card(
     data: dict,
     steps: int,
     seconds: float,
-    loss_curve: list[list[float]],
+    loss_curve: LossCurve,
     limits: str,
     probe: dict | None = None,
 ) -> None:

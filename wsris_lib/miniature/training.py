@@ -10,4 +10,4 @@ class Training(trainer.Trainer):
     def finish(self, **card: object) -> None:
         """Write `out`/card.json (see `write_card` for what it wants besides) and forget the checkpoint."""
         write_card(self.out, steps=self.steps, seconds=round(self.seconds, 1), loss_curve=self.curve, **card)
-        self.forget()
+        self.delete_checkpoint()

@@ -9,24 +9,46 @@ from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, is_dataclass
 from functools import wraps
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar, cast
 
 from torch import nn
 
 from wsris_lib.infra import artefacts
 from wsris_lib.infra.code_digest import LIBRARY, code_digest
-from wsris_lib.refer.labels import read_labels, write_labels
+from wsris_lib.infra.trainer import read_curve
+from wsris_lib.refer.labels import PseudoLabels, read_labels, write_labels
+from wsris_lib.segmentation.mean_teacher import Network, StudentAndTeacher, TrainedStudent
 
 Inputs = dict[str, Any]  # what a step's result depends on besides code: settings, seed, keys of steps, digests of data
-STEPS: list[Callable] = []  # all cached steps, in the order in which they were defined
+Module = TypeVar("Module", bound=nn.Module)
+Result = TypeVar("Result")
+Result_co = TypeVar("Result_co", covariant=True)
+STEPS: list["Step[Any]"] = []  # all cached steps, in the order in which they were defined
 
 
 class Caching(Protocol):
     """What a step needs of a run."""
 
-    cache: Path
+    @property
+    def cache(self) -> Path: ...
 
-    def timed(self, stage: str) -> AbstractContextManager: ...
+    def timed(self, stage: str) -> AbstractContextManager[None]: ...
+
+
+class Step(Protocol[Result_co]):
+    """A function of a run whose result is kept, see `cached_step`; its key and its file, without making any."""
+
+    __name__: str
+    __module__: str
+    uses: tuple[str, ...]
+
+    def __call__(self, run: Any, *arguments: Any, **named: Any) -> Result_co: ...
+
+    def key(self, run: Any, *arguments: Any, **named: Any) -> str:
+        """Changes with all that the result was made from."""
+
+    def path(self, run: Any, *arguments: Any, **named: Any) -> Path:
+        """Where the result lies, or will."""
 
 
 def digest(value: object) -> str:
@@ -41,7 +63,7 @@ def step_key(step: str, uses: tuple[str, ...], inputs: Inputs) -> str:
 
 
 @dataclass(frozen=True)
-class Form:
+class Form(Generic[Result]):
     """How a step's result lies on disk.
 
     save: path, result, and the inputs, which are noted beside it where the form has room for them.
@@ -50,36 +72,46 @@ class Form:
 
     suffix: str
     save: Callable[[Path, Any, Inputs], None]
-    load: Callable[..., Any]
+    load: Callable[..., Result]
 
 
-def weights(restore: Callable[..., nn.Module]) -> Form:
-    """The form of a training: its result is (module, curve), a curve anything that JSON holds.
+def weights(restore: Callable[..., Module], curve: Callable[[Any], Result]) -> Form[tuple[Module, Result]]:
+    """The form of a training: its result is (module, curve).
 
-    restore: the stored weights (a state dict) and the step's arguments -> the module.
+    restore: the stored weights (a state dict) and the step's arguments -> the module. curve: what JSON holds -> a
+    curve, as `read_curve`.
     """
 
-    def save(path: Path, result: tuple[nn.Module, list], inputs: Inputs) -> None:
+    def save(path: Path, result: tuple[Module, Result], inputs: Inputs) -> None:
         plain = json.loads(json.dumps(inputs, default=_fields))
         artefacts.save_tensors(path, result[0].state_dict(), curve=result[1], inputs=plain)
 
-    def load(path: Path, *arguments: object) -> tuple[nn.Module, list]:
+    def load(path: Path, *arguments: object) -> tuple[Module, Result]:
         tensors, notes = artefacts.load_tensors(path)
-        return restore(tensors, *arguments).eval(), notes["curve"]
+        return restore(tensors, *arguments).eval(), curve(notes["curve"])
 
     return Form(".safetensors", save, load)
 
 
-JSON = Form(
+def student_weights(restore: Callable[..., StudentAndTeacher[Network]]) -> Form[TrainedStudent[Network]]:
+    """The form of a segmenter's training: the step gives (modules, curve), and what is returned is a TrainedStudent."""
+    form = weights(restore, read_curve)
+
+    def load(path: Path, *arguments: object) -> TrainedStudent[Network]:
+        modules, curve = form.load(path, *arguments)
+        return TrainedStudent(modules.student, modules.teacher, curve, path.stem)
+
+    return Form(form.suffix, form.save, load)
+
+
+JSON: Form[Any] = Form(
     ".json",
     lambda path, result, inputs: artefacts.write_json(path, result),
     lambda path, *arguments: artefacts.read_json(path),
 )
-# Pseudo labels: the step gives (labels, what `write_labels` wants to know of them), and what is returned is as
-# `read_labels` has it.
-LABELS = Form(
+LABELS: Form[PseudoLabels] = Form(
     ".json",
-    lambda path, result, inputs: write_labels(path, result[0], **result[1]),
+    lambda path, result, inputs: write_labels(path, result),
     lambda path, *arguments: read_labels(path),
 )
 
@@ -89,9 +121,9 @@ def cached_step(
     *,
     uses: tuple[str, ...],
     inputs: Callable[..., Inputs],
-    form: Form = JSON,
+    form: Form[Result] = JSON,
     title: str | Callable[..., str],
-) -> Callable[[Callable], Callable]:
+) -> Callable[[Callable[..., Any]], Step[Result]]:
     """Decorate a function of a run, so that its result is made once and read from then on.
 
         @cached_step("alignments", uses=("es3net",), inputs=_inputs, form=weights(_restored), title="training")
@@ -115,14 +147,14 @@ def cached_step(
     The function gets the file that its result will be written to as `out`; a training's checkpoint lies beside it.
     """
 
-    def decorate(make: Callable) -> Callable:
+    def decorate(make: Callable[..., Any]) -> Step[Result]:
         package, _, own = make.__module__.partition(".")
         used = (*uses, own) if package == LIBRARY.name else uses  # a step of somebody else's script names all it uses
         signature = inspect.signature(make)
         shown = [p for p in signature.parameters.values() if p.name != "out"]
         signature = signature.replace(parameters=shown)
 
-        def bound(arguments: tuple, named: dict) -> inspect.BoundArguments:
+        def bound(arguments: tuple[object, ...], named: dict[str, object]) -> inspect.BoundArguments:
             given = signature.bind(*arguments, **named)
             given.apply_defaults()
             return given
@@ -134,7 +166,7 @@ def cached_step(
             return run.cache / folder / f"{key(run, *arguments, **named)}{form.suffix}"
 
         @wraps(make)
-        def step(run: Caching, *arguments: object, **named: object) -> Any:
+        def step(run: Caching, *arguments: object, **named: object) -> Result:
             given = bound((run, *arguments), named)
             place = path(*given.args)
             if place.is_file():
@@ -148,14 +180,15 @@ def cached_step(
             form.save(place, result, inputs(*given.args))
             return form.load(place, *given.args)
 
-        step.key, step.path, step.uses, step.__signature__ = key, path, used, signature
-        STEPS.append(step)
-        return step
+        vars(step).update(key=key, path=path, uses=used, __signature__=signature)
+        kept = cast(Step[Result], step)
+        STEPS.append(kept)
+        return kept
 
     return decorate
 
 
-def _fields(value: object) -> dict:
-    if is_dataclass(value):
+def _fields(value: object) -> dict[str, Any]:
+    if is_dataclass(value) and not isinstance(value, type):
         return asdict(value)
     raise TypeError(f"{type(value).__name__} is no part of a key: {value!r}")

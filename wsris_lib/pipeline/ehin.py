@@ -14,6 +14,7 @@ from wsris_lib.ehin.predict import HALF, clip_maps, response_maps, seen_under
 from wsris_lib.ehin.train import stored_modules
 from wsris_lib.ehin.train import train as fit
 from wsris_lib.frozen.clip_backbone import Backbone, Critic
+from wsris_lib.infra.trainer import LossCurve, read_curve
 from wsris_lib.metrics import SampleMetrics, measure
 from wsris_lib.pipeline.cache import Inputs, cached_step, weights
 from wsris_lib.pipeline.run import Run
@@ -83,10 +84,10 @@ STAGE_1 = (
     "groundings",
     uses=STAGE_1,
     inputs=_inputs,
-    form=weights(_restored),
+    form=weights(_restored, read_curve),
     title="training of EHIN, one seed",
 )
-def train(run: Run, seed: int, *, out: Path) -> tuple[nn.ModuleDict, list[list[float]]]:
+def train(run: Run, seed: int, *, out: Path) -> tuple[nn.ModuleDict, LossCurve]:
     """The trained modules of stage 1 and their loss curve."""
     settings = run.profile.ehin
     split = run.profile.train_split

@@ -120,10 +120,10 @@ def _restored(state: dict[str, Tensor], run: Run, seed: int, esem: bool) -> Alig
     "alignments",
     uses=("es3net",),
     inputs=_inputs,
-    form=weights(_restored),
+    form=weights(_restored, list),
     title=lambda run, seed, esem: f"training of {'esem' if esem else 'baseline'}, one seed",
 )
-def align(run: Run, seed: int, esem: bool = True, *, out: Path) -> tuple[Alignment, list[dict]]:
+def align(run: Run, seed: int, esem: bool = True, *, out: Path) -> tuple[Alignment, list[dict[str, float]]]:
     """The trained alignment and its history, a row an epoch.
 
     The paper's baseline (`esem=False`) compares the class token with the whole sentence vector, d = D, as without ESEM

@@ -1,5 +1,6 @@
 """What predictions are judged by."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -8,7 +9,7 @@ import torch
 from wsris_lib.es3net.candidates import SentenceTable
 from wsris_lib.frozen.features import ImageFeatures
 from wsris_lib.metrics import SampleMetrics, measure
-from wsris_lib.refer.masks import decode_rle, encode_rle
+from wsris_lib.refer.masks import Rle, decode_rle, encode_rle
 from wsris_lib.refer.views import AnnotatedSample, EvaluationView
 
 
@@ -25,9 +26,11 @@ class Evaluation:
 
     def truth(self, sample: AnnotatedSample) -> np.ndarray:
         """bool [H, W]; the last one is kept, because an object's sentences follow each other."""
-        if sample.ann_id != self._last[0]:
-            self._last = sample.ann_id, self.view.mask(sample.ann_id)
-        return self._last[1]
+        ann_id, mask = self._last
+        if mask is None or ann_id != sample.ann_id:
+            mask = self.view.mask(sample.ann_id)
+            self._last = sample.ann_id, mask
+        return mask
 
     def mask(self, image_id: int, proposal: int) -> np.ndarray:
         """The image's `proposal`-th mask, bool [H, W]; -1 is the empty mask of an image without proposals."""
@@ -46,10 +49,10 @@ class Evaluation:
         """Measures of the chosen proposals, long [S] within each sentence's image."""
         return [self.measures(sample, proposal) for sample, proposal in zip(self.samples, chosen.tolist())]
 
-    def truths(self) -> list[dict]:
+    def truths(self) -> list[Rle]:
         """The ground truth of each sentence as RLE."""
         return [encode_rle(self.truth(sample)) for sample in self.samples]
 
-    def proposal_masks(self) -> dict[int, list[dict]]:
+    def proposal_masks(self) -> dict[int, Sequence[Rle]]:
         """image_id -> its proposals' masks as RLE, best score first."""
         return {i: self.features.masks[start:stop] for i, (start, stop) in self.features.offsets.items()}

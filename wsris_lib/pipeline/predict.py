@@ -28,7 +28,7 @@ from wsris_lib.pipeline.run import Run
 from wsris_lib.refer.errors import DataError
 from wsris_lib.segmentation.predict import soft_mask
 
-Predict = Callable[[Image.Image, str], NDArray]  # an image and a sentence -> a soft mask [H, W]
+Predict = Callable[[Image.Image, str], NDArray[np.float32]]  # an image and a sentence -> a soft mask [H, W]
 MODELS = (*(f"cadd {kind}" for kind in pseudo_labels.LABELS), "stage 2", "ehin", "esem")
 
 
@@ -55,10 +55,8 @@ def load(model: str = "cadd greedy", run: Run | None = None, seed: int = 0) -> P
     if model == "ehin":
         return ResponseMapPredictor(run, seed)
     if model == "stage 2":
-        modules, _ = stage2.train(run, seed)
-    else:
-        modules, _ = students.train(run, seed, model.removeprefix("cadd "))
-    return SegmenterPredictor(modules["student"].to(run.profile.device))
+        return SegmenterPredictor(stage2.train(run, seed).student.to(run.profile.device))
+    return SegmenterPredictor(students.train(run, seed, model.removeprefix("cadd ")).student.to(run.profile.device))
 
 
 class SegmenterPredictor:
@@ -68,7 +66,7 @@ class SegmenterPredictor:
         self.network = network
 
     @torch.no_grad()
-    def __call__(self, image: Image.Image, sentence: str) -> NDArray:
+    def __call__(self, image: Image.Image, sentence: str) -> NDArray[np.float32]:
         """As `load` says."""
         sentence = warn_if_truncated(check_sentence(sentence), getattr(self.network, "backbone", self.network))
         logit = self.network.answer(self.network.prepare(image)[None], [0], [sentence])[0]
@@ -87,7 +85,7 @@ class ProposalPredictor:
         self.clip, self.text = ClipEncoder(profile.clip, profile.device), SentenceEncoder(profile.text, profile.device)
 
     @torch.no_grad()
-    def __call__(self, image: Image.Image, sentence: str) -> NDArray:
+    def __call__(self, image: Image.Image, sentence: str) -> NDArray[np.float32]:
         """As `load` says; the mask of the chosen proposal, empty where there is none."""
         image = image.convert("RGB")
         table, (proposed,) = self.extract([image])
@@ -115,7 +113,7 @@ class ResponseMapPredictor:
         self.backbone = self.modules["backbone"] if finetuned else ehin.images(run, run.profile.train_split).backbone
 
     @torch.no_grad()
-    def __call__(self, image: Image.Image, sentence: str) -> NDArray:
+    def __call__(self, image: Image.Image, sentence: str) -> NDArray[np.float32]:
         """As `load` says."""
         R = respond(self.modules, self.backbone, image, warn_if_truncated(check_sentence(sentence), self.backbone))
         return soft_masks(R[None], image.height, image.width)[0].numpy()
@@ -148,7 +146,7 @@ def load_image(path: Path | str) -> Image.Image:
         raise DataError(f"{path}: can't be read as an image ({why})") from None
 
 
-def write_mask(path: Path, soft: NDArray) -> None:
+def write_mask(path: Path, soft: NDArray[np.float32]) -> None:
     """A black and white PNG of the image's size, 255 where soft [H, W] is above 0.5."""
     with artefacts.atomic_write(path) as temporary:
         Image.fromarray((soft > 0.5).astype(np.uint8) * 255).save(temporary, format="PNG")

@@ -1,5 +1,6 @@
 """Pseudo labels of train as cached steps: by ES3Net's choices, by EHIN's refined responses, by both, and the truth."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -14,8 +15,8 @@ from wsris_lib.pipeline import ehin, es3net, refine
 from wsris_lib.pipeline.cache import LABELS as LABELS_FILE
 from wsris_lib.pipeline.cache import Inputs, cached_step, digest, step_key
 from wsris_lib.pipeline.run import Run
-from wsris_lib.refer.labels import PseudoLabel
-from wsris_lib.refer.masks import decode_rle, encode_rle
+from wsris_lib.refer.labels import PseudoLabel, PseudoLabels
+from wsris_lib.refer.masks import Rle, decode_rle, encode_rle
 
 KINDS = {"single text": "ST", "proved": "MT", "greedy": "MT"}  # of choices: ES3Net, Appendix B and Table 6
 LABELS = {  # what a student can learn from
@@ -25,17 +26,16 @@ LABELS = {  # what a student can learn from
     "both": "MT",  # greedy, trusted as far as EHIN's response agrees
     "truth": "full",  # the oracle: ground-truth masks
 }
-Labelled = tuple[list[PseudoLabel], dict]  # labels, and {"supervision", "source", "provenance"} as `read_labels` has it
 
 
-def labels(run: Run, seed: int, kind: str) -> list[PseudoLabel]:
+def labels(run: Run, seed: int, kind: str) -> PseudoLabels:
     """What a student learns from, one of LABELS. Raises KeyError for another kind."""
     _check(kind, LABELS)
     if kind == "truth":
         return from_truth(run)
     if kind == "ehin":
-        return from_responses(run, seed)[0]
-    chosen, _ = from_choices(run, seed, "greedy" if kind == "both" else kind)
+        return from_responses(run, seed)
+    chosen = from_choices(run, seed, "greedy" if kind == "both" else kind)
     return agreed(run, seed, chosen) if kind == "both" else chosen
 
 
@@ -89,8 +89,8 @@ def _choices_inputs(run: Run, seed: int, kind: str) -> Inputs:
 
 
 @cached_step("labels", uses=("es3net",), inputs=_choices_inputs, form=LABELS_FILE, title="labels, one seed")
-def from_choices(run: Run, seed: int, kind: str = "greedy", *, out: Path) -> Labelled:
-    """The alignment's choices on train, and what they know. Raises KeyError for a kind that isn't one of KINDS."""
+def from_choices(run: Run, seed: int, kind: str = "greedy", *, out: Path) -> PseudoLabels:
+    """The alignment's choices on train. Raises KeyError for a kind that isn't one of KINDS."""
     rows, sure = chosen(run, seed)[kind]
     split = run.profile.train_split
     features = run.features(split)
@@ -100,7 +100,7 @@ def from_choices(run: Run, seed: int, kind: str = "greedy", *, out: Path) -> Lab
             mask = features.masks[features.offsets[sample.image_id][0] + row]
             labels.append(PseudoLabel(sample.image_id, sample.ref_id, sample.sent_id, mask, min(1.0, confidence)))
     about = dict(seed=seed, kind=kind, es3net=asdict(run.profile.es3net), corpus=run.profile.corpus, split=split)
-    return labels, dict(supervision=KINDS[kind], source="es3net alignment", **about)
+    return PseudoLabels(labels, KINDS[kind], "es3net alignment", about)
 
 
 # -- EHIN's responses -------------------------------------------------------------------------------------------------
@@ -122,23 +122,23 @@ def _responses_inputs(run: Run, seed: int, how: str, select: str) -> Inputs:
 
 
 @cached_step("labels", uses=(), inputs=_responses_inputs, form=LABELS_FILE, title="labels, one seed")
-def from_responses(run: Run, seed: int, how: str = "", select: str = "", *, out: Path) -> Labelled:
-    """EHIN's masks of train after one of `refine.HOW`, and what they know.
+def from_responses(run: Run, seed: int, how: str = "", select: str = "", *, out: Path) -> PseudoLabels:
+    """EHIN's masks of train after one of `refine.HOW`.
 
     Empty: as the profile's settings say, refining.stage_2 and refining.select.
     """
     how, select = _usual(run, how, select)
     split = run.profile.train_split
-    about = dict(refine=asdict(run.profile.refine), ehin=asdict(run.profile.ehin))
-    about |= dict(seed=seed, kind=how, corpus=run.profile.corpus, split=split)
+    about = dict(seed=seed, kind=how, corpus=run.profile.corpus, split=split)
+    settings = dict(refine=asdict(run.profile.refine), ehin=asdict(run.profile.ehin))
     labels = refine.masks(run, seed, split, how, select)
-    return labels, dict(supervision=supervision(run, select), source="ehin stage 1", **about)
+    return PseudoLabels(labels, supervision(run, select), "ehin stage 1", about | settings)
 
 
 # -- what changes them, and what they are worth -----------------------------------------------------------------------
 
 
-def agreed(run: Run, seed: int, chosen: list[PseudoLabel]) -> list[PseudoLabel]:
+def agreed(run: Run, seed: int, chosen: PseudoLabels) -> PseudoLabels:
     """Chosen proposals, each trusted as far as EHIN's response to its sentence agrees; ours, neither paper's.
 
     sigma becomes its geometric mean with the share of the positive response that lies in the mask.
@@ -154,10 +154,10 @@ def agreed(run: Run, seed: int, chosen: list[PseudoLabel]) -> list[PseudoLabel]:
         strength = refine.strength(response, *mask.shape)
         share = strength[mask].sum() / max(1e-6, strength.sum())
         trusted.append(replace(label, confidence=float(np.sqrt(label.confidence * share))))
-    return trusted
+    return replace(chosen, labels=trusted, source=f"{chosen.source}, agreed by ehin stage 1")
 
 
-def refined(run: Run, seed: int, labels: list[PseudoLabel], how: str = "crf") -> list[PseudoLabel]:
+def refined(run: Run, seed: int, labels: PseudoLabels, how: str = "crf") -> PseudoLabels:
     """Anybody's labels of train refined as EHIN's, ES3Net's chosen proposals among them; kept image by image.
 
     The confidence becomes the label's own times its mask's agreement before and after. IRNet is the one that EHIN's
@@ -167,29 +167,31 @@ def refined(run: Run, seed: int, labels: list[PseudoLabel], how: str = "crf") ->
     key = refine.refinement_key(run, seed, how, given)
     load = partial(refine.refiner, run, seed, how)
     after = refine.each_mask(run, run.profile.train_split, how, key, labels, refine.stacked(labels), load)
-    return [
+    better = [
         replace(label, mask=after[label.sent_id][0], confidence=label.confidence * after[label.sent_id][1])
         for label in labels
     ]
+    return replace(labels, labels=better, source=f"{labels.source}, refined by {how}")
 
 
-def from_truth(run: Run) -> list[PseudoLabel]:
+def from_truth(run: Run) -> PseudoLabels:
     """The fully supervised oracle's: each sentence's true mask, confidence 1. Nothing else here trains on a mask.
 
     A ceiling for what is learned from the same sentences without masks.
     """
-    view = run.corpus.evaluation_view(run.profile.train_split)
-    masks: dict[int, dict] = {}
+    split = run.profile.train_split
+    view = run.corpus.evaluation_view(split)
+    masks: dict[int, Rle] = {}
     labels = []
-    known = run.features(run.profile.train_split).offsets
+    known = run.features(split).offsets
     for sample in (sample for sample in view if sample.image_id in known):
         if sample.ann_id not in masks:
             masks[sample.ann_id] = encode_rle(view.mask(sample.ann_id))
         labels.append(PseudoLabel(sample.image_id, sample.ref_id, sample.sent_id, masks[sample.ann_id], 1.0))
-    return labels
+    return PseudoLabels(labels, "full", "ground truth", dict(corpus=run.profile.corpus, split=split))
 
 
-def judge(run: Run, split: str, labels: list[PseudoLabel]) -> list[SampleMetrics]:
+def judge(run: Run, split: str, labels: Sequence[PseudoLabel]) -> list[SampleMetrics]:
     """Measures of masks against the ground truth, which is read here for no training.
 
     In the order of the split's evaluation view, of the sentences that have a label.

@@ -17,11 +17,12 @@ from wsris_lib.config.settings import RefineConfig
 from wsris_lib.ehin.network import soft_masks
 from wsris_lib.frozen.clip_backbone import Backbone
 from wsris_lib.frozen.image_cache import cached_per_image, prepared_images
+from wsris_lib.infra.trainer import LossCurve, read_curve
 from wsris_lib.pipeline import ehin
 from wsris_lib.pipeline.cache import Inputs, cached_step, step_key, weights
 from wsris_lib.pipeline.run import Run
 from wsris_lib.refer.labels import PseudoLabel
-from wsris_lib.refer.masks import decode_rle, encode_rle
+from wsris_lib.refer.masks import Rle, decode_rle, encode_rle
 from wsris_lib.refer.views import Sample
 from wsris_lib.refine.crf import affinity_labels
 from wsris_lib.refine.irnet import IRNet, channels
@@ -56,8 +57,10 @@ def _restored(state: dict[str, Tensor], run: Run, seed: int, select: str) -> IRN
     return model
 
 
-@cached_step("irnets", uses=CODE, inputs=_irnet_inputs, form=weights(_restored), title="training of IRNet, one seed")
-def irnet(run: Run, seed: int, select: str = "", *, out: Path) -> tuple[IRNet, list[list[float]]]:
+@cached_step(
+    "irnets", uses=CODE, inputs=_irnet_inputs, form=weights(_restored, read_curve), title="training of IRNet, one seed"
+)
+def irnet(run: Run, seed: int, select: str = "", *, out: Path) -> tuple[IRNet, LossCurve]:
     """The trained IRNet and the loss curve of its last round.
 
     `select` says whose maps it learns from (default: refining.select); of a map that a ref's sentences share, once.
@@ -67,17 +70,17 @@ def irnet(run: Run, seed: int, select: str = "", *, out: Path) -> tuple[IRNet, l
     select = select or settings.select
     eyes = backbone(run)
     view = run.corpus.training_view(split)
-    model = None
+    walk = None
     samples, R = ehin.responses(run, seed, split, select)
     apart = _one_of_each_ref(samples) if select == "best of group" else range(len(samples))
     rows = np.random.default_rng(seed).permutation(apart)[: settings.labels or None]
     owners = [samples[row].image_id for row in rows]
     images = prepared_images(view, sorted(set(owners)), eyes)
     for round_ in range(settings.rounds):  # label -> retrain -> label
-        walk = by_walk(model, eyes, settings) if model is not None else None
         bar = tqdm(zip(owners, rows), f"affinity labels, round {round_ + 1}", len(rows), unit="label")
         maps = (_affinities(view.image(image_id), R[row], walk, settings) for image_id, row in bar)
         model, curve = train(eyes, Affinities(images, owners, maps), settings, seed, out)
+        walk = by_walk(model, eyes, settings)
     return model, curve
 
 
@@ -159,7 +162,7 @@ def each_mask(
     before: SoftMasks,
     load: Callable[[], Refine],
     start: SoftMasks | None = None,
-) -> dict[int, tuple[dict, float]]:
+) -> dict[int, tuple[Rle, float]]:
     """sent_id -> (mask after, its agreement with the mask before), made image by image and kept under `key`.
 
     load: gives the refinement if anything is missing; start: what it refines, if not what was `before`.

@@ -6,7 +6,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import cached_property, wraps
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Concatenate, ParamSpec, Self, TypeVar
 
 from wsris_lib.config.profiles import SPLIT_BY, Profile
 from wsris_lib.config.settings import CaddConfig, EhinConfig, Es3netConfig, RefineConfig, Stage2Config
@@ -23,13 +23,17 @@ from wsris_lib.synref.make import make_synref
 SECTIONS = dict(es3net=Es3netConfig, ehin=EhinConfig, refine=RefineConfig, stage2=Stage2Config, cadd=CaddConfig)
 
 
-def shared(method: Callable) -> Callable:
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def shared(method: Callable[Concatenate["Run", P], T]) -> Callable[Concatenate["Run", P], T]:
     """A method of `Run` that runs once in the run's `base`, which keeps the result in its memory."""
 
     @wraps(method)
-    def get(run: "Run", *arguments: Hashable) -> object:
+    def get(run: "Run", *arguments: P.args, **named: P.kwargs) -> T:
         base = run.base
-        return base.remember((method.__name__, *arguments), lambda: method(base, *arguments))
+        return base.remember((method.__name__, *arguments, *named.items()), lambda: method(base, *arguments, **named))
 
     return get
 
@@ -48,13 +52,17 @@ class Run:
         home: `artefacts.home()` at the time; `$WSRIS_HOME` changes it.
     """
 
-    _all: ClassVar[dict[tuple[Path, Profile], "Run"]] = {}
+    _all: ClassVar[dict[tuple[Path, Profile], Any]] = {}
+    home: Path
+    profile: Profile
+    _memory: dict[Hashable, Any]
 
     def __new__(cls, profile: Profile) -> Self:
         place = artefacts.runs_dir(), profile
         if place not in cls._all:
             run = super().__new__(cls)
-            run.home, run.profile, run._memory = *place, {}
+            run.home, run.profile = place
+            run._memory = {}
             cls._all[place] = run
         return cls._all[place]
 
@@ -66,7 +74,7 @@ class Run:
         """Start anew: the next `Run(profile)` looks at all files again, as another process would."""
         cls._all.clear()
 
-    def remember(self, name: Hashable, make: Callable[[], object]) -> Any:
+    def remember(self, name: Hashable, make: Callable[[], T]) -> T:
         """What `make` gives, made the first time that `name` is asked for, kept in memory as long as the run."""
         if name not in self._memory:
             self._memory[name] = make()

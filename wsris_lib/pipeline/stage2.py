@@ -2,18 +2,21 @@
 
 from pathlib import Path
 
-from torch import Tensor, nn
+from torch import Tensor
 
+from wsris_lib.ehin.stage2 import Stage2
 from wsris_lib.ehin.stage2_train import stored_modules
 from wsris_lib.ehin.stage2_train import train as fit
 from wsris_lib.frozen.clip_backbone import Backbone
+from wsris_lib.infra.trainer import LossCurve
 from wsris_lib.metrics import SampleMetrics
 from wsris_lib.pipeline import pseudo_labels
 from wsris_lib.pipeline.answers import answered
-from wsris_lib.pipeline.cache import Inputs, cached_step, weights
+from wsris_lib.pipeline.cache import Inputs, cached_step, student_weights
 from wsris_lib.pipeline.run import Run
 from wsris_lib.refer.views import AnnotatedSample
 from wsris_lib.segmentation.dataset import PseudoLabelDataset
+from wsris_lib.segmentation.mean_teacher import StudentAndTeacher
 
 
 def _inputs(run: Run, seed: int, how: str, select: str) -> Inputs:
@@ -22,7 +25,7 @@ def _inputs(run: Run, seed: int, how: str, select: str) -> Inputs:
     return {"labels": labels, "config.settings": settings, "backbone": run.fingerprint(settings.backbone), "seed": seed}
 
 
-def _restored(state: dict[str, Tensor], run: Run, seed: int, how: str, select: str) -> nn.ModuleDict:
+def _restored(state: dict[str, Tensor], run: Run, seed: int, how: str, select: str) -> StudentAndTeacher[Stage2]:
     return stored_modules(run.profile.stage2, state)
 
 
@@ -34,16 +37,16 @@ def _restored(state: dict[str, Tensor], run: Run, seed: int, how: str, select: s
         *("ehin.stage2", "ehin.stage2_losses", "ehin.stage2_train"),
     ),
     inputs=_inputs,
-    form=weights(_restored),
+    form=student_weights(_restored),
     title="training of stage 2, one seed",
 )
 def train(
     run: Run, seed: int, how: str = "", select: str = "", *, out: Path
-) -> tuple[nn.ModuleDict, list[list[float]]]:
-    """The trained modules and their loss curve; `how` and `select` name the labels as `from_responses` does."""
+) -> tuple[StudentAndTeacher[Stage2], LossCurve]:
+    """A `TrainedStudent`; `how` and `select` name the labels as `from_responses` does."""
     settings = run.profile.stage2
     backbone = Backbone(settings.backbone, settings.image_size, settings.max_tokens)
-    labels, _ = pseudo_labels.from_responses(run, seed, how, select)
+    labels = pseudo_labels.from_responses(run, seed, how, select)
     data = PseudoLabelDataset(run.corpus.training_view(run.profile.train_split), labels, backbone)
     return fit(data, settings, seed, out, run.profile.device)
 
@@ -58,4 +61,4 @@ def judged(
     split = split or run.profile.val_split
     key = f"{train.key(run, seed, how, select)} {who}"
     title = f"stage 2 on {split}, one seed"
-    return answered(run, split, lambda: train(run, seed, how, select)[0][who], key, title, hard)
+    return answered(run, split, lambda: train(run, seed, how, select).network(who), key, title, hard)

@@ -2,18 +2,21 @@
 
 from pathlib import Path
 
-from torch import Tensor, nn
+from torch import Tensor
 
+from wsris_lib.cadd.lavt import Lavt
 from wsris_lib.cadd.train import distil, new_modules, stored_modules
+from wsris_lib.infra.trainer import LossCurve
 from wsris_lib.metrics import SampleMetrics
 from wsris_lib.paraphrase.store import wordings
 from wsris_lib.pipeline import pseudo_labels
 from wsris_lib.pipeline.answers import answered
-from wsris_lib.pipeline.cache import Inputs, cached_step, weights
+from wsris_lib.pipeline.cache import Inputs, cached_step, student_weights
 from wsris_lib.pipeline.es3net import wordings_key
 from wsris_lib.pipeline.run import Run
 from wsris_lib.refer.views import AnnotatedSample
 from wsris_lib.segmentation.dataset import PseudoLabelDataset
+from wsris_lib.segmentation.mean_teacher import StudentAndTeacher
 
 
 def _inputs(run: Run, seed: int, kind: str) -> Inputs:
@@ -25,7 +28,7 @@ def _inputs(run: Run, seed: int, kind: str) -> Inputs:
     return {"config.settings": settings, "checkpoints": models, **data, "seed": seed}
 
 
-def _restored(state: dict[str, Tensor], run: Run, seed: int, kind: str) -> nn.ModuleDict:
+def _restored(state: dict[str, Tensor], run: Run, seed: int, kind: str) -> StudentAndTeacher[Lavt]:
     return stored_modules(run.profile.cadd, state)
 
 
@@ -36,18 +39,18 @@ def _restored(state: dict[str, Tensor], run: Run, seed: int, kind: str) -> nn.Mo
         *(f"cadd.{name}" for name in ("augment", "lavt", "losses", "muon", "train")),
     ),
     inputs=_inputs,
-    form=weights(_restored),
+    form=student_weights(_restored),
     title=lambda run, seed, kind: f"CADD from labels {kind}, one seed",
 )
-def train(run: Run, seed: int, kind: str, *, out: Path) -> tuple[nn.ModuleDict, list[list[float]]]:
-    """The trained student and teacher and the loss curve; `kind` is one of `pseudo_labels.LABELS`."""
+def train(run: Run, seed: int, kind: str, *, out: Path) -> tuple[StudentAndTeacher[Lavt], LossCurve]:
+    """A `TrainedStudent`; `kind` is one of `pseudo_labels.LABELS`."""
     settings = run.profile.cadd
     given = pseudo_labels.labels(run, seed, kind)
     view = run.corpus.training_view(run.profile.train_split)
     samples = {sample.sent_id: sample for sample in view}
     labelled = [samples[label.sent_id] for label in given]
     reworded = {s.sent_id: texts for s, texts in zip(labelled, wordings(labelled, run.profile.paraphrases))}
-    data = PseudoLabelDataset(view, given, new_modules(settings)["student"])
+    data = PseudoLabelDataset(view, given, new_modules(settings).student)
     ids = [label.sent_id for label in data.labels]  # but for those on images that can't be opened
     sentences = [samples[i].sentence for i in ids]
     return distil(data, sentences, [reworded[i] for i in ids], settings, seed, out, run.profile.device)
@@ -57,10 +60,5 @@ def judged(
     run: Run, seed: int, split: str, kind: str, who: str = "student"
 ) -> tuple[list[AnnotatedSample], list[SampleMetrics]]:
     """The sentences of a split, image by image, and how well student or teacher answers them; kept."""
-
-    def load() -> nn.Module:
-        modules, _ = train(run, seed, kind)
-        return modules["student"] if who == "student" else modules["teacher"].module
-
     key = f"{train.key(run, seed, kind)} {who}"
-    return answered(run, split, load, key, f"CADD's {who} on {split}, one seed")
+    return answered(run, split, lambda: train(run, seed, kind).network(who), key, f"CADD's {who} on {split}, one seed")

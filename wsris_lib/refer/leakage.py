@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 
 from wsris_lib.refer.errors import DataError
-from wsris_lib.refer.views import View
+from wsris_lib.refer.views import Sample, View
 
 # How much of COCO's train2014 each has; RefCOCO, RefCOCO+ and RefCOCOg have all their images from there, val and test
 # included. None: some of it perhaps, which can't be looked up.
@@ -19,7 +19,7 @@ SETS = {
 }
 
 
-def exposure(view: View, split: str, checkpoint: str, declared: dict[str, list[str]]) -> tuple[bool, str]:
+def exposure(view: View[Sample], split: str, checkpoint: str, declared: dict[str, list[str]]) -> tuple[bool, str]:
     """Whether `checkpoint` surely saw the images of a split, the view's, and what to say; undeclared is never clean.
 
     Raises DataError when it was declared but the split's photographs aren't COCO's, of which alone SETS can tell.

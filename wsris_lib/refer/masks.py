@@ -1,10 +1,28 @@
 """From REFER's `segmentation` to a mask, through pycocotools: polygons, run lengths (RLE), or a list of run lengths."""
 
+from typing import Any, TypedDict
+
 import numpy as np
+from numpy.typing import NDArray
 from pycocotools import mask as coco
 
 
-def annotation_mask(segmentation: list | dict, height: int, width: int, legacy_eq1: bool = False) -> np.ndarray:
+class Rle(TypedDict):
+    """COCO's run lengths of a mask.
+
+    size: [H, W]. counts: of pixels in turn outside and inside, column by column; compressed to text, or a list.
+    """
+
+    size: list[int]
+    counts: str | bytes | list[int]
+
+
+Segmentation = Rle | list[Rle] | list[list[float]]  # REFER's: run lengths, or polygons [x0, y0, x1, y1, ...]
+
+
+def annotation_mask(
+    segmentation: Segmentation | None, height: int, width: int, legacy_eq1: bool = False
+) -> NDArray[np.bool_]:
     """Rasterise one object. Returns bool[H, W].
 
     `segmentation` is a list of polygons [x0, y0, x1, y1, ...] in pixels, one RLE dict (compressed or with a list of
@@ -14,7 +32,7 @@ def annotation_mask(segmentation: list | dict, height: int, width: int, legacy_e
 
     Raises ValueError that says what is wrong with `segmentation`. The mask may be empty; the caller judges that.
     """
-    parts = [segmentation] if isinstance(segmentation, dict) else segmentation
+    parts: list[Any] = [segmentation] if isinstance(segmentation, dict) else segmentation
     if not isinstance(parts, list) or not parts:
         raise ValueError(f"segmentation is {segmentation!r:.40}, expected polygons or RLE")
     if all(isinstance(part, dict) for part in parts):
@@ -24,16 +42,17 @@ def annotation_mask(segmentation: list | dict, height: int, width: int, legacy_e
     else:
         planes = coco.decode(coco.frPyObjects([_polygon(part) for part in parts], height, width))  # [H, W, P]
     covered = planes.sum(axis=-1, dtype=np.int64)  # [H, W], how many parts cover a pixel
-    return covered == 1 if legacy_eq1 else covered > 0
+    inside: NDArray[np.bool_] = covered == 1 if legacy_eq1 else covered > 0
+    return inside
 
 
-def encode_rle(mask: np.ndarray) -> dict:
+def encode_rle(mask: NDArray[Any]) -> Rle:
     """bool[H, W] -> {"size": [H, W], "counts": str}, COCO's compressed run lengths; ready for JSON."""
     rle = coco.encode(np.asfortranarray(mask, dtype=np.uint8))
     return {"size": [int(n) for n in rle["size"]], "counts": rle["counts"].decode("ascii")}
 
 
-def decode_rle(rle: dict) -> np.ndarray:
+def decode_rle(rle: Rle) -> NDArray[np.bool_]:
     """COCO run lengths (compressed, or a list of counts) -> bool[H, W]. Raises ValueError if they don't fill H x W."""
     try:
         height, width = rle["size"]
@@ -45,7 +64,8 @@ def decode_rle(rle: dict) -> np.ndarray:
     if total != height * width:
         raise ValueError(f"RLE describes {total} pixels, its size is {height} x {width}")
     compressed = coco.frPyObjects(rle, height, width) if isinstance(counts, list) else rle
-    return coco.decode(compressed).astype(bool)
+    mask: NDArray[np.uint8] = coco.decode(compressed)
+    return mask.astype(bool)
 
 
 def _polygon(points: object) -> list[float]:

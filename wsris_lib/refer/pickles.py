@@ -3,8 +3,11 @@
 import io
 import pickle
 from pathlib import Path
+from typing import Any
 
 from wsris_lib.refer.errors import DataError
+
+Record = dict[str, Any]  # an entry of a published file, as it lies there: a ref, an annotation, an image
 
 
 class UnsafePickle(DataError):
@@ -18,7 +21,7 @@ class _PlainUnpickler(pickle.Unpickler):
         raise UnsafePickle(repr(f"{module}.{name}"))
 
 
-def load_refs(path: Path) -> list[dict]:
+def load_refs(path: Path) -> list[Record]:
     """Read one `refs(<split_by>).p` as `load_plain` does. Raises DataError too when it is no list of dicts."""
     refs = load_plain(path)
     if not isinstance(refs, list) or not all(isinstance(ref, dict) for ref in refs):

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from wsris_lib.refer.errors import DataError
 from wsris_lib.refer.photos import photos
-from wsris_lib.refer.pickles import load_refs
+from wsris_lib.refer.pickles import Record, load_refs
 from wsris_lib.refer.views import AnnotatedSample, EvaluationView, ImageFile, Sample, TrainingView, warn_skipped
 
 ANNOTATION_FOLDERS = ("{corpus}", "refer/{corpus}")
@@ -96,8 +96,8 @@ class Refer:
         A sentence that is empty, or whose image is unlisted or missing, is skipped, with one DataWarning a reason.
         Raises DataError for an unknown split, or when nothing is left of it.
         """
-        samples = []
-        skipped = defaultdict(list)
+        samples: list[Sample] = []
+        skipped: defaultdict[str, list[Sample]] = defaultdict(list)
         for ref in self._split(split):
             image_id = ref["image_id"]
             unusable = None
@@ -122,21 +122,20 @@ class Refer:
         A result on part of a split is no result on the split, so nothing is skipped: raises DataError at the first ref
         whose image or annotation doesn't exist or that has an empty sentence. Masks are made and checked on demand.
         """
-        annotations, categories = read_instances(
+        listed, categories = read_instances(
             self.instances_path,
             annotations=("id", "image_id", "category_id", "bbox"),
             categories=("id", "name"),
         )
-        annotations = {annotation["id"]: annotation for annotation in annotations}
+        annotations = {annotation["id"]: annotation for annotation in listed}
         names = {category["id"]: category["name"] for category in categories}
         samples = []
         segmentations = {}
         for ref in self._split(split):
-            annotation = annotations.get(ref["ann_id"])
-            self._check_judgeable(ref, annotation, names)
+            annotation = self._judgeable(ref, annotations.get(ref["ann_id"]), names)
             segmentations[ref["ann_id"]] = ref["image_id"], annotation.get("segmentation")
             category = names[annotation["category_id"]]
-            box = tuple(float(edge) for edge in annotation["bbox"])
+            x, y, width, height = (float(edge) for edge in annotation["bbox"])
             samples += [
                 AnnotatedSample(
                     image_id=ref["image_id"],
@@ -145,7 +144,7 @@ class Refer:
                     sentence=sentence["sent"],
                     ann_id=ref["ann_id"],
                     category=category,
-                    box=box,
+                    box=(x, y, width, height),
                     decisive=sentence.get("decisive"),
                     part=ref.get("part"),
                 )
@@ -153,7 +152,8 @@ class Refer:
             ]
         return EvaluationView(samples, self._files, segmentations, self.instances_path)
 
-    def _check_judgeable(self, ref: dict, annotation: dict | None, names: dict[int, str]) -> None:
+    def _judgeable(self, ref: Record, annotation: Record | None, names: dict[int, str]) -> Record:
+        """The annotation itself, if the ref can be judged by it."""
         who = f"{self.refs_path}: ref {ref['ref_id']}"
         image_id = ref["image_id"]
         ann_id = ref["ann_id"]
@@ -172,8 +172,9 @@ class Refer:
         for sentence in ref["sentences"]:
             if not sentence["sent"].strip():
                 raise DataError(f"{who} has an empty sentence, sent_id {sentence['sent_id']}; remove that sentence")
+        return annotation
 
-    def _split(self, split: str) -> list[dict]:
+    def _split(self, split: str) -> list[Record]:
         if split not in self.splits:
             raise DataError(f"{self.refs_path}: no split {split!r}; it has {', '.join(map(repr, self.splits))}")
         return [ref for ref in self._refs if ref["split"] == split]
@@ -186,14 +187,14 @@ class Refer:
         raise DataError(f"{self.root}: no folder with {what}; looked for {', '.join(names)} in it")
 
 
-def _fewer(refs: list[dict], split: str, count: int) -> list[dict]:
+def _fewer(refs: list[Record], split: str, count: int) -> list[Record]:
     """Without the refs on all but `count` images of a split: always the same ones, in no order that means anything."""
     ids = {ref["image_id"] for ref in refs if ref["split"] == split}
     chosen = set(sorted(ids, key=lambda i: hashlib.sha256(str(i).encode()).digest())[:count])
     return [ref for ref in refs if ref["split"] != split or ref["image_id"] in chosen]
 
 
-def _check_refs(refs: list[dict], path: Path) -> None:
+def _check_refs(refs: list[Record], path: Path) -> None:
     for position, ref in enumerate(refs):
         missing = {"ref_id", "ann_id", "image_id", "split", "sentences"} - ref.keys()
         if missing:
@@ -204,7 +205,7 @@ def _check_refs(refs: list[dict], path: Path) -> None:
                 raise DataError(f"{path}: {problem}, expected a dict with `sent` (text) and `sent_id`; fetch it again")
 
 
-def read_instances(path: Path, **parts: tuple[str, ...]) -> list[list[dict]]:
+def read_instances(path: Path, **parts: tuple[str, ...]) -> list[list[Record]]:
     """The lists of instances.json named by `parts`, each of whose entries must have the fields given for it."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))

@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 
 from wsris_lib.refer.errors import DataError
-from wsris_lib.refer.pickles import load_plain
+from wsris_lib.refer.pickles import Record, load_plain
 from wsris_lib.refer.writer import write_corpus
 
 SPLITS = ("train", "val", "test")
@@ -30,8 +30,8 @@ def convert(root: Path) -> dict[str, int]:
     paths = {split: folder / f"{split}.pickle" for split in SPLITS if (folder / f"{split}.pickle").is_file()}
     if not paths:
         raise DataError(f"{folder}: has none of {', '.join(f'{s}.pickle' for s in SPLITS)}; put them there")
-    images = {}
-    refs = {}
+    images: dict[int, Record] = {}
+    refs: dict[tuple[str, int, str], Record] = {}
     annotations = []
     sentences = dict.fromkeys(paths, 0)
     for split, path in paths.items():
@@ -40,7 +40,7 @@ def convert(root: Path) -> dict[str, int]:
             image = {"id": image_id, "file_name": f"{image_id}.jpg", "height": height, "width": width}
             if images.setdefault(image_id, image) != image:
                 raise DataError(f"{where}: image {image_id} is {height} x {width}, and of another size before")
-            masks = [{**rle, "counts": _text(rle["counts"])} for rle in record["segmentation"]]
+            masks: list[Record] = [{**rle, "counts": _text(rle["counts"])} for rle in record["segmentation"]]
             same = split, image_id, json.dumps([record["bbox"], masks])
             if same not in refs:
                 annotations.append(_annotation(len(refs), image_id, record["bbox"], masks))
@@ -57,7 +57,7 @@ def convert(root: Path) -> dict[str, int]:
     return sentences
 
 
-def _sentences(path: Path) -> list[tuple[str, dict]]:
+def _sentences(path: Path) -> list[tuple[str, Record]]:
     """(where it stands, its dict) of each sentence of a pickle."""
     content = load_plain(path)
     records = []
@@ -76,7 +76,7 @@ def _sentences(path: Path) -> list[tuple[str, dict]]:
     return records
 
 
-def _image(where: str, record: dict) -> tuple[int, int, int]:
+def _image(where: str, record: Record) -> tuple[int, int, int]:
     """(id, height, width), the size from the masks."""
     try:
         if (
@@ -91,11 +91,11 @@ def _image(where: str, record: dict) -> tuple[int, int, int]:
         raise DataError(f"{where}: not a sentence with its boxes and RLE masks ({why}); fetch the file again") from None
 
 
-def _text(counts: str | bytes | list) -> str | list:
+def _text(counts: str | bytes | list[int]) -> str | list[int]:
     return counts.decode("ascii") if isinstance(counts, bytes) else counts
 
 
-def _annotation(number: int, image_id: int, boxes: list, masks: list[dict]) -> dict:
+def _annotation(number: int, image_id: int, boxes: list[list[float]], masks: list[Record]) -> Record:
     left = min(box[0] for box in boxes)
     top = min(box[1] for box in boxes)
     width = max(box[2] for box in boxes) - left
@@ -105,6 +105,6 @@ def _annotation(number: int, image_id: int, boxes: list, masks: list[dict]) -> d
     return {**kind, "bbox": box, "area": width * height, "segmentation": masks}
 
 
-def _ref(number: int, image_id: int, split: str) -> dict:
+def _ref(number: int, image_id: int, split: str) -> Record:
     ids = {"ref_id": number, "ann_id": number, "category_id": 0, "image_id": image_id}
     return {**ids, "file_name": f"{image_id}.jpg", "split": split, "sent_ids": [], "sentences": []}

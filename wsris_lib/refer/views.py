@@ -7,12 +7,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
+from typing import TypeVar, overload
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from wsris_lib.refer.errors import DataError, DataWarning
-from wsris_lib.refer.masks import annotation_mask
+from wsris_lib.refer.masks import Segmentation, annotation_mask
 from wsris_lib.refer.photos import Photo
 
 
@@ -50,10 +52,13 @@ class ImageFile:
     width: int
 
 
-class View(Sequence):
+S = TypeVar("S", bound=Sample, covariant=True)  # what a view is made of
+
+
+class View(Sequence[S]):
     """The samples of a split in the file's order, and their images."""
 
-    def __init__(self, samples: list[Sample], files: dict[int, ImageFile]):
+    def __init__(self, samples: Sequence[S], files: dict[int, ImageFile]):
         self._samples = samples
         self.image_ids: list[int] = sorted({sample.image_id for sample in samples})  # unique
         self._files = {image_id: files[image_id] for image_id in self.image_ids}
@@ -61,7 +66,13 @@ class View(Sequence):
     def __len__(self) -> int:
         return len(self._samples)
 
-    def __getitem__(self, index):
+    @overload
+    def __getitem__(self, index: int) -> S: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[S]: ...
+
+    def __getitem__(self, index: int | slice) -> S | Sequence[S]:
         return self._samples[index]
 
     def image_path(self, image_id: int) -> Photo:
@@ -107,19 +118,25 @@ class View(Sequence):
             raise DataError(f"{path}: can't be read ({why.strerror}); fetch it again") from None
 
 
-class TrainingView(View):
+class TrainingView(View[Sample]):
     """Images, sentences and their ids: what a weakly supervised method may learn from."""
 
 
-class EvaluationView(View):
-    """The same with JudgedSamples, and the masks they are judged by."""
+class EvaluationView(View[AnnotatedSample]):
+    """The same with AnnotatedSamples, and the masks they are judged by."""
 
-    def __init__(self, samples: list[AnnotatedSample], files: dict[int, ImageFile], segmentations: dict, source: Path):
+    def __init__(
+        self,
+        samples: list[AnnotatedSample],
+        files: dict[int, ImageFile],
+        segmentations: dict[int, tuple[int, Segmentation | None]],
+        source: Path,
+    ):
         super().__init__(samples, files)
         self._segmentations = segmentations  # ann_id -> (image_id, REFER's segmentation)
         self._source = source
 
-    def mask(self, ann_id: int, legacy_eq1: bool = False) -> np.ndarray:
+    def mask(self, ann_id: int, legacy_eq1: bool = False) -> NDArray[np.bool_]:
         """bool[H, W] at the image's own resolution: the union of the object's parts, see `masks.annotation_mask`.
 
         Raises DataError when the segmentation is missing, malformed, or covers fewer than two pixels.
@@ -127,14 +144,15 @@ class EvaluationView(View):
         image_id, segmentation = self._segmentations[ann_id]
         where = f"{self._source}: annotation {ann_id} of image {image_id}"
         try:
-            mask = annotation_mask(segmentation, *self.image_size(image_id))
+            height, width = self.image_size(image_id)
+            mask = annotation_mask(segmentation, height, width)
         except ValueError as why:
             raise DataError(f"{where}: {why}; fetch the file again or remove its ref") from None
         if mask.sum() < 2:
             raise DataError(f"{where}: the mask has {mask.sum()} pixel(s), expected 2 or more; remove its ref")
-        return annotation_mask(segmentation, *mask.shape, legacy_eq1=True) if legacy_eq1 else mask
+        return annotation_mask(segmentation, height, width, legacy_eq1=True) if legacy_eq1 else mask
 
-    def truths(self, samples: Iterable[AnnotatedSample]) -> Iterator[np.ndarray]:
+    def truths(self, samples: Iterable[AnnotatedSample]) -> Iterator[NDArray[np.bool_]]:
         """What each sample means, as `mask`, one at a time: a corpus of masks would fill the memory.
 
         The sentences of an object follow each other, so each object is drawn about once.

@@ -92,12 +92,13 @@ def mirrored(sentence: str) -> str:
     """
     text = sentence.lower()
 
-    def other(match: re.Match) -> str:
-        word = match[0].lower()
+    def other(match: re.Match[str]) -> str:
+        written = match[0]
+        word = written.lower()
         just = _JUST.match(text, match.end()) and not _SIDE_BEFORE.search(text[: match.start()])
         if (word == "right" and just) or (word not in _MIRRORED and not _SIDED.fullmatch(word)):
-            return match[0]
+            return written
         new = _MIRRORED.get(word) or re.sub("left|right", lambda side: _MIRRORED[side[0]], word)
-        return new.upper() if match[0].isupper() else new.capitalize() if match[0][0].isupper() else new
+        return new.upper() if written.isupper() else new.capitalize() if written[0].isupper() else new
 
     return re.sub("[A-Za-z]+", other, sentence)

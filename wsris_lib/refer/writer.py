@@ -5,7 +5,7 @@ import pickle
 from pathlib import Path
 
 from wsris_lib.infra.artefacts import atomic_write
-from wsris_lib.refer.pickles import load_refs
+from wsris_lib.refer.pickles import Record, load_refs
 
 IMAGES = "images/mscoco/images/train2014"  # where the caller puts the image files, below `root`
 
@@ -14,10 +14,10 @@ def write_corpus(
     root: Path,
     corpus: str,
     split_by: str,
-    images: list[dict],
-    annotations: list[dict],
-    categories: list[dict],
-    refs: list[dict],
+    images: list[Record],
+    annotations: list[Record],
+    categories: list[Record],
+    refs: list[Record],
 ) -> None:
     """Write root/<corpus>/instances.json and refs(<split_by>).p (pickle protocol 2, as REFER's own).
 

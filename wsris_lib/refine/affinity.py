@@ -82,4 +82,4 @@ def losses(edge: Tensor, displacement: Tensor, labels: Tensor, radius: int) -> d
 
 def total(terms: dict[str, Tensor]) -> Tensor:
     """(same + different) / 2 + (object + ground) / 2."""
-    return sum(terms.values()) / 2
+    return torch.stack([*terms.values()]).sum() / 2

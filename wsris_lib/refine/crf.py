@@ -96,7 +96,7 @@ def affinity_labels(image: np.ndarray, soft: np.ndarray, settings: RefineConfig,
     return np.where(sure, 1, np.where(likely, IGNORE, 0)).astype(np.uint8)
 
 
-def _marginals(image: np.ndarray, unaries: list, settings: RefineConfig, backend: str) -> list[np.ndarray]:
+def _marginals(image: np.ndarray, unaries: list[np.ndarray], settings: RefineConfig, backend: str) -> list[np.ndarray]:
     """`dense_crf` of several unaries: they share the kernels, which take a good part of the time."""
     image = np.array(image, order="C")  # a copy, since pydensecrf refuses arrays that can't be written to
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:

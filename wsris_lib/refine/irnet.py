@@ -32,6 +32,7 @@ class IRNet(nn.Module):
         self.displacement_out = nn.Sequential(
             _branch(fine + middle + coarse, coarse, 16), nn.Conv2d(coarse, 2, 1, bias=False)
         )
+        self.drift: Tensor
         self.register_buffer("drift", torch.zeros(2, 1, 1))  # mean of the field over the training images
 
     def forward(self, maps: list[Tensor]) -> tuple[Tensor, Tensor]:
@@ -43,9 +44,9 @@ class IRNet(nn.Module):
         branches = [_resize(branch(x), size) for branch, x in zip(self.edge, maps)]
         edge = self.edge_out(torch.cat(branches, 1))[:, 0].sigmoid()
         far = [_resize(branch(x), maps[2].shape[2:]) for branch, x in zip(self.far, maps[2:])]
-        far = _resize(self.far_out(torch.cat(far, 1)), size)
+        context = _resize(self.far_out(torch.cat(far, 1)), size)
         near = [branch(x) for branch, x in zip(self.near, maps)]
-        displacement = self.displacement_out(torch.cat([*near, far], 1))
+        displacement = self.displacement_out(torch.cat([*near, context], 1))
         return edge, displacement if self.training else displacement - self.drift
 
     def parts(self) -> tuple[list[nn.Parameter], list[nn.Parameter]]:

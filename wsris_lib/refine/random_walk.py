@@ -5,6 +5,8 @@ is multiplied by the sparse matrix again and again, which is the same product in
 ((x T) T) ..., and takes a second on one core.
 """
 
+from typing import Any
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -37,7 +39,7 @@ def transitions(edge: NDArray[np.float32], radius: int, beta: float) -> sparse.c
     return (A @ sparse.diags_array(1 / A.sum(0))).tocsr()
 
 
-def walk(x: NDArray, T: sparse.csr_array, steps: int) -> NDArray[np.float64]:
+def walk(x: NDArray[Any], T: sparse.csr_array, steps: int) -> NDArray[np.float64]:
     """x [S, hw] -> x T^steps [S, hw], by `steps` sparse products."""
     pulled = T.T.tocsr()  # (x T)^T = T^T x^T: rows of a csr matrix are read in order
     x = np.ascontiguousarray(x.T)
@@ -46,7 +48,7 @@ def walk(x: NDArray, T: sparse.csr_array, steps: int) -> NDArray[np.float64]:
     return x.T
 
 
-def spread(x: NDArray, edge: NDArray[np.float32], radius: int, beta: float, doublings: int) -> NDArray:
+def spread(x: NDArray[Any], edge: NDArray[np.float32], radius: int, beta: float, doublings: int) -> NDArray[Any]:
     """Maps [S, h, w] -> the same after 2 ** doublings steps of the walk; what lies on an edge is left out at the start.
 
     A step gives each cell a mean of its neighbours', so values stay within those of x.

@@ -5,6 +5,7 @@ are over 1/2 where the mask is.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,18 +21,19 @@ from wsris_lib.refine.instances import instances
 from wsris_lib.refine.irnet import IRNet
 from wsris_lib.refine.random_walk import spread
 
-Refine = Callable[[Image.Image, NDArray], NDArray]  # image, soft [S, H, W] -> soft [S, H, W]
+Array = NDArray[Any]  # of floats or bools
+Refine = Callable[[Image.Image, Array], Array]  # image, soft [S, H, W] -> soft [S, H, W]
 
 
 def by_crf(settings: RefineConfig) -> Refine:
     """Dense CRF on the hard masks, at settings.side. One that vanishes keeps the mask that it came from."""
 
-    def refine(image: Image.Image, soft: NDArray) -> NDArray:
+    def refine(image: Image.Image, soft: Array) -> Array:
         small = np.asarray(shrunk(image, settings.side))
         refined = crf_masks(small, _resized(soft, small.shape[:2]) > 0.5, settings)
         refined = _resized(refined, soft.shape[1:])
-        kept = (refined > 0.5).any((1, 2))
-        return np.where(kept[:, None, None], refined, soft)
+        kept = (refined > 0.5).any((1, 2), keepdims=True)
+        return np.where(kept, refined, soft)
 
     return refine
 
@@ -47,11 +49,11 @@ def shrunk(image: Image.Image, side: int) -> Image.Image:
 def by_walk(model: IRNet, backbone: Backbone, settings: RefineConfig) -> Refine:
     """IRNet's random walk: each mask spreads as far as no edge stops it, then is cut at a part of its maximum."""
 
-    def refine(image: Image.Image, soft: NDArray) -> NDArray:
+    def refine(image: Image.Image, soft: Array) -> Array:
         edge, displacement = fields(model, backbone, image)
         above = np.maximum(2 * soft - 1, 0).astype(np.float32)  # how far over 1/2: a map's positive part, or a mask
-        start = torch.from_numpy(above)[None]  # [1, S, H, W]
-        start = F.interpolate(start, edge.shape, mode="area")[0].numpy()
+        whole = torch.from_numpy(above)[None]  # [1, S, H, W]
+        start = F.interpolate(whole, edge.shape, mode="area")[0].numpy()
         groups = instances(displacement, settings.centroid_threshold)
         # Each instance walks alone and a pixel takes the strongest (TRIS): two objects don't add up on their border.
         K = groups.max() + 1
@@ -69,7 +71,7 @@ def by_walk(model: IRNet, backbone: Backbone, settings: RefineConfig) -> Refine:
 def in_turn(*steps: Refine) -> Refine:
     """One refinement after the other; none at all leaves the masks as they are."""
 
-    def refine(image: Image.Image, soft: NDArray) -> NDArray:
+    def refine(image: Image.Image, soft: Array) -> Array:
         for step in steps:
             soft = step(image, soft)
         return soft
@@ -78,7 +80,7 @@ def in_turn(*steps: Refine) -> Refine:
 
 
 @torch.no_grad()
-def fields(model: IRNet, backbone: Backbone, image: Image.Image) -> tuple[NDArray, NDArray]:
+def fields(model: IRNet, backbone: Backbone, image: Image.Image) -> tuple[Array, Array]:
     """IRNet's edge [h, w], mean over the image and its mirror image, and displacement [2, h, w]."""
     device = next(model.parameters()).device
     pixels = backbone.normalise(backbone.prepare(image)[None].to(device))
@@ -86,7 +88,7 @@ def fields(model: IRNet, backbone: Backbone, image: Image.Image) -> tuple[NDArra
     return ((edge[0] + edge[1].flip(1)) / 2).cpu().numpy(), displacement[0].cpu().numpy()
 
 
-def confidence(before: NDArray, after: NDArray) -> NDArray:
+def confidence(before: Array, after: Array) -> Array:
     """How far a refinement agrees with what it was given: the IoU of the masks before and after, [S] in [0, 1].
 
     The papers give a refined map no confidence. A map that keeps to an object hardly changes; one that lies across
@@ -97,7 +99,7 @@ def confidence(before: NDArray, after: NDArray) -> NDArray:
     return (a & b).sum((1, 2)) / np.maximum(1, (a | b).sum((1, 2)))
 
 
-def _resized(soft: NDArray, size: tuple[int, int]) -> NDArray:
+def _resized(soft: Array, size: tuple[int, int]) -> Array:
     """Soft masks [S, H, W] at another size, bilinear."""
     if soft.shape[1:] == tuple(size):
         return soft
@@ -105,7 +107,7 @@ def _resized(soft: NDArray, size: tuple[int, int]) -> NDArray:
     return F.interpolate(whole, tuple(size), mode="bilinear", align_corners=False, antialias=True)[0].numpy()
 
 
-def _cut(walked: NDArray, before: NDArray, settings: RefineConfig) -> NDArray:
+def _cut(walked: Array, before: Array, settings: RefineConfig) -> Array:
     """A walked map [H, W] -> soft mask: 1/2 at `threshold` of the maximum, small fragments gone.
 
     IRNet's code keeps fragments in the list that TRIS then unites, so that they do stay; here they go, but for the

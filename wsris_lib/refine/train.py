@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
@@ -10,8 +11,9 @@ from torch import Tensor
 
 from wsris_lib.config.settings import RefineConfig
 from wsris_lib.frozen.clip_backbone import Backbone
+from wsris_lib.frozen.image_cache import CacheEntry
 from wsris_lib.infra import artefacts
-from wsris_lib.infra.trainer import Trainer
+from wsris_lib.infra.trainer import LossCurve, Trainer
 from wsris_lib.refer.masks import decode_rle, encode_rle
 from wsris_lib.refine.affinity import IGNORE, losses, total
 from wsris_lib.refine.irnet import IRNet, channels
@@ -30,7 +32,7 @@ class Affinities:
         maps: uint8 [P, P], as many, one at a time.
     """
 
-    def __init__(self, images: Mapping[int, tuple], owners: Sequence[int], maps: Iterable[NDArray]):
+    def __init__(self, images: Mapping[int, CacheEntry], owners: Sequence[int], maps: Iterable[NDArray[np.uint8]]):
         self._images = images
         self.owners = list(owners)
         self._packed = [(encode_rle(map_ == 1), encode_rle(map_ == IGNORE)) for map_ in maps]
@@ -54,7 +56,7 @@ class Affinities:
 
 def train(
     backbone: Backbone, data: Affinities, settings: RefineConfig, seed: int, out: Path
-) -> tuple[IRNet, list[list[float]]]:
+) -> tuple[IRNet, LossCurve]:
     """Fit the two heads; the backbone stays as it is. The same seed gives the same weights on one machine.
 
     A polynomial decay of the rate, as IRNet's; its weight decay reaches SGD as a momentum by mistake, ours doesn't.
@@ -81,14 +83,15 @@ def train(
     run = Trainer(out, model, optimiser, steps, seed, made_from, settings.grad_accum_steps)
     for step in run:
         epoch, place = divmod(step, per_epoch)
-        order = torch.randperm(len(data), generator=torch.Generator().manual_seed(seed * 10_007 + epoch))
+        order = torch.randperm(len(data), generator=torch.Generator().manual_seed(seed * 10_007 + epoch)).tolist()
         for rows in run.micro_batches(order[place * settings.batch : (place + 1) * settings.batch]):
-            pixels, labels = data.batch(rows.tolist())
+            pixels, labels = data.batch(rows)
             pixels, labels = augmented(backbone.normalise(pixels.to(device)), labels.to(device), run.generator)
             with torch.no_grad():
                 maps = backbone.pyramid(pixels)
             labels = labels[:, ::4, ::4][:, : maps[0].shape[2], : maps[0].shape[3]]  # the nearest label of each cell
-            run.backward(total(losses(*model(maps), labels, settings.radius_train)))
+            edges, field = model(maps)
+            run.backward(total(losses(edges, field, labels, settings.radius_train)))
         run.optimizer_step(settings.learning_rate * (1 - step / steps) ** 0.9, clip=10.0)
     model.eval()
     model.drift.copy_(_drift(model, backbone, data, settings.batch))

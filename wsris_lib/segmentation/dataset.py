@@ -14,7 +14,7 @@ from wsris_lib.frozen.image_cache import prepared_images
 from wsris_lib.infra import artefacts
 from wsris_lib.refer.errors import DataError
 from wsris_lib.refer.labels import PseudoLabel
-from wsris_lib.refer.masks import decode_rle, encode_rle
+from wsris_lib.refer.masks import Rle, decode_rle, encode_rle
 from wsris_lib.refer.views import Sample, TrainingView
 
 
@@ -79,10 +79,12 @@ class PseudoLabelDataset:
     def digest(self) -> str:
         """Sixteen hex digits that change when a label, a sentence's tokens or an image does."""
         its = [(label.sent_id, label.ref_id, label.confidence, mask) for label, mask in zip(self.labels, self._masks)]
-        images = [(i, hashlib.sha256(its["pixels"].numpy()).hexdigest()) for i, (its, _) in self._images.items()]
+        images = [
+            (i, hashlib.sha256(memoryview(its["pixels"].numpy())).hexdigest()) for i, (its, _) in self._images.items()
+        ]
         return artefacts.content_hash(its, self._tokens.tolist(), images)
 
-    def _squashed(self, label: PseudoLabel) -> dict:
+    def _squashed(self, label: PseudoLabel) -> Rle:
         try:
             mask = torch.from_numpy(decode_rle(label.mask)).byte()[None, None]
         except ValueError as why:

@@ -25,7 +25,7 @@ class Segmenter(Protocol):
 
 
 @torch.no_grad()
-def predict(model: Segmenter, view: View, samples: Sequence[Sample], batch: int = 48) -> Iterator[Tensor]:
+def predict(model: Segmenter, view: View[Sample], samples: Sequence[Sample], batch: int = 48) -> Iterator[Tensor]:
     """One soft mask for each sample, in their order: float [H, W] in [0, 1] on the CPU, the mask is where it is > 0.5.
 
     The finest logit is resized to the image and then squashed, so that 0.5 is where the logit is 0. TRIS divides by the
@@ -39,7 +39,7 @@ def predict(model: Segmenter, view: View, samples: Sequence[Sample], batch: int 
     if model.training:
         raise ValueError("the model is in training mode: its batch norms would mix the sentences; call model.eval()")
     left = Counter(sample.image_id for sample in samples)
-    prepared = {}
+    prepared: dict[int, Tensor] = {}
     for start in range(0, len(samples), batch):
         some = samples[start : start + batch]
         ids = sorted({sample.image_id for sample in some})

@@ -13,8 +13,8 @@ FIRST = {  # the fields that were there at first; one that came after them is a 
     Es3netConfig: "candidates_train candidates_eval cls_fraction pooling geometry geometry_gain consistency "
     "temperature class_from patches_from text_slice normalise learn_gain own_negatives learning_rate batch epochs",
     CaddConfig: "image_model text_model image_size early_image_size late max_tokens decoder_dim num_heads "
-    "coord_features augment confidence dice masks features horizon batch grad_accum_steps burn_in epochs optimiser learning_rate muon_lr_scale power image_lr_scale "
-    "text_lr_scale weight_decay",
+    "coord_features augment confidence dice masks features horizon batch grad_accum_steps burn_in epochs optimiser "
+    "learning_rate muon_lr_scale power image_lr_scale text_lr_scale weight_decay",
 }
 
 

@@ -256,7 +256,7 @@ def test_a_part_of_a_corpus_is_told_from_all_of_it(tmp_path):
     assert len(counts) == 5 * 4
     assert counts["train", "refs"] == Count("train", "refs", 4, 42_404)
     assert counts["train", "sentences"] == Count("train", "sentences", 8, 120_624)
-    assert counts["train", "files"].found == 1 and counts["train", "images"].found == 2
+    assert counts["train", "files"].actual == 1 and counts["train", "images"].actual == 2
     assert counts["testB", "images"] == Count("testB", "images", 0, 750)
     assert counts["mine", "refs"] == Count("mine", "refs", 4, None)
     assert counts["mine", "refs"].complete is None and counts["val", "refs"].complete is False
@@ -288,8 +288,8 @@ def test_the_real_miniature_is_a_part(tmp_path):
     if not MINI.is_dir():
         pytest.skip(f"{MINI} is absent")
     counts = {(count.split, count.what): count for count in compare(Refer(MINI))}
-    assert counts["val", "images"].found == counts["val", "files"].found == 71
-    assert counts["train", "sentences"].found == 1714 and not counts["train", "sentences"].complete
+    assert counts["val", "images"].actual == counts["val", "files"].actual == 71
+    assert counts["train", "sentences"].actual == 1714 and not counts["train", "sentences"].complete
     for name in ("refcoco", "images/mscoco/images/train2014"):
         shutil.copytree(MINI / name, tmp_path / name)
     zipped(tmp_path)

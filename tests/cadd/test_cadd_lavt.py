@@ -251,7 +251,8 @@ def test_every_parameter_learns_as_the_last_stage_has_no_gate(model):
 
 
 def test_gates_are_recorded_while_asked_for(model):
-    pixels, tokens = model.normalise(torch.rand(2, 3, 64, 64) * 255), model.tokenizer(["a mug", "the chair"])
+    pixels = model.normalise(torch.rand(2, 3, 64, 64) * 255)
+    tokens = model.tokenizer(["a mug", "the chair"])
     with torch.no_grad():
         for gate in model.gates:
             torch.nn.init.normal_(gate.outer.weight)

@@ -55,22 +55,24 @@ def layer(module: str) -> int:
 
 def own_imports(path: Path) -> set[str]:
     """The modules of wsris_lib that a module imports anywhere in it, functions included."""
-    found = set()
+    imported = set()
     for node in ast.walk(TREES[path]):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            imported |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             source = resolve_name("." * node.level + (node.module or ""), dotted(path.parent))
             submodules = {f"{source}.{alias.name}" for alias in node.names}
-            found |= submodules & KNOWN or {source}
-    return {name for name in found if name.split(".")[0] == "wsris_lib"}
+            imported |= submodules & KNOWN or {source}
+    return {name for name in imported if name.split(".")[0] == "wsris_lib"}
 
 
 def names(tree: ast.AST) -> set[str]:
     """Every identifier that appears in a piece of code: variables, attributes, imports."""
-    found = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
-    found |= {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
-    return found | {alias.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for alias in node.names}
+    identifiers = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    identifiers |= {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    return identifiers | {
+        alias.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for alias in node.names
+    }
 
 
 def tracked() -> list[Path]:
@@ -130,7 +132,7 @@ def test_no_frozen_model_and_no_method_knows_an_annotation():
     }
     assert {name.split(".")[1] for name in middle} == blind
     assert middle
-    assert not {name: found for name, found in middle.items() if found}
+    assert not {name: imports for name, imports in middle.items() if imports}
 
 
 def test_no_stage_holds_the_training_and_the_evaluation_view_at_once():
@@ -179,7 +181,9 @@ UNLOCKED = ("crf", "sam2")  # not every machine can compile the one; the other i
 
 def requirements() -> list[Requirement]:
     """What the lock has to hold: all but the extras of UNLOCKED."""
-    extras = [wanted for name, wanted in PROJECT["project"]["optional-dependencies"].items() if name not in UNLOCKED]
+    extras = [
+        specifiers for name, specifiers in PROJECT["project"]["optional-dependencies"].items() if name not in UNLOCKED
+    ]
     return [
         Requirement(text) for text in [*PROJECT["project"]["dependencies"], *(t for extra in extras for t in extra)]
     ]
@@ -195,9 +199,9 @@ def test_the_lock_pins_every_dependency_within_its_bounds():
 
 
 def test_the_makefile_builds_what_the_lock_leaves_out():
-    (wanted,) = map(Requirement, PROJECT["project"]["optional-dependencies"]["crf"])
+    (requirement,) = map(Requirement, PROJECT["project"]["optional-dependencies"]["crf"])
     name, pin = re.search(r"^CRF := (\S+)==(\S+)$", (REPO / "Makefile").read_text(), flags=re.MULTILINE).groups()
-    assert name == wanted.name and wanted.specifier.contains(pin)
+    assert name == requirement.name and requirement.specifier.contains(pin)
     assert name not in (REPO / "requirements-lock.txt").read_text()
 
 
@@ -222,7 +226,8 @@ def test_the_wheel_carries_every_package():
 
 
 def test_the_readme_names_what_exists():
-    readme, makefile = (REPO / "README.md").read_text(), (REPO / "Makefile").read_text()
+    readme = (REPO / "README.md").read_text()
+    makefile = (REPO / "Makefile").read_text()
     commands = set(re.findall(r"^make ([a-z]+)|`make ([a-z]+)", readme, flags=re.MULTILINE))
     targets = {first or second for first, second in commands}
     assert {"reproduce", "test"} <= targets <= set(re.findall(r"^([a-z]+):", makefile, flags=re.MULTILINE))

@@ -16,7 +16,8 @@ from wsris_lib.config.settings import Es3netConfig
 @pytest.mark.parametrize("name", differences.BASES)
 def test_a_profile_is_its_base_but_for_what_it_lists(name):
     base, listed = differences.BASES[name]
-    own, theirs = settings_of(PROFILES[name]), settings_of(PROFILES[base])
+    own = settings_of(PROFILES[name])
+    theirs = settings_of(PROFILES[base])
     assert {setting for setting in own if own[setting] != theirs[setting]} - {"name"} == set(listed)
     assert all(own[setting] == value and reason.strip() for setting, (value, reason) in listed.items())
 

@@ -37,7 +37,8 @@ def copied(tmp_path, monkeypatch):
 
 
 def test_code_changes_its_digest_by_what_it_does_alone(copied):
-    losses, whole = code_digest("es3net"), code_digest("")
+    losses = code_digest("es3net")
+    whole = code_digest("")
     copied("es3net/losses.py", '"""', '"""Another docstring. ')
     copied("es3net/losses.py", "\ndef ", "\n# a comment\n\n\ndef ")
     assert code_digest("es3net") == losses and code_digest("") == whole

@@ -20,7 +20,8 @@ KINDS = ("clip", "dino", "depth", "sam2", "text", "detector")
 def profile(tiny_zoo, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("WSRIS_HOME", str(tmp_path_factory.mktemp("home")))
-        rn, vit = str(tiny_zoo / "clip_rn"), str(tiny_zoo / "clip")
+        rn = str(tiny_zoo / "clip_rn")
+        vit = str(tiny_zoo / "clip")
         yield profiles.load(
             "smoke",
             synref=profiles.SynRefSize(train=8, val=2, test_a=0, test_b=0, image_size=64),
@@ -48,14 +49,14 @@ pytestmark = pytest.mark.filterwarnings("ignore:pydensecrf isn't installed")
 @pytest.mark.parametrize("kind", ["greedy", "truth"])
 def test_a_student_is_trained_once_and_its_answers_are_kept(profile, kind, monkeypatch):
     modules, curve = students.train(Run(profile), 0, kind)
-    samples, found = students.judged(Run(profile), 0, "val", kind)
-    assert len(samples) == len(found) > 0
+    samples, measures = students.judged(Run(profile), 0, "val", kind)
+    assert len(samples) == len(measures) > 0
     monkeypatch.setattr(students, "distil", lambda *_: pytest.fail("trained again"))
     monkeypatch.setattr(answers, "predict", lambda *_: pytest.fail("asked again"))
     again, read = students.train(Run(profile), 0, kind)
     assert read == curve
     assert all(torch.equal(a, b) for a, b in zip(modules.state_dict().values(), again.state_dict().values()))
-    assert students.judged(Run(profile), 0, "val", kind)[1] == found
+    assert students.judged(Run(profile), 0, "val", kind)[1] == measures
 
 
 def test_no_annotation_takes_part_but_in_the_oracle(profile, monkeypatch):

@@ -13,12 +13,12 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 def kinds(section: type) -> dict[str, Any]:
     """Every setting of a dataclass and of those in it -> its type: {"images": int, "es3net.batch": int, ...}."""
     hints = get_type_hints(section)
-    found = {}
+    types = {}
     for field in fields(section):
         inner = hints[field.name]
         nested = {f"{field.name}.{name}": kind for name, kind in kinds(inner).items()} if is_dataclass(inner) else {}
-        found |= nested or {field.name: inner}
-    return found
+        types |= nested or {field.name: inner}
+    return types
 
 
 def changed(profile: Any, changes: dict[str, Any]) -> Any:

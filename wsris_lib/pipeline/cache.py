@@ -148,7 +148,10 @@ def cached_step(
             form.save(place, result, inputs(*given.args))
             return form.load(place, *given.args)
 
-        step.key, step.path, step.uses, step.__signature__ = key, path, used, signature
+        step.key = key
+        step.path = path
+        step.uses = used
+        step.__signature__ = signature
         STEPS.append(step)
         return step
 

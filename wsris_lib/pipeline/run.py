@@ -54,7 +54,8 @@ class Run:
         place = artefacts.runs_dir(), profile
         if place not in cls._all:
             run = super().__new__(cls)
-            run.home, run.profile, run._memory = *place, {}
+            run.home, run.profile = place
+            run._memory = {}
             cls._all[place] = run
         return cls._all[place]
 

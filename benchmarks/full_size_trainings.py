@@ -114,7 +114,9 @@ def instead(owner: object, name: str, value: object) -> Iterator[None]:
 
 def stepped(bench: Bench, start: Callable, batch: int, layout: torch.memory_format | None = None) -> list[float]:
     """Seconds of a training's steps after the first ones; `start(out, batch)` is the whole training, cut off then."""
-    ends, usual, warm = [], Trainer.optimizer_step, 3 if bench.all_ways else 1
+    ends = []
+    usual = Trainer.optimizer_step
+    warm = 3 if bench.all_ways else 1
 
     def step(run: Trainer, *arguments: object, **options: object) -> None:
         usual(run, *arguments, **options)

@@ -92,7 +92,8 @@ def test_a_way_that_fails_costs_no_row(full_size):
 
 
 def test_a_training_is_cut_off_after_the_steps_that_are_timed(full_size):
-    usual, seen = Trainer.optimizer_step, []
+    usual = Trainer.optimizer_step
+    steps = []
 
     def start(out, batch):
         model = nn.Linear(batch, 1)
@@ -101,11 +102,11 @@ def test_a_training_is_cut_off_after_the_steps_that_are_timed(full_size):
             steps.append(step)
             run.backward_and_step(model(torch.ones(1, batch)).sum(), 0.1)
 
-    assert len(full_size.t.stepped(bench(full_size), start, 3)) == 2 and seen == [0, 1, 2]  # one warms up
+    assert len(full_size.t.stepped(bench(full_size), start, 3)) == 2 and steps == [0, 1, 2]  # one warms up
     assert Trainer.optimizer_step is usual
-    its = bench(full_size, all_ways=True)
-    full_size.t.trained(its, start, 3, True, [(nn.Linear, "extra_repr")])
-    assert [way for way, _, _ in its.ways] == [
+    small_bench = bench(full_size, all_ways=True)
+    full_size.t.trained(small_bench, start, 3, True, [(nn.Linear, "extra_repr")])
+    assert [way for way, _, _ in small_bench.ways] == [
         "as it is (float32)",
         "TF32",
         "bf16",

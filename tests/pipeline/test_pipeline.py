@@ -390,7 +390,7 @@ def test_a_folder_of_paraphrases_is_an_option_of_every_command(small, tmp_path, 
     folders = []
     monkeypatch.setattr("wsris_lib.__main__.show_scoreboard", lambda profile: folders.append(profile.paraphrases))
     monkeypatch.chdir(tmp_path)
-    assert main(["scoreboard", "--paraphrases", "answers"]) == 0 and seen == [str(folder)]
+    assert main(["scoreboard", "--paraphrases", "answers"]) == 0 and folders == [str(folder)]
     assert profiles.load("smoke").paraphrases == str(folder) and profiles.PROFILES["smoke"].paraphrases == "rules"
     assert main(["scoreboard", "--paraphrases", "nowhere"]) == 2
     assert f"paraphrases {missing}: no such folder" in capsys.readouterr().err

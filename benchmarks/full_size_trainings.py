@@ -115,7 +115,7 @@ def instead(owner: object, name: str, value: object) -> Iterator[None]:
 def stepped(bench: Bench, start: Callable, batch: int, layout: torch.memory_format | None = None) -> list[float]:
     """Seconds of a training's steps after the first ones; `start(out, batch)` is the whole training, cut off then."""
     ends = []
-    usual = Trainer.step
+    usual = Trainer.optimizer_step
     warm = 3 if bench.all_ways else 1
 
     def step(run: Trainer, *arguments: object, **options: object) -> None:
@@ -127,7 +127,7 @@ def stepped(bench: Bench, start: Callable, batch: int, layout: torch.memory_form
             raise Enough
 
     never = instead(Trainer, "save_seconds", float("inf"))
-    with instead(Trainer, "step", step), never, tempfile.TemporaryDirectory() as folder, suppress(Enough):
+    with instead(Trainer, "optimizer_step", step), never, tempfile.TemporaryDirectory() as folder, suppress(Enough):
         start(Path(folder) / "run", batch)
     return [after - before for before, after in zip(ends[warm - 1 :], ends[warm:])]
 

@@ -114,13 +114,13 @@ def test_a_wrong_value_is_one_line(words, message, capsys):
     assert capsys.readouterr().err == f"error: {message}\n"
 
 
-@pytest.mark.parametrize("word", ["--es3net.bach", "--es3net.bach=5", "--aligning.Batch"])
+@pytest.mark.parametrize("word", ["--es3net.bach", "--es3net.bach=5", "--es3net.Batch"])
 def test_a_misspelt_setting_is_one_line(word, capsys):
     with pytest.raises(SystemExit) as raised:
         main(["scoreboard", word, "5"])
     assert raised.value.code == 2
     printed = capsys.readouterr().err
-    assert printed.startswith("error: no setting 'aligning.") and printed.endswith("did you mean aligning.batch?\n")
+    assert printed.startswith("error: no setting 'es3net.") and printed.endswith("did you mean es3net.batch?\n")
 
 
 def test_commands_help_is_short_and_leads_to_the_settings(capsys):

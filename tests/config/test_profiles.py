@@ -81,7 +81,7 @@ def test_sections_settings_and_fields_change_in_their_order():
     ("change", "error", "message"),
     [
         ({"image": 3}, KeyError, "no setting 'image'; did you mean images?"),
-        ({"es3net.bach": 3}, KeyError, "no setting 'es3net.bach'; did you mean aligning.batch?"),
+        ({"es3net.bach": 3}, KeyError, "no setting 'es3net.bach'; did you mean es3net.batch?"),
         ({"zzz": 3}, KeyError, "no setting 'zzz'; `python -m wsris_lib profile` lists them all"),
         ({"images": "many"}, ValueError, "images takes a whole number, not 'many'"),
         ({"images": 2.5}, ValueError, "images takes a whole number, not 2.5"),

@@ -92,7 +92,7 @@ def test_a_way_that_fails_costs_no_row(full_size):
 
 
 def test_a_training_is_cut_off_after_the_steps_that_are_timed(full_size):
-    usual = Trainer.step
+    usual = Trainer.optimizer_step
     steps = []
 
     def start(out, batch):
@@ -103,7 +103,7 @@ def test_a_training_is_cut_off_after_the_steps_that_are_timed(full_size):
             run.backward_and_step(model(torch.ones(1, batch)).sum(), 0.1)
 
     assert len(full_size.t.stepped(bench(full_size), start, 3)) == 2 and steps == [0, 1, 2]  # one warms up
-    assert Trainer.step is usual
+    assert Trainer.optimizer_step is usual
     small_bench = bench(full_size, all_ways=True)
     full_size.t.trained(small_bench, start, 3, True, [(nn.Linear, "extra_repr")])
     assert [way for way, _, _ in small_bench.ways] == [

@@ -390,9 +390,9 @@ def test_a_folder_of_paraphrases_is_an_option_of_every_command(small, tmp_path, 
     folders = []
     monkeypatch.setattr("wsris_lib.__main__.show_scoreboard", lambda profile: folders.append(profile.paraphrases))
     monkeypatch.chdir(tmp_path)
-    assert main(["experiments.scoreboard", "--paraphrases", "answers"]) == 0 and folders == [str(folder)]
+    assert main(["scoreboard", "--paraphrases", "answers"]) == 0 and folders == [str(folder)]
     assert profiles.load("smoke").paraphrases == str(folder) and profiles.PROFILES["smoke"].paraphrases == "rules"
-    assert main(["experiments.scoreboard", "--paraphrases", "nowhere"]) == 2
+    assert main(["scoreboard", "--paraphrases", "nowhere"]) == 2
     assert f"paraphrases {missing}: no such folder" in capsys.readouterr().err
 
 
@@ -466,10 +466,10 @@ def test_run_names_tell_data_apart(small):
     ("arguments", "message"),
     [
         (["ablate", "table2", "--data", "no/such/folder"], "no/such/folder"),
-        (["experiments.scoreboard", "--profile", "huge"], "no profile 'huge'; choose one of paper, tiny"),
-        (["experiments.reproduce", "--data", "no/such/folder"], "no/such/folder"),
+        (["scoreboard", "--profile", "huge"], "no profile 'huge'; choose one of paper, tiny"),
+        (["reproduce", "--data", "no/such/folder"], "no/such/folder"),
         (
-            ["experiments.scoreboard"],
+            ["scoreboard"],
             "scoreboard.json: no such file; run `python -m wsris_lib reproduce` with the same options first",
         ),
         (["fetch", "checkpoints"], "the profile tiny needs no checkpoint from a hub; say whose by --profile"),
@@ -503,9 +503,7 @@ def test_a_setting_of_the_shell_that_is_empty_is_none(monkeypatch):
     assert profiles.load().name == "tiny"
 
 
-@pytest.mark.parametrize(
-    "wrong", [["predict", "a.png", "a mug", "--seed", "-1"], ["experiments.reproduce", "--trial", "0"]]
-)
+@pytest.mark.parametrize("wrong", [["predict", "a.png", "a mug", "--seed", "-1"], ["reproduce", "--trial", "0"]])
 def test_numbers_that_none_can_be_are_refused_at_once(wrong, capsys):
     with pytest.raises(SystemExit):
         main(wrong)

@@ -179,7 +179,7 @@ class Lavt(nn.Module):
         return (prepared.float() / 255 - mean) / std
 
     def tokenizer(self, sentences: list[str], context_length: int | None = None) -> Tensor:
-        """Tokens long [S, L], padded to L = context_length (None: `max_tokens`), called as open_clip's are."""
+        """Tokens long [S, L], padded to L = context_length (None: `max_tokens`); called as open_clip's tokenizers."""
         options = dict(padding="max_length", truncation=True, max_length=context_length or self.max_tokens)
         return self._tokenizer(sentences, **options, return_tensors="pt")["input_ids"]
 

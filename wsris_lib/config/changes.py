@@ -22,7 +22,7 @@ def kinds(section: type) -> dict[str, Any]:
 
 
 def changed(profile: Any, changes: dict[str, Any]) -> Any:
-    """The profile with settings, "images" or "es3net.batch", or whole sections, "aligning", replaced, in this order.
+    """The profile with settings, "images" or "es3net.batch", or whole sections, "es3net", replaced, in this order.
 
     Raises KeyError for a name that no setting has, and ValueError for a value of another type.
     """

@@ -108,8 +108,8 @@ def _inputs(run: Run, part: str) -> Inputs:
 @cached_step(
     "rows",
     uses=(
-        *("ehin", "es3net", "evaluate", "floors", "foundation", "pipeline", "refer", "refine", "scoreboard"),
-        *("segmenter", "training"),
+        *("baselines", "ehin", "es3net", "experiments.scoreboard", "frozen", "metrics", "pipeline", "refer", "refine"),
+        *("cadd", "segmentation", "infra.trainer"),
     ),
     inputs=_inputs,
     title=lambda run, part: f"scoreboard, {part}",

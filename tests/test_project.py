@@ -1,6 +1,7 @@
 """Promises about the tree itself: what it may hold, which room may know which, what the lock and the README say."""
 
 import ast
+import json
 import re
 import subprocess
 import tomllib
@@ -107,6 +108,65 @@ def test_only_checkpoints_are_large():
 def test_modules_are_short():
     lines = {dotted(path): len(path.read_text(encoding="utf-8").splitlines()) for path in TREES}
     assert not {name: count for name, count in lines.items() if count >= 300}
+
+
+# -- the words --------------------------------------------------------------------------------------------------------
+
+EMPTY_WORDS = {"told", "said", "its", "found", "made", "asked", "wanted", "heard", "seen"}
+
+
+def bound(tree: ast.AST) -> list[tuple[str, int]]:
+    """Every name that a piece of code gives, with its line: variables, attributes, arguments, functions."""
+    stored = [node for node in ast.walk(tree) if isinstance(getattr(node, "ctx", None), ast.Store)]
+    given = [(node.id, node.lineno) for node in stored if isinstance(node, ast.Name)]
+    given += [(node.attr, node.lineno) for node in stored if isinstance(node, ast.Attribute)]
+    given += [(node.arg, node.lineno) for node in ast.walk(tree) if isinstance(node, ast.arg)]
+    return given + [(n.name, n.lineno) for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
+
+
+def packed(tree: ast.AST) -> list[int]:
+    """The lines of assignments such as `a, b = x, y`: two statements in one; a swap is not among them."""
+    pairs = [
+        (node.lineno, target.elts, node.value.elts)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Tuple | ast.List)
+        for target in node.targets
+        if isinstance(target, ast.Tuple | ast.List)
+    ]
+    return [line for line, to, of in pairs if {ast.unparse(x) for x in to} != {ast.unparse(x) for x in of}]
+
+
+def lesson_code(path: Path) -> str:
+    """A notebook's code; where a line is a command of IPython or of the shell it stands as `pass`."""
+    cells = [cell for cell in json.loads(path.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == "code"]
+    return re.sub(r"^(\s*)[%!].*", r"\1pass", "\n".join("".join(cell["source"]) for cell in cells), flags=re.MULTILINE)
+
+
+def test_a_name_says_what_it_holds():
+    lessons = sorted((REPO / "notebooks").glob("*.ipynb"))
+    scripts = [path for folder in ("tests", "benchmarks") for path in sorted((REPO / folder).rglob("*.py"))]
+    assert len(lessons) > 10 and len(scripts) > 50
+    trees = TREES | {path: ast.parse(path.read_text(encoding="utf-8")) for path in scripts}
+    trees |= {path: ast.parse(lesson_code(path)) for path in lessons}
+    empty = [(path, name, line) for path, tree in trees.items() for name, line in bound(tree) if name in EMPTY_WORDS]
+    assert not [f"{path.relative_to(REPO)}:{line}: {name}" for path, name, line in empty]
+
+
+def test_an_assignment_is_one_statement():
+    assert not [f"{path.relative_to(REPO)}:{line}" for path, tree in TREES.items() for line in packed(tree)]
+
+
+def test_the_rules_of_names_catch_what_they_forbid():
+    bad = "self.found = 1\nfor told in x: pass\ndef f(its, *, made=1): return [seen for seen in its]\n(asked := 2)"
+    assert {name for name, _ in bound(ast.parse(bad))} & EMPTY_WORDS == {
+        "found",
+        "told",
+        "its",
+        "made",
+        "seen",
+        "asked",
+    }
+    assert packed(ast.parse("a, b = 1, 2\na, b = b, a\nc, d = f()\n[e, g] = x, y\nh, (i, j) = 0, k")) == [1, 4, 5]
 
 
 # -- the rooms --------------------------------------------------------------------------------------------------------

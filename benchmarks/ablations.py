@@ -30,7 +30,8 @@ some twenty comparisons at 0.05 one will look like a difference by chance.
 def main(paper: str, name: str = "tiny") -> None:
     """Make what is missing, print each table as it is ready, and write them all."""
     tables, corpora, file, title = PAPERS[paper]
-    profile, parts = profiles.load(name), []
+    profile = profiles.load(name)
+    parts = []
     machine = f"{torch.get_num_threads()} threads, {profile.device}"
     for table in tables:
         parts.append(f"## {table}\n")

@@ -27,14 +27,19 @@ COLUMNS = {
 
 def main(name: str = "long", split: str = "testB", rows: str = "5", seed: str = "0") -> None:
     """Draw, answer and save."""
-    profile, rng = profiles.load(name), np.random.default_rng(int(seed))
+    profile = profiles.load(name)
+    rng = np.random.default_rng(int(seed))
     view = Run(profile).corpus.evaluation_view(split)
     models = {title: predict.load(model, Run(profile)) for model, title in COLUMNS.items()}
-    images, masks, truths, titles = [], [], [], []
+    images = []
+    masks = []
+    truths = []
+    titles = []
     for image_id in rng.choice(view.image_ids, int(rows), replace=False):
-        its = [sample for sample in view if sample.image_id == image_id]
-        sample = its[rng.integers(len(its))]
-        image, truth = view.image(sample.image_id), view.mask(sample.ann_id)
+        of_image = [sample for sample in view if sample.image_id == image_id]
+        sample = of_image[rng.integers(len(of_image))]
+        image = view.image(sample.image_id)
+        truth = view.mask(sample.ann_id)
         answers = [model(image, sample.sentence) > 0.5 for model in models.values()]
         images += [image] * (1 + len(models))
         masks += [None, *answers]

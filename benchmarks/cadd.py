@@ -50,28 +50,29 @@ PAIRS = {  # what is compared: title -> the higher and the lower by the paper, e
 
 def main(name: str = "tiny", epochs: str = "", seeds: str = "", *kinds: str) -> None:
     """Make what is missing and write the page."""
-    profile, rows = profiles.load(name), defaultdict(dict)
+    profile = profiles.load(name)
+    rows = defaultdict(dict)
     if epochs:
         longer = replace(profile.cadd, epochs=float(epochs), burn_in=0.4 * float(epochs))
         profile = replace(profile, cadd=longer)
     if seeds:
         profile = replace(profile, seeds=tuple(map(int, seeds.split(","))))
-    wanted = {}  # kind -> seeds
+    seeds_of = {}  # kind -> seeds
     for kind, _, own in (given.partition(":") for given in kinds or pseudo_labels.LABELS):
-        wanted[kind] = tuple(map(int, own.split(","))) if own else profile.seeds
+        seeds_of[kind] = tuple(map(int, own.split(","))) if own else profile.seeds
     val = Run(profile).evaluation()
     note(rows, "best proposal", profile.seeds[0], val.samples, val.judge(es3net.floor_choices(Run(profile))["oracle"]))
-    for seed in sorted({*profile.seeds, *(seed for its in wanted.values() for seed in its)}):
+    for seed in sorted({*profile.seeds, *(seed for kind_seeds in seeds_of.values() for seed in kind_seeds)}):
         note(rows, CHOICE, seed, val.samples, val.judge(es3net.trained_choice(Run(profile), seed)[0]))
-        for kind in (kind for kind, its in wanted.items() if seed in its):
+        for kind in (kind for kind, kind_seeds in seeds_of.items() if seed in kind_seeds):
             if kind != "truth" or not rows["truth, labels"]:  # the same for every seed
                 labelled(rows, profile, kind, seed)
             for who in ("student", "teacher"):
                 start = time.perf_counter()
                 note(rows, f"{kind}, {who}", seed, *students.judged(Run(profile), seed, profile.val_split, kind, who))
                 print(f"{kind}, {who}, seed {seed}: {time.perf_counter() - start:.0f} s", flush=True)
-    lines = [*preface(profile, name), "", *two_by_two(rows, profile), "", *compared(profile, wanted), ""]
-    lines += [*whole(rows), "", *missed(profile, wanted)]
+    lines = [*preface(profile, name), "", *two_by_two(rows, profile), "", *compared(profile, seeds_of), ""]
+    lines += [*whole(rows), "", *missed(profile, seeds_of)]
     out = Path(__file__).with_name("_".join(["cadd", name] + [epochs] * bool(epochs)) + ".md")
     out.write_text("\n".join(lines) + "\n")
     print("\n".join(lines))
@@ -79,13 +80,14 @@ def main(name: str = "tiny", epochs: str = "", seeds: str = "", *kinds: str) -> 
 
 def preface(profile: profiles.Profile, name: str) -> list[str]:
     """What the page is of."""
-    its, threads = profile.cadd, torch.get_num_threads()
+    settings = profile.cadd
+    threads = torch.get_num_threads()
     return [
         "# CADD: students of all labels, SynRef",
         "",
         f"Made by `python benchmarks/cadd.py {shlex.join(sys.argv[1:])}`:",
         f"profile `{name}`, corpus {profile.corpus}, split {profile.val_split}, {len(profile.seeds)} seeds,",
-        f"{its.burn_in:g} + {its.epochs:g} epochs, batch {its.batch}, {threads} threads.",
+        f"{settings.burn_in:g} + {settings.epochs:g} epochs, batch {settings.batch}, {threads} threads.",
         "Percent, mean ± standard deviation over seeds. No mask takes part but in the rows `truth`.",
     ]
 
@@ -123,7 +125,8 @@ def printed(table: str, row: str, corpus: str, split: str) -> str:
 
 def shares(rows: dict, profile: profiles.Profile) -> list[str]:
     """Students as shares of the same network on true masks, ours and the paper's, metric by metric."""
-    place, lines = (profile.corpus, profile.val_split), []
+    place = (profile.corpus, profile.val_split)
+    lines = []
     oracle = {m: papers.printed("lavt", "Results", "LAVT", *place, m) for m in ("mIoU", "oIoU")}
     for kind in ("single text", "greedy"):
         ours = []
@@ -134,7 +137,9 @@ def shares(rows: dict, profile: profiles.Profile) -> list[str]:
         theirs = papers.printed("es3net", table, row, *place, "mIoU")
         if ours and theirs:
             beside = [
-                f"{100 * theirs / its:.1f} % of LAVT's {metric} {its:.2f}" for metric, its in oracle.items() if its
+                f"{100 * theirs / value:.1f} % of LAVT's {metric} {value:.2f}"
+                for metric, value in oracle.items()
+                if value
             ]
             ours.append(f"the paper's {theirs:.2f} mIoU are {' and '.join(beside)}")
         lines += [f"- {kind}, student, of its oracle: {', '.join(ours)}"] if ours else []
@@ -147,21 +152,21 @@ def both(first: dict, second: dict, column: str) -> tuple[list[float], list[floa
     return tuple([row[seed][column] for seed in common] for row in (first, second))
 
 
-def compared(profile: profiles.Profile, wanted: dict[str, tuple[int, ...]]) -> list[str]:
+def compared(profile: profiles.Profile, seeds_of: dict[str, tuple[int, ...]]) -> list[str]:
     """`PAIRS` on every split, over the seeds that both have, and how sure that is of seeds and of images."""
     lines = ["First less second, mean ± standard deviation over seeds; in brackets 95 % by resampling the images:", ""]
     lines += ["| | split (sentences, images) | seeds | mIoU | mIoU, decisive | oIoU | PointM |", "|---" * 7 + "|"]
     for title, pair in PAIRS.items():
-        have = [set(wanted.get(kind, ())) for kind in pair if kind != CHOICE]
+        have = [set(seeds_of.get(kind, ())) for kind in pair if kind != CHOICE]
         seeds = sorted(set.intersection(*have))
         if not seeds:
             continue
         sums = {split: of_split(replace(profile, val_split=split), pair, seeds) for split in SPLITS[0] + SPLITS[1]}
         for splits in (SPLITS[0], *((split,) for split in SPLITS[1]), SPLITS[1]):
-            found = np.concatenate([sums[split] for split in splits], axis=-1)
-            counted = f"{found[0, 0, 0].sum():,.0f}, {found.shape[-1]}"
+            joined = np.concatenate([sums[split] for split in splits], axis=-1)
+            counted = f"{joined[0, 0, 0].sum():,.0f}, {joined.shape[-1]}"
             cells = [title + theirs(pair, profile, splits), f"{' + '.join(splits)} ({counted})", str(len(seeds))]
-            lines.append("| " + " | ".join([*cells, *resampled(found)]) + " |")
+            lines.append("| " + " | ".join([*cells, *resampled(joined)]) + " |")
     return lines
 
 
@@ -175,17 +180,18 @@ def theirs(pair: tuple[str, str], profile: profiles.Profile, splits: tuple[str, 
 
 def of_split(profile: profiles.Profile, pair: tuple[str, str], seeds: list[int]) -> np.ndarray:
     """`by_image` of both of a pair, of each seed: [seeds, 2, 7, images]."""
-    val, found = Run(profile).evaluation(), []
+    val = Run(profile).evaluation()
+    sums = []
     for seed in seeds:
-        its = []
+        judged = []
         for row in pair:
             if row == CHOICE:
-                its.append((val.samples, val.judge(es3net.trained_choice(Run(profile), seed)[0])))
+                judged.append((val.samples, val.judge(es3net.trained_choice(Run(profile), seed)[0])))
             else:
-                its.append(students.judged(Run(profile), seed, profile.val_split, row))
-        known = set.intersection(*({s.sent_id for s in samples} for samples, _ in its))
-        found.append([by_image(*only(known, *one)) for one in its])
-    return np.array(found)
+                judged.append(students.judged(Run(profile), seed, profile.val_split, row))
+        known = set.intersection(*({s.sent_id for s in samples} for samples, _ in judged))
+        sums.append([by_image(*only(known, *one)) for one in judged])
+    return np.array(sums)
 
 
 def only(known: set[int], samples: list, measures: list[SampleMetrics]) -> tuple[list, list[SampleMetrics]]:
@@ -198,8 +204,8 @@ def whole(rows: dict) -> list[str]:
     """Every row in every metric of every subset; labels are judged on train, all else on the split."""
     columns = [f"{metric}, {subset}" for subset in SUBSETS for metric in METRICS]
     lines = ["| | " + " | ".join(columns) + " |", "|---" * (1 + len(columns)) + "|"]
-    for row, found in rows.items():
-        values = [cell([each[c] for each in found.values()]) for c in columns]
+    for row, of_seed in rows.items():
+        values = [cell([each[c] for each in of_seed.values()]) for c in columns]
         lines.append(f"| {row} | " + " | ".join(values) + " |")
     return lines
 
@@ -227,34 +233,34 @@ def resampled(sums: np.ndarray) -> list[str]:
     return cells
 
 
-def missed(profile: profiles.Profile, wanted: dict[str, tuple[int, ...]]) -> list[str]:
+def missed(profile: profiles.Profile, seeds_of: dict[str, tuple[int, ...]]) -> list[str]:
     """Sentences of all judged splits whose target no proposal has half of: who finds it (the paper's Fig. 4 and 13)."""
-    found = defaultdict(lambda: defaultdict(dict))  # row -> seed -> (split, sentence) -> measures
+    measures_of = defaultdict(lambda: defaultdict(dict))  # row -> seed -> (split, sentence) -> measures
     targets = {"whole thing": {}, "part": {}}  # (split, sentence) -> the object's id
     for split in SPLITS[0] + SPLITS[1]:
-        its = replace(profile, val_split=split)
-        val = Run(its).evaluation()
+        split_profile = replace(profile, val_split=split)
+        val = Run(split_profile).evaluation()
         keys = [(split, sample.sent_id) for sample in val.samples]
-        best = dict(zip(keys, val.judge(es3net.floor_choices(Run(its))["oracle"])))
+        best = dict(zip(keys, val.judge(es3net.floor_choices(Run(split_profile))["oracle"])))
         for key, sample in zip(keys, val.samples):
             if best[key].iou < 0.5:
                 targets["part" if sample.part else "whole thing"][key] = split, sample.ann_id
-        found["best proposal"][profile.seeds[0]] |= best
+        measures_of["best proposal"][profile.seeds[0]] |= best
         for seed in profile.seeds:
-            chosen = val.judge(es3net.trained_choice(Run(its), seed)[0])
-            found["alignment's choice"][seed] |= zip(keys, chosen)
-        for kind, seed in ((kind, seed) for kind, seeds in wanted.items() for seed in seeds):
-            samples, measures = students.judged(Run(its), seed, split, kind)
-            found[f"{kind}, student"][seed] |= {(split, s.sent_id): m for s, m in zip(samples, measures)}
+            chosen = val.judge(es3net.trained_choice(Run(split_profile), seed)[0])
+            measures_of["alignment's choice"][seed] |= zip(keys, chosen)
+        for kind, seed in ((kind, seed) for kind, seeds in seeds_of.items() for seed in seeds):
+            samples, measures = students.judged(Run(split_profile), seed, split, kind)
+            measures_of[f"{kind}, student"][seed] |= {(split, s.sent_id): m for s, m in zip(samples, measures)}
     columns = [f"{name}, {metric}" for name in targets for metric in MISSED]
     lines = ["Targets of which no proposal has half (IoU below .5), in val, testA and testB:", ""]
     lines += [
         f"- {name}: {len(keys):,} sentences, {len(set(keys.values())):,} objects" for name, keys in targets.items()
     ]
     lines += ["", "| | " + " | ".join(columns) + " |", "|---" * (1 + len(columns)) + "|"]
-    for row, seeds in found.items():
-        told = [[summarise([own[k] for k in keys]) for own in seeds.values()] for keys in targets.values()]
-        cells = [cell([100 * one[metric] for one in each]) for each in told for metric in MISSED]
+    for row, seeds in measures_of.items():
+        summaries = [[summarise([own[k] for k in keys]) for own in seeds.values()] for keys in targets.values()]
+        cells = [cell([100 * one[metric] for one in each]) for each in summaries for metric in MISSED]
         lines.append(f"| {row} | " + " | ".join(cells) + " |")
     return lines
 
@@ -273,13 +279,13 @@ def by_image(samples: list, measures: list[SampleMetrics]) -> np.ndarray:
 
 def note(rows: dict, name: str, seed: int, samples: list, measures: list[SampleMetrics]) -> None:
     """Keep and print a row of one seed."""
-    found = {}
+    values = {}
     for subset, positions in subsets(samples).items():
         if positions and subset in SUBSETS:
             whole = summarise([measures[i] for i in positions])
-            found |= {f"{metric}, {subset}": 100 * whole[metric] for metric in METRICS}
-    rows[name][seed] = defaultdict(lambda: float("nan"), found)
-    print(name, {c: round(v, 1) for c, v in found.items() if c.startswith("mIoU")}, flush=True)
+            values |= {f"{metric}, {subset}": 100 * whole[metric] for metric in METRICS}
+    rows[name][seed] = defaultdict(lambda: float("nan"), values)
+    print(name, {c: round(v, 1) for c, v in values.items() if c.startswith("mIoU")}, flush=True)
 
 
 def cell(values: list[float]) -> str:

@@ -23,15 +23,18 @@ def main(images: str = "3") -> None:
     for height, width, name in SIZES:
         settings = profiles.load(name).refine
         backends = crf.BACKENDS if height * width <= BOTH else crf.BACKENDS[:1]
-        spent, agreed, apart = {backend: [] for backend in backends}, [], []
+        spent = {backend: [] for backend in backends}
+        agreed = []
+        apart = []
         for seed in range(int(images)):
             image, labels = scene(height, width, seed)
-            found = {}
+            masks = {}
             for backend in backends:
                 start = time.perf_counter()
-                found[backend] = crf.crf_mask(image, labels, settings, backend)
+                masks[backend] = crf.crf_mask(image, labels, settings, backend)
                 spent[backend].append(time.perf_counter() - start)
-            first, last = found[backends[0]], found[backends[-1]]
+            first = masks[backends[0]]
+            last = masks[backends[-1]]
             agreed.append(((first > 0.5) == (last > 0.5)).mean())
             apart.append(np.abs(first - last).max())
         median = {backend: 1000 * float(np.median(seconds)) for backend, seconds in spent.items()}
@@ -49,7 +52,9 @@ def scene(height: int, width: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     ground = gaussian_filter(rng.normal(size=(height, width, 3)), (height / 10, height / 10, 0))
     image = 128 + 40 * ground / ground.std()
     for _ in range(6):
-        y, x, radius = rng.uniform(0, height), rng.uniform(0, width), rng.uniform(0.1, 0.25) * height
+        y = rng.uniform(0, height)
+        x = rng.uniform(0, width)
+        radius = rng.uniform(0.1, 0.25) * height
         image[(rows - y) ** 2 + (columns - x) ** 2 < radius**2] = rng.uniform(0, 255, 3)
     image = np.clip(image + rng.normal(scale=3, size=image.shape), 0, 255).astype(np.uint8)
     return image, (rows - y) ** 2 + (columns - x - radius / 3) ** 2 < (1.2 * radius) ** 2  # of the last disc

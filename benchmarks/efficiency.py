@@ -29,18 +29,20 @@ from wsris_lib.pipeline.run import Run
 from wsris_lib.segmentation.predict import soft_mask
 
 MODELS = ("esem", "ehin", "stage 2", "cadd greedy")
-EXPORTED, COMPILED = ", exported", ", compiled"
-SENTENCES, ROUNDS = 40, 3
+EXPORTED = ", exported"
+COMPILED = ", compiled"
+SENTENCES = 40
+ROUNDS = 3
 
 
 def main(name: str = "tiny", *chosen: str) -> None:
     """Measure and print. The first and the last of MODELS are always there."""
-    wanted = [model for model in MODELS if model in (MODELS[0], MODELS[-1], *(chosen or MODELS))]
+    names = [model for model in MODELS if model in (MODELS[0], MODELS[-1], *(chosen or MODELS))]
     profile = profiles.load(name)
     val = Run(profile).corpus.evaluation_view(profile.val_split)
     samples = [val[int(n)] for n in np.linspace(0, len(val) - 1, SENTENCES)]
-    asked = [(val.image(sample.image_id), sample.sentence) for sample in samples]
-    models = {model: predict.load(model, Run(profile)) for model in wanted}  # trained before anything is timed
+    queries = [(val.image(sample.image_id), sample.sentence) for sample in samples]
+    models = {model: predict.load(model, Run(profile)) for model in names}  # trained before anything is timed
     rows = {model: [0.0, 0.0, sum(p.numel() for p in parameters(it))] for model, it in models.items()}
     student = models["cadd greedy"].network
     with tempfile.TemporaryDirectory() as folder:
@@ -48,18 +50,19 @@ def main(name: str = "tiny", *chosen: str) -> None:
             rows[MODELS[-1] + ending] = [0.0, 0.0, rows[MODELS[-1]][2]]
             export(student, Path(folder) / f"{ending[2:]}.pt2", compiled=ending == COMPILED)
             exported = Exported(Path(folder) / f"{ending[2:]}.pt2", student.tokenizer, student.prepare)
-            ours, theirs = models[MODELS[-1]](*asked[0]), exported(*asked[0])
+            ours = models[MODELS[-1]](*queries[0])
+            theirs = exported(*queries[0])
             assert np.abs(ours - theirs).max() < 1e-4, "the export answers otherwise"
         spawn = multiprocessing.get_context("spawn")
-        found = {model: [] for model in rows}
+        timings = {model: [] for model in rows}
         for _ in range(ROUNDS):  # in turn: a machine that slows down slows all of them
-            for model in found:
+            for model in timings:
                 with spawn.Pool(1) as pool:
-                    found[model].append(
-                        pool.apply(measured, (model, Path(folder), profile, asked, torch.get_num_threads()))
+                    timings[model].append(
+                        pool.apply(measured, (model, Path(folder), profile, queries, torch.get_num_threads()))
                     )
-    for model, its in found.items():
-        rows[model][:2] = median(seconds for seconds, _ in its), median(memory for _, memory in its)
+    for model, pairs in timings.items():
+        rows[model][:2] = median(seconds for seconds, _ in pairs), median(memory for _, memory in pairs)
     report(profile, rows, chosen)
 
 
@@ -67,7 +70,10 @@ class Exported:
     """The program that `export` wrote, asked as the others are."""
 
     def __init__(self, path: Path, tokenizer, prepare):
-        self.path, self.tokenizer, self.prepare, self.program = path, tokenizer, prepare, None
+        self.path = path
+        self.tokenizer = tokenizer
+        self.prepare = prepare
+        self.program = None
 
     @torch.no_grad()
     def __call__(self, image: Image.Image, sentence: str) -> np.ndarray:
@@ -80,7 +86,7 @@ class Exported:
         return soft_mask(logits[0], image.height, image.width).numpy()
 
 
-def measured(model: str, folder: Path, profile: profiles.Profile, asked: list, threads: int) -> tuple[float, float]:
+def measured(model: str, folder: Path, profile: profiles.Profile, queries: list, threads: int) -> tuple[float, float]:
     """Median seconds of a sentence, and the peak memory of this process in MB once the model is there."""
     torch.set_num_threads(threads)
     model, _, ending = model.partition(", ")
@@ -88,9 +94,9 @@ def measured(model: str, folder: Path, profile: profiles.Profile, asked: list, t
     if ending:
         segment = Exported(folder / f"{ending}.pt2", segment.network.tokenizer, segment.network.prepare)
     forget_the_loading()
-    segment(*asked[0])
+    segment(*queries[0])
     seconds = []
-    for image, sentence in asked:
+    for image, sentence in queries:
         start = time.perf_counter()
         segment(image, sentence)
         seconds.append(time.perf_counter() - start)
@@ -124,7 +130,7 @@ def networks(thing: object, deep: int = 3) -> list[torch.nn.Module]:
     if isinstance(thing, torch.nn.Module):
         return [thing]
     held = vars(thing).values() if deep and hasattr(thing, "__dict__") else []
-    return [network for its in held for network in networks(its, deep - 1)]
+    return [network for member in held for network in networks(member, deep - 1)]
 
 
 def report(profile: profiles.Profile, rows: dict, chosen: tuple[str, ...]) -> None:
@@ -144,8 +150,8 @@ def report(profile: profiles.Profile, rows: dict, chosen: tuple[str, ...]) -> No
     for model, (seconds, memory, number) in rows.items():
         lines.append(f"| {model} | {1000 * seconds:.1f} | {memory:.0f} | {number / 1e6:.2f} M |")
     ratios = [rows["esem"][0] / rows["cadd greedy" + ending][0] for ending in ("", EXPORTED, COMPILED)]
-    said = "The student is {:.1f} times as fast as the pipeline, exported {:.1f} times, compiled {:.1f} times."
-    lines += ["", said.format(*ratios), "Compiled: by AOTInductor, `python -m wsris_lib export --compile`."]
+    summary = "The student is {:.1f} times as fast as the pipeline, exported {:.1f} times, compiled {:.1f} times."
+    lines += ["", summary.format(*ratios), "Compiled: by AOTInductor, `python -m wsris_lib export --compile`."]
     Path(__file__).with_name(f"efficiency_{profile.name}.md").write_text("\n".join(lines) + "\n")
     print("\n".join(lines))
 

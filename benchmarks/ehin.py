@@ -23,7 +23,9 @@ from wsris_lib.frozen.clip_backbone import Backbone, Critic
 from wsris_lib.pipeline import ehin
 from wsris_lib.pipeline.run import Run
 
-STEPS, ASKED, ROUNDS = 20, 20, 5
+STEPS = 20
+ASKED = 20
+ROUNDS = 5
 METHODS = {"TRIS": ehin.TRIS, "EHIN": {}}
 
 
@@ -32,7 +34,8 @@ def main(name: str = "tiny") -> None:
     samples = list(Run(profile).corpus.training_view("train"))
     view = Run(profile).corpus.training_view("val")
     print(f"{torch.get_num_threads()} threads, {profile.device}; {profile.ehin.image_size} pixels")
-    rates, heads = {}, {}
+    rates = {}
+    heads = {}
     for method, changes in METHODS.items():
         settings = replace(profile.ehin, epochs=1, **changes)
         images = ehin.images(Run(profile), "train")

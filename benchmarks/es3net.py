@@ -23,8 +23,15 @@ from wsris_lib.frozen.pooling import patch_cells, pool_patches
 
 TINY = PROFILES["tiny"]
 
-B, N, W, C, E, D = 200, 10, 768, 768, 512, 768  # the paper's
-IMAGES, PROPOSALS = 16_994, 25  # of RefCOCO's train, and in each
+# the paper's
+B = 200
+N = 10
+W = 768
+C = 768
+E = 512
+D = 768
+IMAGES = 16_994  # of RefCOCO's train
+PROPOSALS = 25  # in each
 
 
 def seconds(run: Callable[[], object], times: int) -> float:
@@ -40,7 +47,8 @@ def seconds(run: Callable[[], object], times: int) -> float:
 def compare(name: str, ours: Callable, plain: Callable, times: int = 5) -> None:
     """Print both times and their ratio, after a check that both give the same."""
     torch.testing.assert_close(ours(), plain(), atol=1e-3, rtol=1e-4)
-    a, b = seconds(ours, times), seconds(plain, 1)
+    a = seconds(ours, times)
+    b = seconds(plain, 1)
     print(f"{name:42s} {1000 * a:9.1f} ms, plain loop {1000 * b:10.1f} ms, ratio {b / a:7.1f}", flush=True)
 
 
@@ -82,14 +90,16 @@ def tables(refs: int) -> tuple[candidates.ProposalTable, candidates.SentenceTabl
         offsets,
     )
     image_ids = torch.randint(images, (refs,), generator=g).tolist()
-    text, other = torch.randn(refs, D, generator=g), torch.randn(refs, 3, D, generator=g)
+    text = torch.randn(refs, D, generator=g)
+    other = torch.randn(refs, 3, D, generator=g)
     return proposals, candidates.SentenceTable(image_ids, torch.randn(refs, E, generator=g), text, other)
 
 
 def main(refs: int = 42_404) -> None:
     g = torch.Generator().manual_seed(0)
     print(f"{torch.get_num_threads()} threads; B {B}, N {N}, D {D}")
-    patches, masks = torch.randn(C, 32, 32, generator=g), torch.zeros(PROPOSALS, 448, 448, dtype=torch.bool)
+    patches = torch.randn(C, 32, 32, generator=g)
+    masks = torch.zeros(PROPOSALS, 448, 448, dtype=torch.bool)
     for n in range(PROPOSALS):
         masks[n, 14 * n : 14 * n + 80, 10 * n : 10 * n + 120] = True
     cells = patch_cells(masks, 32, 32)
@@ -98,13 +108,15 @@ def main(refs: int = 42_404) -> None:
         lambda: pool_patches(patches, masks),
         lambda: plain_pooling(patches, cells),
     )
-    embeddings, sentences = torch.randn(PROPOSALS, E, generator=g), torch.randn(9, E, generator=g)
+    embeddings = torch.randn(PROPOSALS, E, generator=g)
+    sentences = torch.randn(9, E, generator=g)
     compare(
         "eq. 1, an image's 9 sentences",
         lambda: prerank(embeddings, sentences, N),
         lambda: plain_ranking(embeddings, sentences),
     )
-    scores, ids = torch.randn(B, B * N, generator=g), torch.randint(0, 10_000, (B,), generator=g)
+    scores = torch.randn(B, B * N, generator=g)
+    ids = torch.randint(0, 10_000, (B,), generator=g)
     none = torch.zeros(B, N, dtype=torch.bool)
     compare("eq. 4, a batch", lambda: mask_contrast(scores, ids, none), lambda: plain_contrast(scores, ids))
 

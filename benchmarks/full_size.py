@@ -67,7 +67,7 @@ def texts(p: Profile, train: Counts, val: Counts) -> float:
     return (1 + WORDINGS) * train[1] + val[1]
 
 
-def asked(p: Profile, train: Counts, val: Counts) -> float:
+def all_sentences(p: Profile, train: Counts, val: Counts) -> float:
     return train[1] + val[1]
 
 
@@ -93,7 +93,8 @@ def students(p: Profile) -> int:
     return len(p.segmenter_seeds) * len(p.students)
 
 
-IMAGE, TEXT = "images", "sentences"
+IMAGE = "images"
+TEXT = "sentences"
 clip_text = partial(f.sentences, encoder=lambda p: partial(ClipEncoder, p.clip))
 simcse = partial(f.sentences, encoder=lambda p: partial(SentenceEncoder, p.text))
 burn_in, taught = (partial(t.cadd, burn_in=epochs) for epochs in (t.MANY, 0))
@@ -125,7 +126,7 @@ ROWS = {
     "critic-text": Row("sentences of EHIN's critic", TEXT, t.critic_text, 10, EPOCHS["critic-text"], stage_1),
     "alignment": Row("ES3Net's alignment", TEXT, t.alignment, 20, EPOCHS["alignment"], lambda p: 3 * len(p.seeds)),
     "ehin": Row("EHIN's stage 1", TEXT, t.ehin, 30, EPOCHS["ehin"], stage_1),
-    "responses": Row("EHIN's response maps", TEXT, t.responses, 20, asked, routes),
+    "responses": Row("EHIN's response maps", TEXT, t.responses, 20, all_sentences, routes),
     "crf": Row("dense CRF for IRNet", TEXT, t.crf, 10, affine, routes),
     "irnet": Row("IRNet", TEXT, t.irnet, 30, EPOCHS["irnet"], routes),
     "walk": Row("IRNet's walk", TEXT, t.walk, 20, labelled, routes),
@@ -141,7 +142,8 @@ def hours(profile: Profile, corpus: tuple[str, str], rates: dict[str, float]) ->
 
     corpus: one of PUBLISHED's. A profile that uses a part of the images has that part of their refs and sentences.
     """
-    train, val = PUBLISHED[corpus]["train"], PUBLISHED[corpus]["val"]
+    train = PUBLISHED[corpus]["train"]
+    val = PUBLISHED[corpus]["val"]
     share = min(1.0, profile.images / train[2]) if profile.images else 1.0
     train = tuple(share * count for count in train)
     return {
@@ -157,8 +159,9 @@ def anew(profile: Profile, rates: dict[str, float]) -> float | None:
         return None
     train = PUBLISHED["refcoco", "unc"]["train"]
     seconds = {name: ROWS[name].units(profile, train, (0, 0, 0)) / rates[name] for name in (*FEATURES, "alignment")}
-    made, trained = sum(seconds[name] for name in FEATURES), seconds["alignment"]
-    return (profile.es3net.epochs * made + trained) / (made + trained)
+    extraction = sum(seconds[name] for name in FEATURES)
+    trained = seconds["alignment"]
+    return (profile.es3net.epochs * extraction + trained) / (extraction + trained)
 
 
 def measured(name: str, profile: Profile, all_ways: bool, threads: int, path: Path) -> None:
@@ -184,10 +187,11 @@ def number(value: float | str | None) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
-def report(profile: Profile, found: dict[str, dict], machine: str) -> list[str]:
+def report(profile: Profile, timings: dict[str, dict], machine: str) -> list[str]:
     """The tables."""
-    rates = {name: row["ways"][0][1] for name, row in found.items()}
-    command, cpu = COMMAND.format(profile.name), profile.device == "cpu"
+    rates = {name: row["ways"][0][1] for name, row in timings.items()}
+    command = COMMAND.format(profile.name)
+    cpu = profile.device == "cpu"
     lines = [
         f"# What the size of the profile `{profile.name}` costs",
         "",
@@ -204,8 +208,9 @@ def report(profile: Profile, found: dict[str, dict], machine: str) -> list[str]:
         "| | at | images or sentences a second | steps a second | peak GB |",
         "|---|---|---|---|---|",
     ]
-    for name, row in found.items():
-        (_, rate, memory), steps = row["ways"][0], rates[name] / row["step"] if row["step"] else None
+    for name, row in timings.items():
+        (_, rate, memory) = row["ways"][0]
+        steps = rates[name] / row["step"] if row["step"] else None
         title = f"{ROWS[name].title} | {row['note']}"
         lines.append(f"| {title} | {number(rate)} {ROWS[name].unit} | {number(steps)} | {number(memory)} |")
     corpora = {corpus: hours(profile, corpus, rates) for corpus in PUBLISHED}
@@ -214,19 +219,21 @@ def report(profile: Profile, found: dict[str, dict], machine: str) -> list[str]:
     lines += ["| | once | times | " + " | ".join(" ".join(corpus) for corpus in corpora) + " |"]
     lines += ["|---" * (3 + len(corpora)) + "|"]
     for name, (once, times) in corpora["refcoco", "unc"].items():
-        cells = [number(once), str(times), *(number(its[name][0] * times) for its in corpora.values())]
+        cells = [number(once), str(times), *(number(needs[name][0] * times) for needs in corpora.values())]
         lines.append(f"| {ROWS[name].title} | {' | '.join(cells)} |")
-    sums = [number(sum(once * times for once, times in its.values())) for its in corpora.values()]
+    sums = [number(sum(once * times for once, times in needs.values())) for needs in corpora.values()]
     lines += [f"| together | | | {' | '.join(sums)} |", "", "## Other ways", ""]
     lines += ["Each in the process of its row, after the library's own way. Above 1: faster than the library.", ""]
     lines += ["| | way | a second | beside the library's | peak GB |", "|---|---|---|---|---|"]
-    for name, row in found.items():
+    for name, row in timings.items():
         for way, rate, memory in row["ways"] if len(row["ways"]) > 1 else []:
             beside = number(rate if isinstance(rate, str) else rate / rates[name])
             lines.append(f"| {ROWS[name].title} | {way} | {number(rate)} | {beside} | {number(memory)} |")
     if (slower := anew(profile, rates)) is not None:
-        told = f"From these rows: ES3Net's {profile.es3net.epochs} epochs on RefCOCO take {slower:.1f} times as long"
-        lines += ["", f"{told} if each computed its features anew."]
+        sentence = (
+            f"From these rows: ES3Net's {profile.es3net.epochs} epochs on RefCOCO take {slower:.1f} times as long"
+        )
+        lines += ["", f"{sentence} if each computed its features anew."]
     return lines
 
 
@@ -257,14 +264,16 @@ def main(arguments: list[str] | None = None) -> None:
         parser.error(str(why))
     all_ways = given.ways == "all" or (given.ways is None and given.device != "cpu")
     few = replace(profile, device=given.device, images=f.PHOTOS[given.device != "cpu"])
-    named, library = device_name(given.device), [f"{its.__name__} {its.__version__}" for its in (torch, transformers)]
+    named = device_name(given.device)
+    library = [f"{module.__name__} {module.__version__}" for module in (torch, transformers)]
     folder = artefacts.runs_dir() / "full_size" / artefacts.content_hash(repr(few), all_ways, named, library)
     rows = given.rows or [name for name in ROWS if all_ways or name not in OVERLAP]
     missing = [name for name in rows if not (folder / f"{name}.json").is_file()]
     minutes = f"about {sum(ROWS[name].seconds for name in missing) / 60:.0f} min on two cores at the papers' size"
     cost = "no one knows yet how long that takes" if all_ways else minutes
     print(f"{len(missing)} of {len(rows)} rows to measure on {named}: {cost}", flush=True)
-    found, spawn = {}, multiprocessing.get_context("spawn")
+    timings = {}
+    spawn = multiprocessing.get_context("spawn")
     for name in rows:
         path = folder / f"{name}.json"
         if name in missing:
@@ -276,11 +285,11 @@ def main(arguments: list[str] | None = None) -> None:
             if process.exitcode:
                 print(f"{name}: failed with {process.exitcode} (-9: too little memory); left out", file=sys.stderr)
                 continue
-        found[name] = row = artefacts.read_json(path)
+        timings[name] = row = artefacts.read_json(path)
         ways = [f"{way} {number(rate)} a second, {number(memory) or '?'} GB" for way, rate, memory in row["ways"]]
         print(f"{name} ({row['took']:.0f} s){': ' * bool(row['note'])}{row['note']}: {'; '.join(ways)}", flush=True)
     machine = f"{named}; Python {platform.python_version()}, {', '.join(library)}; {datetime.date.today()}"
-    lines = report(replace(profile, device=given.device), found, machine)
+    lines = report(replace(profile, device=given.device), timings, machine)
     given.out.write_text("\n".join(lines) + "\n", encoding="utf-8")
     print("\n".join(lines))
 

@@ -43,12 +43,16 @@ class Bench:
     """
 
     def __init__(self, profile: Profile, all_ways: bool):
-        self.profile, self.device, self.all_ways = profile, profile.device, all_ways
+        self.profile = profile
+        self.device = profile.device
+        self.all_ways = all_ways
         self.gpu = self.device != "cpu"
         self.times, self.steps, self.batch = (5, 8, BATCH) if self.gpu else (1, 1, 1)
         self.view = Run(profile).corpus.training_view(profile.train_split)
         self.sentences = sorted({sample.sentence for sample in self.view}, key=lambda s: (len(s), s))
-        self.note, self.step, self.ways = "", None, []  # step: the sentences of one, of a training
+        self.note = ""
+        self.step = None  # the sentences of one, of a training
+        self.ways = []
 
     def sized(self, batch: int, small: int) -> int:
         """The profile's batch on a GPU; no more than `small` on a CPU, where memory would do but not the time."""
@@ -61,16 +65,17 @@ class Bench:
     def boxes(self, images: Sequence) -> list[torch.Tensor]:
         """PROPOSALS boxes in each image, from a fifth to three fifths of its sides."""
         g = torch.Generator().manual_seed(0)
-        corners, sides = torch.rand(PROPOSALS, 2, generator=g) * 0.4, 0.2 + torch.rand(PROPOSALS, 2, generator=g) * 0.4
+        corners = torch.rand(PROPOSALS, 2, generator=g) * 0.4
+        sides = 0.2 + torch.rand(PROPOSALS, 2, generator=g) * 0.4
         shares = torch.cat([corners, corners + sides], 1)
         return [shares * torch.tensor([image.width, image.height] * 2) for image in images]
 
     def masks(self, image, count: int = PROPOSALS) -> torch.Tensor:
         """bool [count, H, W]: the boxes filled."""
-        found = torch.zeros(count, image.height, image.width, dtype=torch.bool)
-        for mask, (x0, y0, x1, y1) in zip(found, self.boxes([image])[0].long().tolist()):
+        squares = torch.zeros(count, image.height, image.width, dtype=torch.bool)
+        for mask, (x0, y0, x1, y1) in zip(squares, self.boxes([image])[0].long().tolist()):
             mask[y0:y1, x0:x1] = True
-        return found
+        return squares
 
     def labels(self) -> list[PseudoLabel]:
         """A label of each sentence: a box."""
@@ -94,9 +99,9 @@ class Bench:
                 marks.append(self.wait())
             return [after - before for before, after in pairwise(marks)]
 
-        self.found(way, seconds, count)
+        self.record(way, seconds, count)
 
-    def found(self, way: str, seconds: Callable[[], list[float]], count: float) -> None:
+    def record(self, way: str, seconds: Callable[[], list[float]], count: float) -> None:
         """Note a way's units a second and its peak memory; of a CPU's process that of the first way alone is known."""
         if self.gpu:
             torch.cuda.empty_cache()
@@ -169,15 +174,18 @@ def decode(bench: Bench) -> None:
 
 
 def detector(bench: Bench) -> None:
-    wanted, images = bench.profile, bench.images()
-    model = Detector(wanted.detector, bench.device, wanted.proposals.box_score, limit=wanted.proposals.limit)
+    profile = bench.profile
+    images = bench.images()
+    model = Detector(profile.detector, bench.device, profile.proposals.box_score, limit=profile.proposals.limit)
     frozen(bench, lambda: model(images), len(images), model.model, ("channels_last",))
     one_by_one(bench, model, images)
 
 
 def sam2(bench: Bench) -> None:
-    model, images = Sam2Proposer(bench.profile.sam2, bench.device, max_proposals=PROPOSALS), bench.images()
-    boxes, few = bench.boxes(images), 2
+    model = Sam2Proposer(bench.profile.sam2, bench.device, max_proposals=PROPOSALS)
+    images = bench.images()
+    boxes = bench.boxes(images)
+    few = 2
     bench.note = f"{PROPOSALS} boxes an image"
     frozen(bench, lambda: model.boxes(images, boxes), len(images), model.model, attends=model.model.vision_encoder)
     model.batch = 1
@@ -191,7 +199,8 @@ def sam2(bench: Bench) -> None:
 
 
 def clip(bench: Bench) -> None:
-    model, image = ClipEncoder(bench.profile.clip, bench.device, crop=bench.profile.crop), bench.images(1)[0]
+    model = ClipEncoder(bench.profile.clip, bench.device, crop=bench.profile.crop)
+    image = bench.images(1)[0]
     masks = bench.masks(image)
     bench.note = f"{PROPOSALS} crops an image"
     frozen(bench, lambda: model.crops(image, masks), 1, model.model, ("bf16",))
@@ -215,8 +224,11 @@ def depth(bench: Bench) -> None:
 
 
 def pooling(bench: Bench) -> None:
-    image, side = bench.images(1)[0], bench.profile.dino_image_size // 14
-    masks, patches, near = bench.masks(image), torch.randn(768, side, side), torch.rand(image.height, image.width)
+    image = bench.images(1)[0]
+    side = bench.profile.dino_image_size // 14
+    masks = bench.masks(image)
+    patches = torch.randn(768, side, side)
+    near = torch.rand(image.height, image.width)
     bench.note = f"{PROPOSALS} masks an image, on the CPU"
     both = ("max", "mean")
     bench.time("as it is", lambda: [geometry(masks, near), *(pool_patches(patches, masks, how) for how in both)], 1)
@@ -232,8 +244,10 @@ def sentences(bench: Bench, encoder: Callable) -> None:
 
 
 def overlap(bench: Bench) -> None:
-    extract, ids = Extractor(bench.profile), bench.view.image_ids[: 4 * bench.batch]
-    masks, find = extract.propose.sam2, extract.propose.detector
+    extract = Extractor(bench.profile)
+    ids = bench.view.image_ids[: 4 * bench.batch]
+    masks = extract.propose.sam2
+    find = extract.propose.detector
     extract.propose = lambda images: (find(images), masks.boxes(images, bench.boxes(images)))[1]
     groups = [ids[n : n + bench.batch] for n in range(0, len(ids), bench.batch)]
 

@@ -41,19 +41,19 @@ MANY = 100  # epochs: more than are waited for
 
 
 def ehin_parts(bench: Bench, folder: Path) -> tuple[Images, Critic]:
-    wanted = bench.profile.ehin
-    backbone = Backbone(wanted.backbone, wanted.image_size, wanted.max_tokens).to(bench.device)
-    critic = Critic(wanted.critic, wanted.critic_image_size, wanted.max_tokens).to(bench.device)
-    return Images(bench.view, backbone, wanted, folder, bench.device), critic
+    settings = bench.profile.ehin
+    backbone = Backbone(settings.backbone, settings.image_size, settings.max_tokens).to(bench.device)
+    critic = Critic(settings.critic, settings.critic_image_size, settings.max_tokens).to(bench.device)
+    return Images(bench.view, backbone, settings, folder, bench.device), critic
 
 
 def ehin_pixels(bench: Bench) -> None:
-    wanted = bench.profile.ehin
-    backbone = Backbone(wanted.backbone, wanted.image_size, wanted.max_tokens).to(bench.device)
+    settings = bench.profile.ehin
+    backbone = Backbone(settings.backbone, settings.image_size, settings.max_tokens).to(bench.device)
 
     def run() -> None:
         with tempfile.TemporaryDirectory() as folder:
-            Images(bench.view, backbone, wanted, Path(folder), bench.device)
+            Images(bench.view, backbone, settings, Path(folder), bench.device)
 
     bench.time("as it is", run, len(bench.view.image_ids))
 
@@ -65,24 +65,27 @@ def critic_text(bench: Bench) -> None:
 
 
 def responses(bench: Bench) -> None:
-    wanted, some = bench.profile.ehin, list(bench.view)[: 128 if bench.gpu else 8]
+    settings = bench.profile.ehin
+    some = list(bench.view)[: 128 if bench.gpu else 8]
     with tempfile.TemporaryDirectory() as folder:
-        its = ehin_parts(bench, Path(folder))[0]
-        head = new_head(its.backbone.channels, its.backbone.sentence_width, wanted, 0)
+        images = ehin_parts(bench, Path(folder))[0]
+        head = new_head(images.backbone.channels, images.backbone.sentence_width, settings, 0)
         modules = nn.ModuleDict({"head": head}).to(bench.device).eval()
         few = ("bf16", "channels_last")
-        frozen(bench, lambda: response_maps(modules, its, some), len(some), its.backbone, few)
+        frozen(bench, lambda: response_maps(modules, images, some), len(some), images.backbone, few)
 
 
 def crf(bench: Bench) -> None:
     image = bench.images(1)[0]
-    pixels, soft = np.asarray(image), bench.masks(image, 1)[0].numpy() * 0.8
+    pixels = np.asarray(image)
+    soft = bench.masks(image, 1)[0].numpy() * 0.8
     bench.note = f"a sentence an image, {image.width} x {image.height} pixels, on the CPU"
     bench.time("as it is", lambda: affinity_labels(pixels, soft, bench.profile.refine), 1)
 
 
 def walk(bench: Bench) -> None:
-    settings, image = bench.profile.refine, bench.images(1)[0]
+    settings = bench.profile.refine
+    image = bench.images(1)[0]
     backbone = Backbone(settings.backbone, settings.image_size).requires_grad_(False).to(bench.device)
     torch.manual_seed(0)
     refine = by_walk(IRNet(channels(backbone), settings.width).to(bench.device).eval(), backbone, settings)
@@ -111,7 +114,9 @@ def instead(owner: object, name: str, value: object) -> Iterator[None]:
 
 def stepped(bench: Bench, start: Callable, batch: int, layout: torch.memory_format | None = None) -> list[float]:
     """Seconds of a training's steps after the first ones; `start(out, batch)` is the whole training, cut off then."""
-    ends, usual, warm = [], Trainer.step, 3 if bench.all_ways else 1
+    ends = []
+    usual = Trainer.optimizer_step
+    warm = 3 if bench.all_ways else 1
 
     def step(run: Trainer, *arguments: object, **options: object) -> None:
         usual(run, *arguments, **options)
@@ -122,7 +127,7 @@ def stepped(bench: Bench, start: Callable, batch: int, layout: torch.memory_form
             raise Enough
 
     never = instead(Trainer, "save_seconds", float("inf"))
-    with instead(Trainer, "step", step), never, tempfile.TemporaryDirectory() as folder, suppress(Enough):
+    with instead(Trainer, "optimizer_step", step), never, tempfile.TemporaryDirectory() as folder, suppress(Enough):
         start(Path(folder) / "run", batch)
     return [after - before for before, after in zip(ends[warm - 1 :], ends[warm:])]
 
@@ -135,16 +140,18 @@ def trained(bench: Bench, start: Callable, batch: int, casts: bool, forwards: Se
     usual = "as it is (bf16)" if casts and bench.gpu else "as it is (float32)"
     while not bench.ways:
         try:
-            bench.found(usual, partial(stepped, bench, start, batch), batch)
+            bench.record(usual, partial(stepped, bench, start, batch), batch)
         except torch.OutOfMemoryError:
             if batch == 1:
                 raise
             batch //= 2
         gc.collect()
-    bench.note, bench.step = f"batch {batch}", batch
+    bench.note = f"batch {batch}"
+    bench.step = batch
     if not bench.all_ways:
         return
-    cast, ways = torch.autocast, {"TF32": [tf32()]}
+    cast = torch.autocast
+    ways = {"TF32": [tf32()]}
     for way, dtype in (("bf16", torch.bfloat16), ("fp16", torch.float16), ("float32", None)) if casts else ():
         how = partial(cast, dtype=dtype or torch.bfloat16, enabled=dtype is not None)
         ways[way] = [instead(torch, "autocast", lambda device_type, how=how, **_: how(device_type))]
@@ -156,71 +163,73 @@ def trained(bench: Bench, start: Callable, batch: int, casts: bool, forwards: Se
             with ExitStack() as stack:
                 for context in contexts:
                     stack.enter_context(context)
-                bench.found(way, partial(stepped, bench, start, batch), batch)
-    bench.found("channels_last", partial(stepped, bench, start, batch, torch.channels_last), batch)
+                bench.record(way, partial(stepped, bench, start, batch), batch)
+    bench.record("channels_last", partial(stepped, bench, start, batch, torch.channels_last), batch)
 
 
 def alignment(bench: Bench) -> None:
     from es3net import tables  # the benchmark beside this one
 
     settings = replace(bench.profile.es3net, epochs=1)
-    its = tables((100 if bench.gpu else 20) * settings.batch)
-    bench.note, bench.step = f"batch {settings.batch}, eq. 4 and 5, ranking included, random features", settings.batch
-    count = len(its[1].image_ids)
-    bench.time("as it is (float32)", lambda: train_alignment(*its, settings, 0, device=bench.device), count)
+    data = tables((100 if bench.gpu else 20) * settings.batch)
+    bench.note = f"batch {settings.batch}, eq. 4 and 5, ranking included, random features"
+    bench.step = settings.batch
+    count = len(data[1].image_ids)
+    bench.time("as it is (float32)", lambda: train_alignment(*data, settings, 0, device=bench.device), count)
 
 
 def ehin(bench: Bench) -> None:
-    wanted, samples = replace(bench.profile.ehin, epochs=MANY), list(bench.view)
+    settings = replace(bench.profile.ehin, epochs=MANY)
+    samples = list(bench.view)
     with tempfile.TemporaryDirectory() as folder:
         images, critic = ehin_parts(bench, Path(folder))
 
     def start(out: Path, batch: int) -> None:
-        own = Backbone(wanted.backbone, wanted.image_size, wanted.max_tokens).to(bench.device)
-        train_ehin(images.seen_by(own), samples, critic, replace(wanted, batch=batch), 0, out)
+        own = Backbone(settings.backbone, settings.image_size, settings.max_tokens).to(bench.device)
+        train_ehin(images.seen_by(own), samples, critic, replace(settings, batch=batch), 0, out)
 
     forwards = [(Backbone, "maps"), (Head, "forward"), (Critic, "forward")]
-    trained(bench, start, bench.sized(wanted.batch, 4), True, forwards)
+    trained(bench, start, bench.sized(settings.batch, 4), True, forwards)
 
 
 def irnet(bench: Bench) -> None:
-    wanted = replace(bench.profile.refine, epochs=MANY)
-    backbone = Backbone(wanted.backbone, wanted.image_size).requires_grad_(False).to(bench.device)
+    settings = replace(bench.profile.refine, epochs=MANY)
+    backbone = Backbone(settings.backbone, settings.image_size).requires_grad_(False).to(bench.device)
     images = {i: ({"pixels": backbone.prepare(bench.view.image(i))}, {}) for i in bench.view.image_ids}
-    label = np.zeros((wanted.image_size, wanted.image_size), np.uint8)
-    label[wanted.image_size // 4 : wanted.image_size // 2, wanted.image_size // 4 : wanted.image_size // 2] = 1
+    label = np.zeros((settings.image_size, settings.image_size), np.uint8)
+    label[settings.image_size // 4 : settings.image_size // 2, settings.image_size // 4 : settings.image_size // 2] = 1
     data = Affinities(images, list(images), [label] * len(images))
 
     def start(out: Path, batch: int) -> None:
-        train_irnet(backbone, data, replace(wanted, batch=batch), 0, out)
+        train_irnet(backbone, data, replace(settings, batch=batch), 0, out)
 
-    trained(bench, start, bench.sized(wanted.batch, 2), False, [(IRNet, "forward")])
+    trained(bench, start, bench.sized(settings.batch, 2), False, [(IRNet, "forward")])
 
 
 def stage_2(bench: Bench) -> None:
-    wanted = replace(bench.profile.stage2, epochs=MANY)
+    settings = replace(bench.profile.stage2, epochs=MANY)
     data = PseudoLabelDataset(
-        bench.view, bench.labels(), Backbone(wanted.backbone, wanted.image_size, wanted.max_tokens)
+        bench.view, bench.labels(), Backbone(settings.backbone, settings.image_size, settings.max_tokens)
     )
 
     def start(out: Path, batch: int) -> None:
-        train_stage2(data, replace(wanted, batch=batch), 0, out, bench.device)
+        train_stage2(data, replace(settings, batch=batch), 0, out, bench.device)
 
-    trained(bench, start, bench.sized(wanted.batch, 4), True, [(Stage2, "forward")])
+    trained(bench, start, bench.sized(settings.batch, 4), True, [(Stage2, "forward")])
 
 
 def cadd(bench: Bench, burn_in: float) -> None:
-    wanted = replace(bench.profile.cadd, epochs=MANY, burn_in=burn_in)
-    data = PseudoLabelDataset(bench.view, bench.labels(), new_modules(wanted).student)
-    said = {sample.sent_id: sample.sentence for sample in bench.view}
-    told = [said[label.sent_id] for label in data.labels]
+    full = replace(bench.profile.cadd, epochs=MANY, burn_in=burn_in)
+    data = PseudoLabelDataset(bench.view, bench.labels(), new_modules(full).student)
+    sentence_of = {sample.sent_id: sample.sentence for sample in bench.view}
+    sentences = [sentence_of[label.sent_id] for label in data.labels]
 
     def start(out: Path, batch: int) -> None:
-        pieces = wanted.grad_accum_steps if batch >= wanted.grad_accum_steps else 1
-        settings = replace(wanted, batch=batch, grad_accum_steps=pieces)
-        distil(data, told, [[sentence] for sentence in told], settings, 0, out, bench.device)
+        pieces = full.grad_accum_steps if batch >= full.grad_accum_steps else 1
+        settings = replace(full, batch=batch, grad_accum_steps=pieces)
+        distil(data, sentences, [[sentence] for sentence in sentences], settings, 0, out, bench.device)
 
-    trained(bench, start, bench.sized(wanted.batch, 2), True, [(Lavt, "forward")])
+    trained(bench, start, bench.sized(full.batch, 2), True, [(Lavt, "forward")])
 
 
 def student_pixels(bench: Bench) -> None:

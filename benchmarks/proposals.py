@@ -30,7 +30,7 @@ def main() -> None:
     ours = Proposer(profile).sam2
     ours.everything(images[:2])  # the first call pays for what later ones reuse
     start = time.perf_counter()
-    found = [p for i in range(0, count, BATCH) for p in ours.everything(images[i : i + BATCH])]
+    proposals = [p for i in range(0, count, BATCH) for p in ours.everything(images[i : i + BATCH])]
     own_seconds = time.perf_counter() - start
 
     theirs = pipeline("mask-generation", model=resolve(checkpoint), dtype=torch.float32)
@@ -48,7 +48,7 @@ def main() -> None:
 
     print(f"{count} images, {setting.points_per_side}^2 points, {torch.get_num_threads()} threads")
     for name, seconds, kept in (
-        ("ours", own_seconds, [len(p.scores) for p in found]),
+        ("ours", own_seconds, [len(p.scores) for p in proposals]),
         ("pipeline", their_seconds, masks),
     ):
         print(f"{name:9} {1000 * seconds / count:7.1f} ms an image, {sum(kept) / count:5.1f} masks")

@@ -132,7 +132,8 @@ def swin(folder: Path) -> int:
     model = hf.SwinForImageClassification(hf.SwinConfig(image_size=384, **sizes, num_labels=21_841))
     model.save_pretrained(folder)
     path = folder / "model.safetensors"
-    state, index = load_file(path), torch.zeros(144, 144, dtype=torch.long)
+    state = load_file(path)
+    index = torch.zeros(144, 144, dtype=torch.long)
     for name in [name for name in state if name.endswith("relative_position_bias_table")]:
         state[name.replace("bias_table", "index")] = index.clone()
     save_file(state, path, metadata={"format": "pt"})
@@ -187,6 +188,6 @@ if __name__ == "__main__":
     given = parser.parse_args()
     print(f"{'checkpoint':36} {'weights':>8} {'published':>9} {'MB':>6}")
     for name in given.only:
-        made = "there" if (given.out / name).is_dir() else f"{make(name, given.out):.1f}"
+        seconds = "there" if (given.out / name).is_dir() else f"{make(name, given.out):.1f}"
         size = sum(path.stat().st_size for path in (given.out / name).rglob("*")) / 1e6
-        print(f"{name:36} {made:>8} {CHECKPOINTS[name][1]:9.1f} {size:6.0f}", flush=True)
+        print(f"{name:36} {seconds:>8} {CHECKPOINTS[name][1]:9.1f} {size:6.0f}", flush=True)

@@ -25,10 +25,13 @@ def convert(source: Path, root: Path) -> int:
     """Write the sentences of `source` below `root` as corpus refcoco, split by unc. Returns how many there are."""
     with gzip.open(source, "rt", encoding="utf-8") as f:
         lines = [json.loads(line) for line in f]
-    images, annotations, refs = {}, {}, {}
+    images = {}
+    annotations = {}
+    refs = {}
     (root / IMAGES).mkdir(parents=True)
     for line in lines:
-        image_id, ann_id = line["image_id"], line["ann_id"]
+        image_id = line["image_id"]
+        ann_id = line["ann_id"]
         if image_id not in images:
             name = f"COCO_train2014_{image_id:012d}.jpg"
             (root / IMAGES / name).touch()

@@ -28,7 +28,8 @@ as stage 2 learns from them; the truth takes part in no training.
 
 def main(name: str = "tiny") -> None:
     """Make what is missing, print each row as it is ready, and write the tables."""
-    profile, values = profiles.load(name), defaultdict(list)
+    profile = profiles.load(name)
+    values = defaultdict(list)
     for seed in profile.seeds:
         for split in (profile.train_split, profile.val_split):
             for how in refine.HOW:

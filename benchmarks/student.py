@@ -41,8 +41,8 @@ def main(name: str = "tiny", seeds: str = "0") -> None:
     ]
     print("\n".join(lines), flush=True)
     for title, changes in zip(titles, steps):
-        found = [row(Run(usual).changed(cadd=PUBLISHED | changes), int(seed)) for seed in seeds.split(",")]
-        values = " | ".join(f"{value:.1f}" for value in np.mean(found, 0))
+        rows = [row(Run(usual).changed(cadd=PUBLISHED | changes), int(seed)) for seed in seeds.split(",")]
+        values = " | ".join(f"{value:.1f}" for value in np.mean(rows, 0))
         lines.append(f"| {title} | {values} |")
         print(lines[-1], flush=True)
     Path(__file__).with_suffix(".md").write_text("\n".join(lines) + "\n")

@@ -28,7 +28,7 @@ SIZES = "big large small little tiny tall short huge".split()
 RELATIONS = r"next to|behind|in front of|in back of|(?:left|right) of|near|by|beside|between|under|above|on top of"
 
 
-def said(pattern: str, sentences: list[str]) -> float:
+def share_with(pattern: str, sentences: list[str]) -> float:
     rule = re.compile(rf"\b(?:{pattern})\b")
     return float(np.mean([bool(rule.search(sentence)) for sentence in sentences]))
 
@@ -37,10 +37,10 @@ def line(name: str, sentences: list[str], *counts: object) -> str:
     lengths = [len(sentence.split()) for sentence in sentences]
     shares = [
         np.mean([is_spatial(sentence) for sentence in sentences]),
-        said("|".join(COLOURS), sentences),
-        said("|".join(SIZES), sentences),
-        said("|".join(TEXTURES), sentences),
-        said(RELATIONS, sentences),
+        share_with("|".join(COLOURS), sentences),
+        share_with("|".join(SIZES), sentences),
+        share_with("|".join(TEXTURES), sentences),
+        share_with(RELATIONS, sentences),
     ]
     words = len({word for sentence in sentences for word in sentence.split()})
     cells = [name, *counts, f"{len(sentences):,}", f"{words:,}", f"{np.mean(lengths):.1f}", f"{np.median(lengths):.0f}"]
@@ -49,25 +49,27 @@ def line(name: str, sentences: list[str], *counts: object) -> str:
 
 def picture(path: Path) -> None:
     """Twelve scenes of val, a target each and what the corpora say of it; every fourth target is a part."""
-    images, masks, titles = [], [], []
+    images = []
+    masks = []
+    titles = []
     for index in range(100):
         drawing = draw.draw_one((0, 1), index, 128)
-        told = {}
+        groups_of = {}
         for name, style in grammar.STYLES.items():
             rng = np.random.default_rng([0, 1, index])
             whole = {(k, ""): group for k, group in grammar.refer_all(drawing, rng, style).items()}
-            told[name] = whole | grammar.refer_parts(drawing, rng, style)
+            groups_of[name] = whole | grammar.refer_parts(drawing, rng, style)
         wants_part = len(images) % 4 == 3
-        common = [target for target in told["refcoco"] if bool(target[1]) == wants_part]
+        common = [target for target in groups_of["refcoco"] if bool(target[1]) == wants_part]
         if not wants_part:
-            common = [target for target in common if all(target in groups for groups in told.values())]
+            common = [target for target in common if all(target in groups for groups in groups_of.values())]
         if not common:
             continue
         thing, part = common[index % len(common)]
         images.append(drawing.image)
         masks.append(grammar.part_mask(drawing, thing, part) if part else drawing.ids == thing)
-        said = [groups[thing, part][0].text for groups in told.values() if (thing, part) in groups]
-        titles.append("\n".join(textwrap.fill(sentence, 36) for sentence in said))
+        sentences = [groups[thing, part][0].text for groups in groups_of.values() if (thing, part) in groups]
+        titles.append("\n".join(textwrap.fill(sentence, 36) for sentence in sentences))
         if len(images) == 12:
             break
     plotting.scenes(images, masks, titles, columns=3).savefig(path, dpi=110, pil_kwargs={"quality": 85})

@@ -39,34 +39,38 @@ PARTS = ("es3net", "ehin", "cadd")
 
 def main(name: str = "tiny", seeds: str = "0", *corpora: str) -> None:
     """Make what is missing and write the tables."""
-    found = defaultdict(dict)  # metric -> (corpus, split) -> method -> values of the seeds
+    columns_of = defaultdict(dict)  # metric -> (corpus, split) -> method -> values of the seeds
     for corpus in corpora or profiles.SPLIT_BY:
-        its = tuple(map(int, seeds.split(",")))
-        profile = replace(profiles.load(name, corpus=corpus), seeds=its, segmenter_seeds=its, students=STUDENTS)
+        corpus_seeds = tuple(map(int, seeds.split(",")))
+        profile = replace(
+            profiles.load(name, corpus=corpus), seeds=corpus_seeds, segmenter_seeds=corpus_seeds, students=STUDENTS
+        )
         run = Run(profile)
         es3net.training_tables(run)
         for wave in (reproduce.trainings(run), reproduce.cadd(run)):
             parallel.run_jobs_distributed(wave, f"trainings on {corpus}", None if profile.device == "cpu" else 1)
         for split in run.corpus.splits:
             if split != profile.train_split:
-                judge(replace(profile, val_split=split), found)
+                judge(replace(profile, val_split=split), columns_of)
     lines = ["# Corpora, splits and methods, SynRef", ""]
     lines += [f"Made by `python benchmarks/tables.py {' '.join(sys.argv[1:])}`: profile `{name}`, seeds {seeds}."]
     lines += ["Percent, ± over seeds; in brackets the sentences of a split. The papers' numbers are of photographs:"]
     lines += ["their order can be compared, their size can't.", ""]
-    for metric, columns in found.items():
+    for metric, columns in columns_of.items():
         lines += [f"## {metric}", "", *table(columns), ""]
     lines += ["## The papers", "", *printed()]
     Path(__file__).with_suffix(".md").write_text("\n".join(lines) + "\n")
     print("\n".join(lines))
 
 
-def judge(profile: Profile, found: dict) -> None:
+def judge(profile: Profile, columns_of: dict) -> None:
     """Every method on a split."""
     board = scoreboard.make(profile, *PARTS)
     print(scoreboard.table(board, METRICS), flush=True)
     for metric in METRICS:
-        column = found[metric].setdefault((profile.corpus, profile.val_split, board["sentences"]), defaultdict(list))
+        column = columns_of[metric].setdefault(
+            (profile.corpus, profile.val_split, board["sentences"]), defaultdict(list)
+        )
         for row in board["rows"]:
             if row["subset"] == "all" and row["method"] in METHODS:
                 column[row["method"]].append(row[metric])
@@ -76,9 +80,9 @@ def table(columns: dict) -> list[str]:
     """A row a method, a column a split of a corpus."""
     heads = [f"{corpus} {split} ({n})" for corpus, split, n in columns]
     lines = ["| | told | " + " | ".join(heads) + " |", "|---" * (2 + len(heads)) + "|"]
-    for method, told in METHODS.items():
+    for method, description in METHODS.items():
         values = [scoreboard.cell(column[method]) for column in columns.values()]
-        lines.append(f"| {method} | {told} | " + " | ".join(values) + " |")
+        lines.append(f"| {method} | {description} | " + " | ".join(values) + " |")
     return lines
 
 

@@ -12,7 +12,9 @@ import numpy as np
 
 from wsris_lib.refine.random_walk import transitions, walk
 
-RADIUS, BETA, DOUBLINGS = 5, 10.0, 8
+RADIUS = 5
+BETA = 10.0
+DOUBLINGS = 8
 
 
 def squared(x: np.ndarray, T: np.ndarray) -> np.ndarray:
@@ -26,9 +28,12 @@ def main() -> None:
     """Time both where both run, then the full size."""
     rng = np.random.default_rng(0)
     for height, width in ((32, 32), (40, 60)):
-        edge, x = rng.random((height, width)).astype(np.float32) ** 3, rng.random((1, height * width))
+        edge = rng.random((height, width)).astype(np.float32) ** 3
+        x = rng.random((1, height * width))
         T = transitions(edge, RADIUS, BETA)
-        dense, ours, plain = T.toarray(), [], []
+        dense = T.toarray()
+        ours = []
+        plain = []
         for _ in range(3):
             start = time.perf_counter()
             a = walk(x, T, 2**DOUBLINGS)
@@ -41,7 +46,8 @@ def main() -> None:
             f"{height} x {width}: sparse {1000 * min(ours):.0f} ms, dense {1000 * min(plain):.0f} ms, "
             f"{ratio:.1f} times; greatest difference {np.abs(a - b).max():.1e}"
         )
-    edge, x = rng.random((120, 160)).astype(np.float32) ** 3, rng.random((1, 120 * 160))
+    edge = rng.random((120, 160)).astype(np.float32) ** 3
+    x = rng.random((1, 120 * 160))
     start = time.perf_counter()
     T = transitions(edge, RADIUS, BETA)
     middle = time.perf_counter()

@@ -36,9 +36,9 @@ def main(name: str = "tiny", *corpora: str) -> None:
     lines += ["original's; *as trained*: reworded by the rules that made the paraphrases of training; *unheard*: by"]
     lines += ["others, of which training had none.", ""]
     for corpus in corpora or ("refcoco",):
-        made = table(profiles.load(name, corpus=corpus))
-        print("\n".join(made), flush=True)
-        lines += [*made, ""]
+        rows = table(profiles.load(name, corpus=corpus))
+        print("\n".join(rows), flush=True)
+        lines += [*rows, ""]
     Path(__file__).with_suffix(".md").write_text("\n".join(lines).rstrip() + "\n")
 
 
@@ -51,11 +51,11 @@ def table(profile: profiles.Profile) -> list[str]:
             settings = {key: value for key, value in changes.items() if key != "esem"}
             run = Run(profile).changed(es3net=settings)
             model = es3net.align(run, seed, changes.get("esem", True))[0]
-            for name, said in texts.items():
-                values[row][name].append(100 * judged(run, model, kept, said))
+            for name, sentences in texts.items():
+                values[row][name].append(100 * judged(run, model, kept, sentences))
     lines = [f"| {profile.corpus}, {len(kept):,} sentences | {' | '.join(texts)} |", "|---" * (1 + len(texts)) + "|"]
-    for row, found in values.items():
-        lines.append(f"| {row} | {' | '.join(cell(found[name]) for name in texts)} |")
+    for row, scores in values.items():
+        lines.append(f"| {row} | {' | '.join(cell(scores[name]) for name in texts)} |")
     gains = [np.subtract(values["ESEM + LCM"][name], values["ESEM"][name]) for name in texts]
     lines.append(f"| LCM brings | {' | '.join(cell(gain, sign='+') for gain in gains)} |")
     theirs = [
@@ -69,26 +69,28 @@ def table(profile: profiles.Profile) -> list[str]:
 
 def variants(profile: profiles.Profile) -> tuple[list[int], dict[str, list[str]]]:
     """Which sentences of val can be said in all ways, and how."""
-    samples, rng = Run(profile).evaluation().samples, np.random.default_rng(0)
+    samples = Run(profile).evaluation().samples
+    rng = np.random.default_rng(0)
     trained = paraphrase_each([s.sentence for s in samples], 3)
     trained = [next(filter(None, trained[s.sentence]), "") for s in samples]
     new = unheard(samples)
     kept = [n for n in range(len(samples)) if trained[n] and new[n]]
-    said = [samples[n].sentence for n in kept]
+    originals = [samples[n].sentence for n in kept]
     return kept, {
-        "as they are": said,
+        "as they are": originals,
         "as trained": [trained[n] for n in kept],
         "unheard": [new[n] for n in kept],
-        "misspelt": [misspell(sentence, rng) for sentence in said],
+        "misspelt": [misspell(sentence, rng) for sentence in originals],
     }
 
 
-def judged(run: Run, model, kept: list[int], said: list[str]) -> float:
+def judged(run: Run, model, kept: list[int], texts: list[str]) -> float:
     """mIoU of what a model chooses for some sentences of val in other words; CLIP's ranking hears them as well."""
     val = run.evaluation()
-    clip, text = sentence_features(said, run.profile)
+    clip, text = sentence_features(texts, run.profile)
     sentences = SentenceTable([val.samples[n].image_id for n in kept], clip, text)
-    settings, proposals = run.profile.es3net, es3net.proposal_table(run, run.profile.val_split)
+    settings = run.profile.es3net
+    proposals = es3net.proposal_table(run, run.profile.val_split)
     chosen, _ = choose(model, proposals, sentences, settings.candidates_eval, settings.temperature)
     return summarise([val.measures(val.samples[n], c) for n, c in zip(kept, chosen.tolist())])["mIoU"]
 

@@ -22,8 +22,8 @@ def environment(**variables: object) -> dict[str, str]:
 
 def torchrun(tmp_path: Path, *arguments: object, processes: int = 2) -> subprocess.CompletedProcess:
     """Run a script in some processes, with a home of its own; its standard error is in what comes back."""
-    told = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
     env = environment(OMP_NUM_THREADS=1, WSRIS_HOME=tmp_path)
     return subprocess.run(
-        [*told, *map(str, arguments)], env=env, capture_output=True, text=True, timeout=500, check=False
+        [*launcher, *map(str, arguments)], env=env, capture_output=True, text=True, timeout=500, check=False
     )

@@ -52,8 +52,8 @@ def server():
     """A server that does what each test tells it to."""
     from misbehaving import serving
 
-    with serving() as its:
-        yield its
+    with serving() as running:
+        yield running
 
 
 @pytest.fixture
@@ -65,7 +65,8 @@ def kill_and_go_on(monkeypatch):
     from wsris_lib.infra.trainer import Trainer
 
     def run(start, at):
-        descent, steps = Trainer.step, []
+        descent = Trainer.step
+        steps = []
 
         def killed(self, *args, **options):
             steps.append(self._step)

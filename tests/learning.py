@@ -26,7 +26,8 @@ class Learning:
     """
 
     def __init__(self, seed: int, note):
-        self.seed, self._note = seed, note
+        self.seed = seed
+        self._note = note
 
     def above(self, value: float, bound: float, what: str) -> None:
         """Assert value > bound; the bound may itself be measured: a control without the sentence, a constant answer."""
@@ -57,12 +58,12 @@ def processor() -> str:
 
 def smallest(reports: list) -> dict[str, tuple[float, str]]:
     """Test -> its smallest margin and the comparison that it belongs to."""
-    found = {}
+    margins = {}
     for report in reports:
         for name, value in report.user_properties:
             if name == "margin":
-                found[report.nodeid] = min(found.get(report.nodeid, (float("inf"), "")), tuple(value))
-    return found
+                margins[report.nodeid] = min(margins.get(report.nodeid, (float("inf"), "")), tuple(value))
+    return margins
 
 
 def settings() -> dict[str, tuple[dict[str, str], list[str]]]:
@@ -81,7 +82,8 @@ def settings() -> dict[str, tuple[dict[str, str], list[str]]]:
 
 def main(*options: str) -> None:
     """Run the learning tests under every setting, print each one's smallest margin; exit with 1 if one is too small."""
-    margins, failed = defaultdict(dict), []
+    margins = defaultdict(dict)
+    failed = []
     for name, (environment, own) in settings().items():
         command = [sys.executable, "-m", "pytest", "-q", "-m", "learning", "-p", "no:cacheprovider", *own, *options]
         done = subprocess.run(

@@ -32,13 +32,16 @@ class Reply:
 
 
 class Server(ThreadingHTTPServer):
-    """`replies[path]`: a Reply, or a list of them of which the last stays. `asked`, `sent`: requests and body bytes."""
+    """`replies[path]`: a Reply, or a list of them of which the last stays. `requests` came, `sent` bytes went."""
 
     daemon_threads = True
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), _Handler)
-        self.replies, self.asked, self.sent, self.over = {}, [], [], threading.Event()
+        self.replies = {}
+        self.requests = []
+        self.sent = []
+        self.over = threading.Event()
 
     def url(self, path="/file"):
         return f"http://127.0.0.1:{self.server_port}{path}"
@@ -57,21 +60,25 @@ class _Handler(BaseHTTPRequestHandler):
         self.do_GET()
 
     def do_GET(self):
-        server, path = self.server, self.path.partition("?")[0]
-        server.asked.append(dict(self.headers) | {"path": path, "method": self.command})
+        server = self.server
+        path = self.path.partition("?")[0]
+        server.requests.append(dict(self.headers) | {"path": path, "method": self.command})
         server.sent.append(0)
         turn = len(server.sent) - 1
         reply = server.replies.get(path, Reply(status=404))
         if isinstance(reply, list):
             reply = reply.pop(0) if len(reply) > 1 else reply[0]
-        body, status, headers = reply.body, reply.status, dict(reply.headers)
+        body = reply.body
+        status = reply.status
+        headers = dict(reply.headers)
         tag = f'"{hashlib.sha256(body).hexdigest()[:8]}"'
         if reply.tagged and status == 200:
             headers.setdefault("ETag", tag)
-        wanted = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
+        byte_range = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
         same = self.headers.get("If-Range", tag) == tag or not reply.heeds_if_range
-        if wanted and reply.ranges and same and status == 200:
-            start, whole = int(wanted[1]), len(body)
+        if byte_range and reply.ranges and same and status == 200:
+            start = int(byte_range[1])
+            whole = len(body)
             status = 206 if start < whole else 416
             headers["Content-Range"] = f"bytes {start}-{whole - 1}/{whole}" if start < whole else f"bytes */{whole}"
             body = body[start:]

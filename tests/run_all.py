@@ -29,7 +29,8 @@ PARTS = {
 def run(name: str, folder: Path) -> tuple[str, list[str]]:
     """Run a part; a line about it, and the tests that failed."""
     environment, options = PARTS[name]
-    report, start = folder / f"{name}.xml", time.monotonic()
+    report = folder / f"{name}.xml"
+    start = time.monotonic()
     code = subprocess.run(
         [*PYTEST, *options, f"--junitxml={report}"], cwd=REPO, env=os.environ | environment, check=False
     ).returncode

@@ -41,12 +41,12 @@ def anchors(path: Path) -> set[str]:
     """Of each heading, as GitHub makes them: of equal headings the second one ends in -1."""
     titles = re.findall(r"^#+ (.+)$", prose(path), flags=re.MULTILINE)
     count = Counter()
-    made = set()
+    slugs = set()
     for title in titles:
         slug = re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
-        made.add(f"{slug}-{count[slug]}" if count[slug] else slug)
+        slugs.add(f"{slug}-{count[slug]}" if count[slug] else slug)
         count[slug] += 1
-    return made
+    return slugs
 
 
 def table(heading: str) -> list[list[str]]:

@@ -32,13 +32,13 @@ def named_by(docstring: str | None) -> set[str]:
 
 def rows(page: str) -> list[tuple[str, str, list[str], str]]:
     """(equation or section, what it says, dotted paths, the lesson's file) of each row of the page's tables."""
-    found = []
+    equations = []
     for line in page.splitlines():
         if line.startswith("|") and not re.match(r"\|(-|.*\| function \|)", line):
             where, says, function, lesson = (cell.strip() for cell in line.strip("|").split("|"))
             (file,) = re.findall(r"\]\(([^)]+)\)", lesson)
-            found.append((where, says, re.findall(r"`([\w.]+)`", function), file))
-    return found
+            equations.append((where, says, re.findall(r"`([\w.]+)`", function), file))
+    return equations
 
 
 ROWS = rows(PAGE.read_text(encoding="utf-8"))
@@ -85,13 +85,13 @@ def test_no_docstring_names_an_equation_that_its_row_does_not():
 
 def definitions(tree: ast.AST, prefix: str = "") -> list[tuple[str, ast.AST]]:
     """(qualified name, node) of the functions and classes of a module, and of the methods of its classes."""
-    found = []
+    nodes = []
     for node in getattr(tree, "body", []):
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
-            found.append((prefix + node.name, node))
+            nodes.append((prefix + node.name, node))
             if isinstance(node, ast.ClassDef):
-                found += definitions(node, f"{prefix}{node.name}.")
-    return found
+                nodes += definitions(node, f"{prefix}{node.name}.")
+    return nodes
 
 
 @pytest.mark.parametrize(("where", "file"), [(row[0], row[3]) for row in NUMBERED])

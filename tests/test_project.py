@@ -1,6 +1,7 @@
 """Promises about the tree itself: what it may hold, which room may know which, what the lock and the README say."""
 
 import ast
+import json
 import re
 import subprocess
 import tomllib
@@ -55,22 +56,24 @@ def layer(module: str) -> int:
 
 def own_imports(path: Path) -> set[str]:
     """The modules of wsris_lib that a module imports anywhere in it, functions included."""
-    found = set()
+    imported = set()
     for node in ast.walk(TREES[path]):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            imported |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             source = resolve_name("." * node.level + (node.module or ""), dotted(path.parent))
             submodules = {f"{source}.{alias.name}" for alias in node.names}
-            found |= submodules & KNOWN or {source}
-    return {name for name in found if name.split(".")[0] == "wsris_lib"}
+            imported |= submodules & KNOWN or {source}
+    return {name for name in imported if name.split(".")[0] == "wsris_lib"}
 
 
 def names(tree: ast.AST) -> set[str]:
     """Every identifier that appears in a piece of code: variables, attributes, imports."""
-    found = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
-    found |= {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
-    return found | {alias.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for alias in node.names}
+    identifiers = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    identifiers |= {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    return identifiers | {
+        alias.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for alias in node.names
+    }
 
 
 def tracked() -> list[Path]:
@@ -107,6 +110,65 @@ def test_modules_are_short():
     assert not {name: count for name, count in lines.items() if count >= 300}
 
 
+# -- the words --------------------------------------------------------------------------------------------------------
+
+EMPTY_WORDS = {"told", "said", "its", "found", "made", "asked", "wanted", "heard", "seen"}
+
+
+def bound(tree: ast.AST) -> list[tuple[str, int]]:
+    """Every name that a piece of code gives, with its line: variables, attributes, arguments, functions."""
+    stored = [node for node in ast.walk(tree) if isinstance(getattr(node, "ctx", None), ast.Store)]
+    given = [(node.id, node.lineno) for node in stored if isinstance(node, ast.Name)]
+    given += [(node.attr, node.lineno) for node in stored if isinstance(node, ast.Attribute)]
+    given += [(node.arg, node.lineno) for node in ast.walk(tree) if isinstance(node, ast.arg)]
+    return given + [(n.name, n.lineno) for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
+
+
+def packed(tree: ast.AST) -> list[int]:
+    """The lines of assignments such as `a, b = x, y`: two statements in one; a swap is not among them."""
+    pairs = [
+        (node.lineno, target.elts, node.value.elts)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Tuple | ast.List)
+        for target in node.targets
+        if isinstance(target, ast.Tuple | ast.List)
+    ]
+    return [line for line, to, of in pairs if {ast.unparse(x) for x in to} != {ast.unparse(x) for x in of}]
+
+
+def lesson_code(path: Path) -> str:
+    """A notebook's code; where a line is a command of IPython or of the shell it stands as `pass`."""
+    cells = [cell for cell in json.loads(path.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == "code"]
+    return re.sub(r"^(\s*)[%!].*", r"\1pass", "\n".join("".join(cell["source"]) for cell in cells), flags=re.MULTILINE)
+
+
+def test_a_name_says_what_it_holds():
+    lessons = sorted((REPO / "notebooks").glob("*.ipynb"))
+    scripts = [path for folder in ("tests", "benchmarks") for path in sorted((REPO / folder).rglob("*.py"))]
+    assert len(lessons) > 10 and len(scripts) > 50
+    trees = TREES | {path: ast.parse(path.read_text(encoding="utf-8")) for path in scripts}
+    trees |= {path: ast.parse(lesson_code(path)) for path in lessons}
+    empty = [(path, name, line) for path, tree in trees.items() for name, line in bound(tree) if name in EMPTY_WORDS]
+    assert not [f"{path.relative_to(REPO)}:{line}: {name}" for path, name, line in empty]
+
+
+def test_an_assignment_is_one_statement():
+    assert not [f"{path.relative_to(REPO)}:{line}" for path, tree in TREES.items() for line in packed(tree)]
+
+
+def test_the_rules_of_names_catch_what_they_forbid():
+    bad = "self.found = 1\nfor told in x: pass\ndef f(its, *, made=1): return [seen for seen in its]\n(asked := 2)"
+    assert {name for name, _ in bound(ast.parse(bad))} & EMPTY_WORDS == {
+        "found",
+        "told",
+        "its",
+        "made",
+        "seen",
+        "asked",
+    }
+    assert packed(ast.parse("a, b = 1, 2\na, b = b, a\nc, d = f()\n[e, g] = x, y\nh, (i, j) = 0, k")) == [1, 4, 5]
+
+
 # -- the rooms --------------------------------------------------------------------------------------------------------
 
 
@@ -130,7 +192,7 @@ def test_no_frozen_model_and_no_method_knows_an_annotation():
     }
     assert {name.split(".")[1] for name in middle} == blind
     assert middle
-    assert not {name: found for name, found in middle.items() if found}
+    assert not {name: imports for name, imports in middle.items() if imports}
 
 
 def test_no_stage_holds_the_training_and_the_evaluation_view_at_once():
@@ -179,7 +241,9 @@ UNLOCKED = ("crf", "sam2")  # not every machine can compile the one; the other i
 
 def requirements() -> list[Requirement]:
     """What the lock has to hold: all but the extras of UNLOCKED."""
-    extras = [wanted for name, wanted in PROJECT["project"]["optional-dependencies"].items() if name not in UNLOCKED]
+    extras = [
+        specifiers for name, specifiers in PROJECT["project"]["optional-dependencies"].items() if name not in UNLOCKED
+    ]
     return [
         Requirement(text) for text in [*PROJECT["project"]["dependencies"], *(t for extra in extras for t in extra)]
     ]
@@ -195,9 +259,9 @@ def test_the_lock_pins_every_dependency_within_its_bounds():
 
 
 def test_the_makefile_builds_what_the_lock_leaves_out():
-    (wanted,) = map(Requirement, PROJECT["project"]["optional-dependencies"]["crf"])
+    (requirement,) = map(Requirement, PROJECT["project"]["optional-dependencies"]["crf"])
     name, pin = re.search(r"^CRF := (\S+)==(\S+)$", (REPO / "Makefile").read_text(), flags=re.MULTILINE).groups()
-    assert name == wanted.name and wanted.specifier.contains(pin)
+    assert name == requirement.name and requirement.specifier.contains(pin)
     assert name not in (REPO / "requirements-lock.txt").read_text()
 
 
@@ -222,7 +286,8 @@ def test_the_wheel_carries_every_package():
 
 
 def test_the_readme_names_what_exists():
-    readme, makefile = (REPO / "README.md").read_text(), (REPO / "Makefile").read_text()
+    readme = (REPO / "README.md").read_text()
+    makefile = (REPO / "Makefile").read_text()
     commands = set(re.findall(r"^make ([a-z]+)|`make ([a-z]+)", readme, flags=re.MULTILINE))
     targets = {first or second for first, second in commands}
     assert {"reproduce", "test"} <= targets <= set(re.findall(r"^([a-z]+):", makefile, flags=re.MULTILINE))

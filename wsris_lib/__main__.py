@@ -117,7 +117,8 @@ def main(arguments: list[str] | None = None) -> int:
             return convert_referit(given["folder"])
         if "dry_run" in given:
             return get(**given)
-        run, name = given.pop("run"), given.pop("profile")
+        run = given.pop("run")
+        name = given.pop("profile")
         own = {n: given.pop(n) for n in list(given) if n not in OF_RUN}
         if given["data"]:  # notebooks run in a folder of their own
             given["data"] = str(Path(given["data"]).resolve())
@@ -191,8 +192,8 @@ def judge_claims(
     """Make and print the table of claims."""
     late = tuple(range(late_seeds)) if late_seeds else profile.segmenter_seeds
     profile = replace(profile, seeds=tuple(range(seeds)), segmenter_seeds=late)
-    asked = replace(profiles.load(students, data=profile.data), segmenter_seeds=late) if students else None
-    _, table = claim_table.run(profile, asked, tuple(groups))
+    student_profile = replace(profiles.load(students, data=profile.data), segmenter_seeds=late) if students else None
+    _, table = claim_table.run(profile, student_profile, tuple(groups))
     if distributed.is_main_process():
         print(table)
 

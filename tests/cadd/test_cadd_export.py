@@ -19,7 +19,8 @@ TINY = PROFILES["tiny"]
 
 @pytest.fixture
 def student(tiny_zoo):
-    swin, text = str(tiny_zoo / "swin"), str(tiny_zoo / "text")
+    swin = str(tiny_zoo / "swin")
+    text = str(tiny_zoo / "text")
     settings = replace(TINY.cadd, image_model=swin, text_model=text, image_size=64, max_tokens=8, decoder_dim=8)
     return new_modules(settings).student
 

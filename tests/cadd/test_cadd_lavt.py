@@ -77,10 +77,10 @@ def slow_pwam(weights, biases, cells, words, real, heads):
             scores = [sum(query[c] * key[c] for c in channels) / math.sqrt(each) for key in keys]
             shares = [math.exp(s) if yes else 0.0 for s, yes in zip(scores, real)]
             mixed += [sum(a * v[c] for a, v in zip(shares, values)) / sum(shares) for c in channels]
-        mixtures.append(of("heard", mixed))
+        mixtures.append(of("lang_proj", mixed))
     fused = []
     for cell, mixture in zip(cells, slow_norm(mixtures)):
-        both = [gelu(v) * s for v, s in zip(of("seen", cell), mixture)]
+        both = [gelu(v) * s for v, s in zip(of("vis_proj", cell), mixture)]
         fused.append([gelu(v) for v in of("out", both)])
     return fused
 
@@ -96,7 +96,7 @@ def test_pwam_against_a_slow_version_that_has_every_bias_of_lavt(heads):
     layers = dict(module.named_children())
     weights = {name: layer.weight for name, layer in layers.items()}
     biases = {name: torch.randn(4).double() if layer.bias is None else layer.bias for name, layer in layers.items()}
-    assert [name for name, layer in layers.items() if layer.bias is None] == ["key", "value", "query", "heard"]
+    assert [name for name, layer in layers.items() if layer.bias is None] == ["key", "value", "query", "lang_proj"]
     for n in range(2):
         expected = slow_pwam(weights, biases, cells[n].tolist(), words[n].tolist(), real[n].tolist(), heads)
         torch.testing.assert_close(fused[n], torch.tensor(expected, dtype=torch.float64))
@@ -123,7 +123,7 @@ def test_padding_words_get_no_share_and_no_gradient():
 def cells_of_each_stage(model, pixels, tokens):
     """What comes out of each stage's blocks, before the words: [B, N, C] of four stages."""
     cells = []
-    hooks = [attend.register_forward_pre_hook(lambda _, args: cells.append(args[0])) for attend in model.attend]
+    hooks = [pwam.register_forward_pre_hook(lambda _, args: cells.append(args[0])) for pwam in model.pwam]
     with torch.no_grad():
         model(pixels, tokens)
     for hook in hooks:
@@ -174,7 +174,7 @@ def test_a_network_that_is_told_nothing_sees_two_places_alike(tiny_zoo, config):
         torch.manual_seed(0)
         model = Lavt(config, str(tiny_zoo / "text"), image_size=128, coord_features=places)
         answers = []
-        model.attend[0].register_forward_hook(lambda _, __, fused, answers=answers: answers.append(fused))
+        model.pwam[0].register_forward_hook(lambda _, __, fused, answers=answers: answers.append(fused))
         with torch.no_grad():
             model(pixels, model.tokenizer(["the left one"] * 2))
         left, right = answers[0].unflatten(1, (32, 32))
@@ -192,7 +192,7 @@ def test_a_swin_checkpoint_and_its_config_are_one_path(tiny_zoo, tmp_path, confi
     assert all(torch.equal(tensor, theirs[name].float()) for name, tensor in ours.items())
     assert {p.dtype for p in model.parameters()} == {torch.float32}
     assert model.swin.config.drop_path_rate == 0.3 and not model.training
-    assert [attend.query.in_features for attend in model.attend] == [8, 16, 32, 64]
+    assert [pwam.query.in_features for pwam in model.pwam] == [8, 16, 32, 64]
     assert model.decoder.logits.in_channels == 32  # half of the coarsest
 
 
@@ -241,7 +241,7 @@ def test_labelled_takes_it_for_a_backbone(model, tmp_path):
 
 
 def test_every_parameter_learns_as_the_last_stage_has_no_gate(model):
-    assert len(model.gates) == 3 and len(model.attend) == 4
+    assert len(model.gates) == 3 and len(model.pwam) == 4
     logits, _ = model.train()(torch.randn(2, 3, 64, 64), model.tokenizer(["the red mug", "a ball"]))
     logits.square().mean().backward()
     assert not [name for name, p in model.named_parameters() if p.grad is None]
@@ -251,7 +251,8 @@ def test_every_parameter_learns_as_the_last_stage_has_no_gate(model):
 
 
 def test_gates_are_recorded_while_asked_for(model):
-    pixels, tokens = model.normalise(torch.rand(2, 3, 64, 64) * 255), model.tokenizer(["a mug", "the chair"])
+    pixels = model.normalise(torch.rand(2, 3, 64, 64) * 255)
+    tokens = model.tokenizer(["a mug", "the chair"])
     with torch.no_grad():
         for gate in model.gates:
             torch.nn.init.normal_(gate.outer.weight)

@@ -21,19 +21,19 @@ def no_settings(monkeypatch):
 
 
 @pytest.fixture
-def seen(monkeypatch):
+def profiles_run(monkeypatch):
     """The profiles that `scoreboard` is called with."""
-    found = []
-    monkeypatch.setattr(program, "show_scoreboard", found.append)
-    return found
+    profiles_run = []
+    monkeypatch.setattr(program, "show_scoreboard", profiles_run.append)
+    return profiles_run
 
 
-def test_every_setting_is_an_option(seen):
+def test_every_setting_is_an_option(profiles_run):
     words = ["--profile", "smoke", "--es3net.batch", "100", "--ehin.learning-rate", "1e-3", "--seeds", "4", "5"]
     words += ["--es3net.own_negatives", "False", "--ehin.reuse", "1", "2", "--cadd.drop_path", "0.2"]
     words += ["--images", "0", "--cadd.zoom", "1", "1.5", "--text", "a b"]
     assert main(["scoreboard", *words]) == 0
-    profile = seen[0]
+    profile = profiles_run[0]
     assert (profile.es3net.batch, profile.ehin.learning_rate, profile.es3net.own_negatives) == (
         100,
         1e-3,
@@ -44,20 +44,20 @@ def test_every_setting_is_an_option(seen):
     assert profiles.load(profile.name) == profile  # as a lesson does
 
 
-def test_nothing_given_changes_nothing(seen):
-    assert main(["scoreboard", "--profile", "smoke"]) == 0 and seen == [profiles.PROFILES["smoke"]]
+def test_nothing_given_changes_nothing(profiles_run):
+    assert main(["scoreboard", "--profile", "smoke"]) == 0 and profiles_run == [profiles.PROFILES["smoke"]]
     assert not os.environ["WSRIS_SETTINGS"]
 
 
-def test_an_empty_list_and_none_are_values(seen):
+def test_an_empty_list_and_none_are_values(profiles_run):
     assert main(["scoreboard", "--profile", "smoke", "--ehin.reuse", "None", "--seeds"]) == 0
-    assert seen[0].seeds == () and seen[0].ehin.reuse is None
+    assert profiles_run[0].seeds == () and profiles_run[0].ehin.reuse is None
 
 
-def test_options_add_to_the_settings_of_the_shell(seen, monkeypatch):
+def test_options_add_to_the_settings_of_the_shell(profiles_run, monkeypatch):
     monkeypatch.setenv("WSRIS_SETTINGS", json.dumps({"es3net.batch": 3, "es3net.epochs": 4}))
     assert main(["scoreboard", "--profile", "smoke", "--es3net.batch", "5"]) == 0
-    assert (seen[0].es3net.batch, seen[0].es3net.epochs) == (5, 4)
+    assert (profiles_run[0].es3net.batch, profiles_run[0].es3net.epochs) == (5, 4)
 
 
 def test_every_setting_of_every_profile_can_be_said_again():
@@ -69,8 +69,8 @@ def test_every_setting_of_every_profile_can_be_said_again():
 
 
 def test_a_commands_own_arguments_mix_with_settings(monkeypatch):
-    seen = []
-    monkeypatch.setattr(program, "predict", lambda profile, **own: seen.append((profile.es3net.batch, own)))
+    calls = []
+    monkeypatch.setattr(program, "predict", lambda profile, **own: calls.append((profile.es3net.batch, own)))
     line = [
         "--profile",
         "smoke",
@@ -84,17 +84,17 @@ def test_a_commands_own_arguments_mix_with_settings(monkeypatch):
         "1",
     ]
     assert main(["predict", *line]) == 0
-    assert seen[0][0] == 9 and (str(seen[0][1]["image"]), seen[0][1]["sentence"]) == ("a.png", "a mug")
-    assert seen[0][1]["seed"] == 1
+    assert calls[0][0] == 9 and (str(calls[0][1]["image"]), calls[0][1]["sentence"]) == ("a.png", "a mug")
+    assert calls[0][1]["seed"] == 1
 
 
 def test_the_claims_seeds_and_students_stay_its_own(monkeypatch):
-    seen = []
-    monkeypatch.setattr(program, "judge_claims", lambda profile, **own: seen.append((profile.seeds, own)))
+    calls = []
+    monkeypatch.setattr(program, "judge_claims", lambda profile, **own: calls.append((profile.seeds, own)))
     assert (
         main(["claims", "--profile", "smoke", "--seeds", "2", "--students", "long", "--segmenter_seeds", "3", "4"]) == 0
     )
-    seeds, own = seen[0]
+    seeds, own = calls[0]
     assert seeds == (0,) and (own["seeds"], own["students"]) == (2, "long")
 
 
@@ -114,13 +114,13 @@ def test_a_wrong_value_is_one_line(words, message, capsys):
     assert capsys.readouterr().err == f"error: {message}\n"
 
 
-@pytest.mark.parametrize("word", ["--es3net.bach", "--es3net.bach=5", "--aligning.Batch"])
+@pytest.mark.parametrize("word", ["--es3net.bach", "--es3net.bach=5", "--es3net.Batch"])
 def test_a_misspelt_setting_is_one_line(word, capsys):
     with pytest.raises(SystemExit) as raised:
         main(["scoreboard", word, "5"])
     assert raised.value.code == 2
     printed = capsys.readouterr().err
-    assert printed.startswith("error: no setting 'aligning.") and printed.endswith("did you mean aligning.batch?\n")
+    assert printed.startswith("error: no setting 'es3net.") and printed.endswith("did you mean es3net.batch?\n")
 
 
 def test_commands_help_is_short_and_leads_to_the_settings(capsys):
@@ -144,8 +144,8 @@ def test_the_table_of_differences_is_aligned_and_says_why(capsys):
     assert head.split() == ["setting", "tiny", "paper", "why"] and len(rows) == len(TINY)
     starts = [head.index(f"  {column}") + 2 for column in ("tiny", "paper", "why")]
     assert all(row[start - 2 : start] == "  " and row[start] != " " for row in rows for start in starts)
-    found = {row.split()[0]: row[starts[2] :] for row in rows}
-    assert found == {setting: reason for setting, (_, reason) in TINY.items()}
+    reasons = {row.split()[0]: row[starts[2] :] for row in rows}
+    assert reasons == {setting: reason for setting, (_, reason) in TINY.items()}
 
 
 def test_the_table_of_a_profile_has_every_setting(capsys):
@@ -170,7 +170,7 @@ def test_an_unknown_profile_is_one_line(words, capsys):
     assert capsys.readouterr().err == "error: no profile 'huge'; choose one of paper, tiny, smoke, long, colab\n"
 
 
-def test_tyro_is_imported_only_for_a_setting(seen, monkeypatch, capsys):
+def test_tyro_is_imported_only_for_a_setting(profiles_run, monkeypatch, capsys):
     """It takes a fifth of a second, which help and commands without a setting don't wait for."""
     monkeypatch.setitem(sys.modules, "tyro", None)  # importing it raises
     monkeypatch.delitem(sys.modules, "wsris_lib.config.options")

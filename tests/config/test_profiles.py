@@ -16,7 +16,8 @@ from wsris_lib.config.settings import Es3netConfig
 @pytest.mark.parametrize("name", differences.BASES)
 def test_a_profile_is_its_base_but_for_what_it_lists(name):
     base, listed = differences.BASES[name]
-    own, theirs = settings_of(PROFILES[name]), settings_of(PROFILES[base])
+    own = settings_of(PROFILES[name])
+    theirs = settings_of(PROFILES[base])
     assert {setting for setting in own if own[setting] != theirs[setting]} - {"name"} == set(listed)
     assert all(own[setting] == value and reason.strip() for setting, (value, reason) in listed.items())
 
@@ -80,7 +81,7 @@ def test_sections_settings_and_fields_change_in_their_order():
     ("change", "error", "message"),
     [
         ({"image": 3}, KeyError, "no setting 'image'; did you mean images?"),
-        ({"es3net.bach": 3}, KeyError, "no setting 'es3net.bach'; did you mean aligning.batch?"),
+        ({"es3net.bach": 3}, KeyError, "no setting 'es3net.bach'; did you mean es3net.batch?"),
         ({"zzz": 3}, KeyError, "no setting 'zzz'; `python -m wsris_lib profile` lists them all"),
         ({"images": "many"}, ValueError, "images takes a whole number, not 'many'"),
         ({"images": 2.5}, ValueError, "images takes a whole number, not 2.5"),

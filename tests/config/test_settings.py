@@ -17,6 +17,14 @@ FIRST = {  # the fields that were there at first; one that came after them is a 
     "learning_rate muon_lr_scale power image_lr_scale text_lr_scale weight_decay",
 }
 
+SECTIONS = {
+    "proposals": ProposalConfig,
+    "es3net": Es3netConfig,
+    "ehin": EhinConfig,
+    "refine": RefineConfig,
+    "stage2": Stage2Config,
+    "cadd": CaddConfig,
+}
 
 PRINTED = {  # setting: value, where the paper prints it
     "ES3Net": {
@@ -93,15 +101,16 @@ def test_a_setting_defaults_to_what_is_printed(source, name, value, where):
 
 def test_the_default_is_the_profile_paper():
     assert Profile() == PROFILES["paper"] and Profile().cadd.zoom[1] <= 1.0
-    sections = (ProposalConfig, Es3netConfig, EhinConfig, RefineConfig, Stage2Config, CaddConfig)
-    assert all(getattr(PROFILES["paper"], kind.__name__.lower()) == kind() for kind in sections)
+    for section, kind in SECTIONS.items():
+        assert getattr(PROFILES["paper"], section) == kind()
 
 
 @pytest.mark.parametrize("kind", FIRST)
 def test_every_switch_is_told_in_the_table_of_deviations(kind):
     """Whoever adds a way to be as printed adds its line to docs/deviations_es3net.md."""
     text = (REPO / "docs" / "deviations_es3net.md").read_text(encoding="utf-8")
-    ours, theirs = (getattr(PROFILES[name], kind.__name__.lower()) for name in ("tiny", "paper"))
+    (section,) = (name for name, other in SECTIONS.items() if other is kind)
+    ours, theirs = (getattr(PROFILES[name], section) for name in ("tiny", "paper"))
     sizes = {"image_model", "text_model"}
     differing = {f.name for f in fields(kind) if getattr(ours, f.name) != getattr(theirs, f.name)} - sizes
     differing |= {f.name for f in fields(kind)} - set(FIRST[kind].split())

@@ -58,7 +58,8 @@ def slow_prompt(p: BilateralPrompt, V: np.ndarray, L: np.ndarray, axis: str) -> 
     """One image: V [C, hw], L [N, C]."""
 
     def cells(part, x, relu=True):
-        conv, norm = part[0], part[1]
+        conv = part[0]
+        norm = part[1]
         weight = conv.weight.detach().numpy()[:, :, 0, 0]
         y = weight @ x + conv.bias.detach().numpy()[:, None]
         y = slow_instance_norm(y, norm.weight.detach().numpy(), norm.bias.detach().numpy())
@@ -83,7 +84,8 @@ def slow_prompt(p: BilateralPrompt, V: np.ndarray, L: np.ndarray, axis: str) -> 
 @pytest.mark.parametrize("N", [1, 3])
 def test_the_bilateral_prompt_is_eq_4_to_7(axis, N):
     prompt = varied(BilateralPrompt(6, axis))
-    V, L = rand(2, 6, 3, 4), rand(2, N, 6, seed=1)
+    V = rand(2, 6, 3, 4)
+    L = rand(2, N, 6, seed=1)
     P_v, P_t = prompt(V, L)
     assert P_v.shape == V.shape and P_t.shape == L.shape
     for b in range(2):
@@ -94,12 +96,14 @@ def test_the_bilateral_prompt_is_eq_4_to_7(axis, N):
 
 def test_one_text_makes_the_visual_prompt_vanish():
     """The softmax over one text is 1, the same vector everywhere, and an instance norm takes away what is the same."""
-    V, one, many = rand(2, 6, 3, 4), rand(2, 1, 6, seed=1), rand(2, 5, 6, seed=1)
-    told = varied(BilateralPrompt(6))
-    assert told(V, one)[0].std((2, 3)).max() < 1e-6
-    bias = told.visual_out[1].bias.detach()
-    torch.testing.assert_close(told(V, one)[0], bias[None, :, None, None].expand_as(V), atol=1e-6, rtol=0)
-    assert told(V, many)[0].std((2, 3)).min() > 1e-3
+    V = rand(2, 6, 3, 4)
+    one = rand(2, 1, 6, seed=1)
+    many = rand(2, 5, 6, seed=1)
+    module = varied(BilateralPrompt(6))
+    assert module(V, one)[0].std((2, 3)).max() < 1e-6
+    bias = module.visual_out[1].bias.detach()
+    torch.testing.assert_close(module(V, one)[0], bias[None, :, None, None].expand_as(V), atol=1e-6, rtol=0)
+    assert module(V, many)[0].std((2, 3)).min() > 1e-3
     assert varied(BilateralPrompt(6, "cells"))(V, one)[0].std((2, 3)).max() > 1e-3
     with pytest.raises(ValueError, match="visual_softmax is 'rows'"):
         BilateralPrompt(6, "rows")
@@ -112,7 +116,8 @@ def test_a_prompt_is_longer_than_what_it_prompts():
     """
     torch.manual_seed(0)
     prompt = BilateralPrompt(64)
-    V, L = F.normalize(torch.randn(4, 64, 8, 8), dim=1), F.normalize(torch.randn(4, 9, 64), dim=2)
+    V = F.normalize(torch.randn(4, 64, 8, 8), dim=1)
+    L = F.normalize(torch.randn(4, 9, 64), dim=2)
     assert prompt(V, L)[0].norm(dim=1).mean() < 1
     grown = prompt(V, 60 * L)[0].norm(dim=1).mean().item()
     assert grown == pytest.approx(math.sqrt(64), rel=0.15)
@@ -123,14 +128,18 @@ def test_a_prompt_is_longer_than_what_it_prompts():
 
 def test_two_layers_in_all_forms():
     """Eq. 1 and 2 letter by letter, eq. 8 to 13 letter by letter, and eq. 1 and 2 with one prompt on top of another."""
-    V, L, a, b = rand(2, 6, 3, 4), rand(2, 5, 6, seed=1), 0.3, 0.2
+    V = rand(2, 6, 3, 4)
+    L = rand(2, 5, 6, seed=1)
+    a = 0.3
+    b = 0.2
     results = []
     for form in FORMS:
         hipm = varied(HIPM(6, 2, a, b, form))
         BP1, BP2 = hipm.prompts
         Pv, Pl = BP1(V, L)
         if form == "eq. 8-13":
-            V1, L1 = Pv + a * V, Pl + a * L  # eq. 8, 9
+            V1 = Pv + a * V  # eq. 8
+            L1 = Pl + a * L  # eq. 9
             V2, L2 = BP2(V1, L1)  # eq. 10, 11
             expected = V2 + a * V + b * V1, L2 + a * L + b * L1  # eq. 12, 13
         else:
@@ -146,22 +155,27 @@ def test_two_layers_in_all_forms():
 
 
 def test_more_layers():
-    V, L = rand(2, 6, 3, 4), rand(2, 5, 6, seed=1)
+    V = rand(2, 6, 3, 4)
+    L = rand(2, 5, 6, seed=1)
     same = HIPM(6, 0)(V, L)
     assert torch.equal(same[0], V) and torch.equal(same[1], L)
     tris = varied(HIPM(6, 1, 0.1))
     torch.testing.assert_close(tris(V, L)[0], V + 0.1 * tris.prompts[0](V, L)[0])
     four = varied(HIPM(6, 4, 0.1, 0.05))
-    now, told = (V, L), [0, 0]
+    now = (V, L)
+    prompts = [0, 0]
     for layer, prompt in enumerate(four.prompts):
-        told = [t + (0.05 if layer else 0.1) * p for t, p in zip(told, prompt(*now))]
-        now = V + told[0], L + told[1]
+        prompts = [t + (0.05 if layer else 0.1) * p for t, p in zip(prompts, prompt(*now))]
+        now = V + prompts[0], L + prompts[1]
     torch.testing.assert_close(four(V, L)[0], now[0])
 
 
 def test_where_the_features_are_added_again():
     """Table 4: twice; once, at the end or after the first layer; never."""
-    V, L, a, b = rand(2, 6, 3, 4), rand(2, 5, 6, seed=1), 0.3, 0.2
+    V = rand(2, 6, 3, 4)
+    L = rand(2, 5, 6, seed=1)
+    a = 0.3
+    b = 0.2
     networks = {reuse: varied(HIPM(6, 2, a, b, reuse=reuse)) for reuse in (None, (0, 1), (1,), (0,), ())}
     BP1, BP2 = networks[None].prompts  # all have the same weights
     Pv, Pl = BP1(V, L)
@@ -177,7 +191,8 @@ def test_where_the_features_are_added_again():
 @pytest.mark.parametrize(("reuse", "constant"), [(None, False), ((1,), False), ((0,), True), ((), True)])
 def test_without_the_features_at_the_end_the_map_of_one_sentence_is_constant(reuse, constant):
     """Why "repeat once" is read as at the end: the other reading has nothing to measure."""
-    V, L = rand(1, 6, 3, 4), rand(1, 1, 6, seed=1)
+    V = rand(1, 6, 3, 4)
+    L = rand(1, 1, 6, seed=1)
     spread = response(*varied(HIPM(6, 2, reuse=reuse))(V, L)).std().item()
     assert (spread < 1e-6) == constant
 
@@ -186,7 +201,8 @@ def test_without_the_features_at_the_end_the_map_of_one_sentence_is_constant(reu
 
 
 def test_the_response_is_a_scaled_inner_product():
-    V, L = rand(2, 4, 3, 2), rand(2, 5, 4, seed=1)
+    V = rand(2, 4, 3, 2)
+    L = rand(2, 5, 4, seed=1)
     R = response(V, L)
     for b, n, i, j in np.ndindex(2, 5, 3, 2):
         assert R[b, n, i, j].item() == pytest.approx(
@@ -196,7 +212,8 @@ def test_the_response_is_a_scaled_inner_product():
 
 def test_early_maps_are_cosines_and_late_ones_those_of_hipm():
     head = new_head(7, 5, replace(TINY.ehin, width=6), seed=1)
-    maps, sentences = rand(2, 7, 3, 4).float(), rand(2, 3, 5, seed=1).float()
+    maps = rand(2, 7, 3, 4).float()
+    sentences = rand(2, 3, 5, seed=1).float()
     early, late = head(maps, sentences)
     assert early.shape == late.shape == (2, 3, 3, 4) and early.abs().max() <= SCALE * (1 + 1e-5)
     plain = new_head(7, 5, replace(TINY.ehin, width=6, layers=0), seed=1)
@@ -262,7 +279,8 @@ def test_the_focal_mask_penalty():
 
 
 def test_classification_against_the_logistic():
-    y, own = rand(3, 3), torch.eye(3, dtype=torch.bool)
+    y = rand(3, 3)
+    own = torch.eye(3, dtype=torch.bool)
     slow = -np.mean([
         math.log(1 / (1 + math.exp(-float(y[i, j])))) if i == j else math.log(1 / (1 + math.exp(float(y[i, j]))))
         for i in range(3) for j in range(3)
@@ -273,7 +291,8 @@ def test_classification_against_the_logistic():
 @settings(max_examples=30, deadline=None)
 @given(K=st.integers(1, 7), seed=st.integers(0, 99))
 def test_foreground_background_and_their_sum(K, seed):
-    own, others = rand(4, seed=seed).tanh(), rand(4, K, seed=seed + 1).tanh()
+    own = rand(4, seed=seed).tanh()
+    others = rand(4, K, seed=seed + 1).tanh()
     clip = lambda s: min(max(float(s), 1e-4), 1 - 1e-4)  # noqa: E731
     fg = sum(-math.log(clip(s)) for s in own) / 4
     bg = sum(-math.log(1 - clip(s)) for row in others for s in row) / (4 * K)
@@ -305,7 +324,8 @@ def corpus(seed: int) -> list[Sample]:
 @given(seed=st.integers(0, 200), rule=st.sampled_from(RULES), k=st.integers(1, 8))
 def test_negatives_never_mean_the_ref(seed, rule, k):
     samples = corpus(seed)
-    negatives, rng = Negatives(samples, rule), np.random.default_rng(seed)
+    negatives = Negatives(samples, rule)
+    rng = np.random.default_rng(seed)
     for row, mine in enumerate(samples):
         rows = negatives.draw(row, k, rng)
         drawn = [samples[r] for r in rows]
@@ -323,9 +343,10 @@ def test_negatives_never_mean_the_ref(seed, rule, k):
 
 def test_which_rivals_are_drawn_is_left_to_chance():
     samples = [Sample(0, ref, ref, f"thing {ref}") for ref in range(9)] + [Sample(1, 9, 9, "another")]
-    negatives, rng = Negatives(samples, "topped_up"), np.random.default_rng(0)
-    seen = {row for _ in range(60) for row in negatives.draw(0, 2, rng)}
-    assert seen == set(range(1, 9))
+    negatives = Negatives(samples, "topped_up")
+    rng = np.random.default_rng(0)
+    rows = {row for _ in range(60) for row in negatives.draw(0, 2, rng)}
+    assert rows == set(range(1, 9))
     assert sorted(negatives.draw(0, 9, rng)) == list(range(1, 10))  # eight of the image, one from elsewhere
 
 

@@ -86,9 +86,9 @@ def slow_attention(module, cells, words):
         total = sum(math.exp(s) for s in scores)
         share = [math.exp(s) / total for s in scores]
         got = [sum(a * value[c] for a, value in zip(share, values)) for c in range(len(query))]
-        mixtures.append(slow_linear(module.heard[0], got))
-    mixtures = transpose(slow_instance_norm(transpose(mixtures), module.heard[1]))
-    projected = [[max(0.0, v) for v in slow_linear(module.seen[0], cell)] for cell in cells]
+        mixtures.append(slow_linear(module.lang_proj[0], got))
+    mixtures = transpose(slow_instance_norm(transpose(mixtures), module.lang_proj[1]))
+    projected = [[max(0.0, v) for v in slow_linear(module.vis_proj[0], cell)] for cell in cells]
     both = [[s * h for s, h in zip(a, b)] for a, b in zip(projected, mixtures)]
     return [[max(0.0, v) for v in slow_linear(module.out[0], cell)] for cell in both]
 
@@ -96,7 +96,7 @@ def slow_attention(module, cells, words):
 def test_pixel_word_attention_against_a_slow_version():
     torch.manual_seed(0)
     module = PixelWordAttention(4, 3).double()
-    for norm in (module.query[1], module.heard[1]):
+    for norm in (module.query[1], module.lang_proj[1]):
         nn.init.uniform_(norm.weight, 0.5, 2)
         nn.init.uniform_(norm.bias, -1, 1)
     cells = torch.randn(2, 4, 2, 3).double()

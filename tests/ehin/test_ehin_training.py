@@ -62,7 +62,8 @@ def one_of_each_image(view):
 
 
 def same(a, b):
-    a, b = a.state_dict(), b.state_dict()
+    a = a.state_dict()
+    b = b.state_dict()
     return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
@@ -111,7 +112,8 @@ def test_position_codes_are_resized_as_open_clip_does(tiny_zoo):
 
 def test_a_long_sentence_keeps_its_end(tiny_zoo):
     backbone = Backbone(str(tiny_zoo / "clip"), 32, max_tokens=8).eval()
-    long, longer = "the red mug on the left of the car", "the red mug on the left of the car behind a big tree"
+    long = "the red mug on the left of the car"
+    longer = "the red mug on the left of the car behind a big tree"
     a, b, short = sentence_vectors(backbone, [long, longer, "the red mug"])
     torch.testing.assert_close(a, b)  # cut after the same words, and pooled at the end of text
     whole = open_clip.create_model(f"local-dir:{tiny_zoo / 'clip'}").eval()
@@ -127,7 +129,8 @@ def test_a_long_sentence_keeps_its_end(tiny_zoo):
 
 def test_the_critic_sees_what_the_mask_leaves_and_learns_nothing(tiny_zoo):
     critic = Critic(str(tiny_zoo / "clip"), 32)
-    pixels, sentences = torch.randn(2, 3, 32, 32), F.normalize(torch.randn(2, 4, 48), dim=2)
+    pixels = torch.randn(2, 3, 32, 32)
+    sentences = F.normalize(torch.randn(2, 4, 48), dim=2)
     whole = critic(pixels, torch.ones(2, 4, 4), sentences)
     with torch.no_grad():
         vectors = critic.clip.image_vectors(pixels)
@@ -212,7 +215,8 @@ def test_a_sentence_is_answered_alone(data, settings, tmp_path):
 def test_clips_own_map_is_cut_half_way_from_its_mean_to_its_maximum(data, settings, tmp_path):
     view = Refer(data, "refcoco", "unc").training_view("train")
     backbone = Backbone(settings.backbone, settings.image_size, settings.max_tokens).eval()
-    images, samples = Images(view, backbone, settings, tmp_path), list(view)
+    images = Images(view, backbone, settings, tmp_path)
+    samples = list(view)
     maps = {cut: clip_maps(images, samples, 5, cut) for cut in (0.0, 0.5)}
     assert torch.equal(clip_maps(images, samples), maps[0.5])
     for row, sample in enumerate(samples):
@@ -220,7 +224,8 @@ def test_clips_own_map_is_cut_half_way_from_its_mean_to_its_maximum(data, settin
             cells = backbone.dense_vectors(images.maps([sample.image_id]))[0].flatten(1).double().numpy()  # [E, hw]
             vector = backbone.sentences([sample.sentence])[0].double().numpy()
         cosines = [float(vector @ cells[:, i]) for i in range(cells.shape[1])]
-        mean, top = sum(cosines) / len(cosines), max(cosines)
+        mean = sum(cosines) / len(cosines)
+        top = max(cosines)
         for cut, R in maps.items():
             expected = [cosine - mean - cut * (top - mean) for cosine in cosines]
             np.testing.assert_allclose(R[row].flatten(), expected, atol=1e-5)
@@ -229,7 +234,8 @@ def test_clips_own_map_is_cut_half_way_from_its_mean_to_its_maximum(data, settin
 def test_what_the_critic_sees_under_a_mask(data, settings, tmp_path):
     view = Refer(data, "refcoco", "unc").training_view("train")
     images = Images(view, Backbone(settings.backbone, settings.image_size), settings, tmp_path)
-    critic, samples = Critic(settings.critic, settings.critic_image_size, settings.max_tokens), list(view)
+    critic = Critic(settings.critic, settings.critic_image_size, settings.max_tokens)
+    samples = list(view)
     masks = torch.rand(len(samples), 2, 2, generator=torch.Generator().manual_seed(0))
     S = seen_under(critic, images, samples, masks, batch=5)
     assert S.shape == (len(samples),) and S.abs().max() <= 1 + 1e-5

@@ -31,7 +31,8 @@ def dot(a, b) -> float:
 
 
 def test_preranking_is_by_cosine_and_pads():
-    embeddings, sentences = rand(7, 5) * torch.arange(1, 8)[:, None], rand(4, 5, seed=1) * 3
+    embeddings = rand(7, 5) * torch.arange(1, 8)[:, None]
+    sentences = rand(4, 5, seed=1) * 3
     for n in (1, 3, 7, 9):
         ranked = prerank(embeddings, sentences, n)
         assert ranked.shape == (4, n)
@@ -68,7 +69,8 @@ def test_tables_that_do_not_fit_are_refused():
 
 def tables(sizes: dict[int, int], image_ids: list[int]) -> tuple[ProposalTable, SentenceTable]:
     """Random features for images of so many proposals; W = 6, E = 5, C = 4, D = 8."""
-    offsets, P = {}, 0
+    offsets = {}
+    P = 0
     for image_id, size in sizes.items():
         offsets[image_id] = (P, P + size)
         P += size
@@ -81,13 +83,14 @@ def tables(sizes: dict[int, int], image_ids: list[int]) -> tuple[ProposalTable, 
 # Eq. 2
 
 
-@pytest.mark.parametrize(("geometry", "told"), [("none", 0), ("2d", 2), ("3d", 3)])
-def test_esem_is_a_linear_layer_on_features_and_scaled_coordinates(geometry, told):
+@pytest.mark.parametrize(("geometry", "dims"), [("none", 0), ("2d", 2), ("3d", 3)])
+def test_esem_is_a_linear_layer_on_features_and_scaled_coordinates(geometry, dims):
     esem = ESEM(channels=5, width=6, geometry=geometry, gain=4.0, generator=seeded())
-    pooled, place = rand(7, 5), torch.rand(7, 3, generator=seeded(1))
+    pooled = rand(7, 5)
+    place = torch.rand(7, 3, generator=seeded(1))
     out = esem(pooled, place)
     for m in range(7):
-        x = [*pooled[m].tolist(), *[4 * (2 * float(v) - 1) for v in place[m, :told]]]
+        x = [*pooled[m].tolist(), *[4 * (2 * float(v) - 1) for v in place[m, :dims]]]
         np.testing.assert_allclose(out[m].detach(), [dot(row, x) for row in esem.weight.detach()], rtol=1e-4, atol=1e-6)
     text = rand(3, 6, seed=2)
     torch.testing.assert_close(esem.similarity(pooled, place, text), text @ out.T)  # the moved brackets
@@ -128,13 +131,20 @@ def test_the_gain_learns_only_when_asked_to():
 @pytest.mark.parametrize("cls_fraction", [0.0, 0.25, 0.5, 1.0])
 @pytest.mark.parametrize("esem", [True, False])
 def test_dual_similarity(cls_fraction, esem):
-    W, C, D, M, B = 6, 4, 8, 5, 3
+    W = 6
+    C = 4
+    D = 8
+    M = 5
+    B = 3
     if cls_fraction == 0 and not esem:
         with pytest.raises(ValueError, match="cls_fraction"):
             Alignment(W, C, D, cls_fraction, esem=False)
         return
     model = Alignment(W, C, D, cls_fraction, esem=esem, generator=seeded())
-    tokens, pooled, place, text = rand(M, W), rand(M, C, seed=1), torch.rand(M, 3, generator=seeded(2)), rand(B, D)
+    tokens = rand(M, W)
+    pooled = rand(M, C, seed=1)
+    place = torch.rand(M, 3, generator=seeded(2))
+    text = rand(B, D)
     scores = model(tokens, pooled, place, text).detach()
     d = round(cls_fraction * D)
     for b in range(B):
@@ -151,7 +161,10 @@ def test_dual_similarity(cls_fraction, esem):
 @pytest.mark.parametrize("normalise", [True, False])
 def test_the_switches_of_eq_3(text_slice, normalise):
     model = Alignment(6, 4, 8, text_slice=text_slice, normalise=normalise, generator=seeded())
-    tokens, pooled, place, text = rand(5, 6), rand(5, 4, seed=1), torch.rand(5, 3, generator=seeded(2)), rand(3, 8)
+    tokens = rand(5, 6)
+    pooled = rand(5, 4, seed=1)
+    place = torch.rand(5, 3, generator=seeded(2))
+    text = rand(3, 8)
     scores = model(tokens, pooled, place, text).detach()
     learnt = [row.tolist() for row in model.slicing.detach()] if text_slice == "learned" else None
 
@@ -176,7 +189,8 @@ def test_an_unknown_slice_is_refused():
 
 def test_scores_follow_a_permutation_of_the_proposals():
     model = Alignment(6, 4, 8, generator=seeded())
-    features, text = (rand(9, 6), rand(9, 4), rand(9, 3)), rand(2, 8)
+    features = (rand(9, 6), rand(9, 4), rand(9, 3))
+    text = rand(2, 8)
     order = torch.randperm(9, generator=seeded())
     torch.testing.assert_close(model(*(f[order] for f in features), text), model(*features, text)[:, order])
 
@@ -237,7 +251,8 @@ def test_one_image_with_one_candidate_is_no_loss():
 
 
 def test_only_the_switch_keeps_siblings_from_being_pushed_away():
-    image_ids, padded = torch.tensor([1, 2]), torch.zeros(2, 3, dtype=torch.bool)
+    image_ids = torch.tensor([1, 2])
+    padded = torch.zeros(2, 3, dtype=torch.bool)
     for own_negatives in (True, False):
         scores = rand(2, 6).requires_grad_()
         mask_contrast(scores, image_ids, padded, own_negatives=own_negatives).backward()

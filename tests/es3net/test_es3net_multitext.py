@@ -24,7 +24,8 @@ def world(seed, sentences=12, n=4, images=3, refs=5):
     of_ref = rng.integers(images, size=refs)
     groups = rng.integers(refs, size=sentences)
     where = of_ref[groups]
-    candidates, p = torch.full((sentences, n), -1), torch.zeros(sentences, n)
+    candidates = torch.full((sentences, n), -1)
+    p = torch.zeros(sentences, n)
     for s in range(sentences):
         k = rng.integers(0, n + 1)
         candidates[s, :k] = torch.from_numpy(10 * where[s] + rng.permutation(6)[:k])
@@ -49,10 +50,10 @@ def slow_greedy(candidates, p, groups, images):
     """Tables of everything, and no early end."""
     chosen = {}
     for image in set(images):
-        its = sorted({g for g, i in zip(groups, images) if i == image}, key=lambda g: groups.index(g))
-        total = {g: sum(float(p[s].max()) for s in range(len(groups)) if groups[s] == g) for g in its}
+        groups_here = sorted({g for g, i in zip(groups, images) if i == image}, key=lambda g: groups.index(g))
+        total = {g: sum(float(p[s].max()) for s in range(len(groups)) if groups[s] == g) for g in groups_here}
         free = {row: True for row in range(10 * image, 10 * image + 10)}
-        for g in sorted(its, key=lambda g: -total[g]):
+        for g in sorted(groups_here, key=lambda g: -total[g]):
             wish = np.zeros(10)
             listed = np.zeros(10, bool)
             for s in range(len(groups)):
@@ -135,13 +136,13 @@ def test_one_paraphrase_is_drawn_of_those_that_exist():
     table = torch.arange(24.0).view(4, 3, 2)
     table[0, 1] = table[1, 0] = table[1, 2] = torch.nan
     table[3] = torch.nan
-    seen = [set() for _ in range(3)]
+    choices = [set() for _ in range(3)]
     for seed in range(60):
-        told, drawn = one_paraphrase(table, torch.Generator().manual_seed(seed))
-        assert told.tolist() == [True, True, True, False] and not drawn.isnan().any()
+        present, drawn = one_paraphrase(table, torch.Generator().manual_seed(seed))
+        assert present.tolist() == [True, True, True, False] and not drawn.isnan().any()
         for row, vector in enumerate(drawn):
-            seen[row].add((table[row, :, 0] == vector[0]).nonzero().item())
-    assert seen == [{0, 2}, {1}, {0, 1, 2}]
+            choices[row].add((table[row, :, 0] == vector[0]).nonzero().item())
+    assert choices == [{0, 2}, {1}, {0, 1, 2}]
 
 
 def features(seed=0, images=30, each=5):
@@ -151,11 +152,12 @@ def features(seed=0, images=30, each=5):
     code = torch.nn.functional.one_hot(names, 8).float()
     offsets = {i: (i * each, (i + 1) * each) for i in range(images)}
     proposals = ProposalTable(code, code, code, torch.rand(images * each, 3, generator=g), offsets)
-    asked = torch.randint(images * each, (90,), generator=g)
-    words, other = torch.randn(8, 16, generator=g), torch.randn(8, 16, generator=g)  # the other wording: another code
-    told = torch.nn.functional.one_hot(names[asked], 8).float()
-    paraphrases = torch.stack([told @ other, torch.full((90, 16), torch.nan)], 1)
-    sentences = SentenceTable([int(a) // each for a in asked], told, told @ words, paraphrases)
+    targets = torch.randint(images * each, (90,), generator=g)
+    words = torch.randn(8, 16, generator=g)
+    other = torch.randn(8, 16, generator=g)  # the other wording: another code
+    categories = torch.nn.functional.one_hot(names[targets], 8).float()
+    paraphrases = torch.stack([categories @ other, torch.full((90, 16), torch.nan)], 1)
+    sentences = SentenceTable([int(a) // each for a in targets], categories, categories @ words, paraphrases)
     return proposals, sentences
 
 
@@ -204,12 +206,14 @@ def slow_first_loss(proposals, sentences, over_batch: bool) -> float:
     """Eq. 4 and 5 in float64, a sentence at a time; each has one paraphrase or none."""
     model = new_model(proposals, sentences, TINY.es3net, 0).double()
     tables = [t.double() for t in (proposals.class_tokens, proposals.pooled, proposals.geometry)]
-    S, rows = len(sentences.image_ids), [list(range(*proposals.offsets[i])) for i in sentences.image_ids]
+    S = len(sentences.image_ids)
+    rows = [list(range(*proposals.offsets[i])) for i in sentences.image_ids]
 
     def scores(text, whose):
         return model(*(table[whose] for table in tables), text[None].double())[0].detach().numpy()
 
-    contrast, consistency = 0.0, []
+    contrast = 0.0
+    consistency = []
     for s in range(S):
         own = scores(sentences.text[s], rows[s])
         others = [j for j in range(S) if sentences.image_ids[j] != sentences.image_ids[s]]

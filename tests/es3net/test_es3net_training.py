@@ -15,7 +15,8 @@ from wsris_lib.es3net.train import new_model, train
 
 TINY = PROFILES["tiny"]
 
-THINGS, N = 8, 4  # categories; objects in a scene
+THINGS = 8  # categories
+N = 4  # objects in a scene
 SETTINGS = replace(TINY.es3net, candidates_train=N, candidates_eval=N, epochs=15, batch=100, learning_rate=2e-3)
 
 
@@ -32,7 +33,8 @@ def scenes(images: int, seed: int) -> tuple[ProposalTable, SentenceTable, Tensor
     x = torch.stack([left[:, 0], 1 - left[:, 1], *torch.rand(2, images, generator=g)], dim=1)
     place = torch.stack([x, *torch.rand(2, images, N, generator=g)], dim=2)
     order = torch.rand(images, N, generator=g).argsort(1)  # the answer must not be told by the row
-    kinds, place = kinds.gather(1, order), place.gather(1, order[:, :, None].expand(-1, -1, 3))
+    kinds = kinds.gather(1, order)
+    place = place.gather(1, order[:, :, None].expand(-1, -1, 3))
     side = (place[..., 0] > 0.5).long()
 
     coding = torch.Generator().manual_seed(99)  # the same "encoders" for every split

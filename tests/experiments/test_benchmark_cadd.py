@@ -37,15 +37,15 @@ def samples(images, decisive):
 
 def test_a_difference_is_paired_over_seeds_and_resampled_over_images(cadd):
     rng = np.random.default_rng(3)
-    its = samples([n // 3 for n in range(60)], [n % 2 == 0 for n in range(60)])
+    val_samples = samples([n // 3 for n in range(60)], [n % 2 == 0 for n in range(60)])
     second = [rng.random(60) for _ in range(3)]
     gains = [0.05, 0.07, 0.09]  # of every sentence, by seed
     first = [iou + gain for iou, gain in zip(second, gains)]
-    sums = np.array([[cadd.by_image(its, measured(row[s])) for row in (first, second)] for s in range(3)])
+    sums = np.array([[cadd.by_image(val_samples, measured(row[s])) for row in (first, second)] for s in range(3)])
     miou, decisive, oiou, _ = cadd.resampled(sums)
     assert miou == "+7.0 ± 2.0 [7.0, 7.0]" == decisive  # the same in every image, so no draw differs
     assert oiou.startswith("+7.0 ± ") or oiou.startswith("+6.9 ± ")  # whole pixels
-    noisy = np.array([[cadd.by_image(its, measured(row)) for row in (rng.random(60), second[0])]])
+    noisy = np.array([[cadd.by_image(val_samples, measured(row)) for row in (rng.random(60), second[0])]])
     text = cadd.resampled(noisy)[0]
     middle, low, high = (float(v.strip("[],")) for v in text.split())
     assert low < middle < high and "±" not in text  # one seed has no spread
@@ -55,12 +55,12 @@ def test_a_difference_is_paired_over_seeds_and_resampled_over_images(cadd):
 
 def test_students_are_compared_with_their_own_supervision(cadd, monkeypatch):
     """The single-text student with the choice, greedy's with the single-text student, and with nothing else."""
-    its = samples([0, 0, 1, 1], [True, False, True, False])
+    val_samples = samples([0, 0, 1, 1], [True, False, True, False])
     ious = {cadd.CHOICE: 0.4, "single text": 0.5, "greedy": 0.7}
-    val = SimpleNamespace(samples=its, judge=lambda chosen: measured([ious[cadd.CHOICE]] * 4))
+    val = SimpleNamespace(samples=val_samples, judge=lambda chosen: measured([ious[cadd.CHOICE]] * 4))
     monkeypatch.setattr(Run, "evaluation", lambda run: val)
     monkeypatch.setattr(es3net, "trained_choice", lambda run, seed: ([0] * 4, None))
-    judged = lambda run, seed, split, kind: (its[::-1], measured([ious[kind]] * 4))  # noqa: E731
+    judged = lambda run, seed, split, kind: (val_samples[::-1], measured([ious[kind]] * 4))  # noqa: E731
     monkeypatch.setattr(students, "judged", judged)
     profile = profiles.PROFILES["tiny"]
     text = cadd.compared(profile, {"single text": (0, 1), "greedy": (1, 2)})
@@ -83,6 +83,6 @@ def test_the_papers_numbers_stand_where_they_belong(cadd):
     assert "63.80 mIoU are 85.7 % of LAVT's mIoU 74.46 and 87.7 % of LAVT's oIoU 72.73" in shares
     assert "67.38 mIoU are 90.5 % of LAVT's mIoU 74.46 and 92.6 % of LAVT's oIoU 72.73" in shares
     assert "learnt from" not in "\n".join(text)
-    fewer = {row: found for row, found in rows.items() if not row.startswith("truth")}
+    fewer = {row: scores for row, scores in rows.items() if not row.startswith("truth")}
     assert not any("of its oracle" in line for line in cadd.two_by_two(fewer, profiles.PROFILES["tiny"]))
     assert cadd.printed("Table 5", "with CADD", "refclef", "val") == ""

@@ -24,9 +24,13 @@ def full_size(monkeypatch):
 
 def bench(full_size, all_ways=False):
     """Nothing loaded: no photograph is needed here."""
-    its = object.__new__(full_size.f.Bench)
-    its.gpu, its.all_ways, its.times, its.steps, its.ways = False, all_ways, 1, 2, []
-    return its
+    result = object.__new__(full_size.f.Bench)
+    result.gpu = False
+    result.all_ways = all_ways
+    result.times = 1
+    result.steps = 2
+    result.ways = []
+    return result
 
 
 def row(*ways, note="", step=None):
@@ -35,21 +39,21 @@ def row(*ways, note="", step=None):
 
 def test_hours_are_a_corpus_s_counts_by_the_rate(full_size):
     rates = {name: 2.0 for name in ("dino", "alignment", "irnet", "cadd", "pixels")}
-    found = full_size.hours(PAPER, ("refcoco", "unc"), rates)
-    assert found["dino"] == pytest.approx(((16_994 + 1_500) / 7200, 1))
-    assert found["alignment"] == pytest.approx((25 * 120_624 / 7200, 9))  # 3 seeds of baseline, ESEM and LCM
-    assert found["irnet"] == pytest.approx((3 * 120_624 / 7200, 3))  # a label of each sentence
-    assert found["cadd"] == pytest.approx((10 * 42_404 / 7200, 15))  # 3 seeds, 5 kinds of labels
-    assert "pixels" not in found  # part of the students' own steps
+    hours = full_size.hours(PAPER, ("refcoco", "unc"), rates)
+    assert hours["dino"] == pytest.approx(((16_994 + 1_500) / 7200, 1))
+    assert hours["alignment"] == pytest.approx((25 * 120_624 / 7200, 9))  # 3 seeds of baseline, ESEM and LCM
+    assert hours["irnet"] == pytest.approx((3 * 120_624 / 7200, 3))  # a label of each sentence
+    assert hours["cadd"] == pytest.approx((10 * 42_404 / 7200, 15))  # 3 seeds, 5 kinds of labels
+    assert "pixels" not in hours  # part of the students' own steps
 
 
 def test_a_part_of_the_images_has_that_part_of_the_sentences(full_size):
     colab = profiles.PROFILES["colab"]  # 2,000 images of train
     rates = {"depth": 1.0, "stage-2": 1.0, "irnet": 1.0}
-    found = full_size.hours(colab, ("refcoco+", "unc"), rates)
-    assert found["depth"][0] == pytest.approx((2_000 + 1_500) / 3600)
-    assert found["stage-2"][0] == pytest.approx(5 * 42_278 * 2_000 / 16_992 / 3600)
-    assert found["irnet"][0] == pytest.approx(3 * 1_500 / 3600)  # as many labels as the profile says
+    hours = full_size.hours(colab, ("refcoco+", "unc"), rates)
+    assert hours["depth"][0] == pytest.approx((2_000 + 1_500) / 3600)
+    assert hours["stage-2"][0] == pytest.approx(5 * 42_278 * 2_000 / 16_992 / 3600)
+    assert hours["irnet"][0] == pytest.approx(3 * 1_500 / 3600)  # as many labels as the profile says
 
 
 def test_features_computed_anew_in_each_epoch(full_size):
@@ -60,44 +64,49 @@ def test_features_computed_anew_in_each_epoch(full_size):
 
 
 def test_the_report_has_every_row_and_says_which_ways_failed(full_size):
-    found = {
+    rows = {
         "dino": row(("as it is (float32)", 2.0, 1.5), ("bf16", 5.0, None), ("fp16", "OutOfMemoryError", None)),
         "ehin": row(("as it is (float32)", 3.0, 4.25), note="batch 6", step=6),
     }
-    said = "\n".join(full_size.report(PAPER, found, "a machine"))
-    assert "| DINOv2's patches |  | 2 images |  | 1.5 |" in said
-    assert "| EHIN's stage 1 | batch 6 | 3 sentences | 0.5 | 4.25 |" in said
-    assert "| DINOv2's patches | bf16 | 5 | 2.5 |  |" in said
-    assert "| DINOv2's patches | fp16 | OutOfMemoryError | OutOfMemoryError |  |" in said
+    report = "\n".join(full_size.report(PAPER, rows, "a machine"))
+    assert "| DINOv2's patches |  | 2 images |  | 1.5 |" in report
+    assert "| EHIN's stage 1 | batch 6 | 3 sentences | 0.5 | 4.25 |" in report
+    assert "| DINOv2's patches | bf16 | 5 | 2.5 |  |" in report
+    assert "| DINOv2's patches | fp16 | OutOfMemoryError | OutOfMemoryError |  |" in report
     owed = "python benchmarks/full_size.py --profile paper --checkpoints full --data data/refer"
-    assert f"**Owed: `{owed}`" in said and owed in full_size.__doc__  # PAPER is on a CPU
+    assert f"**Owed: `{owed}`" in report and owed in full_size.__doc__  # PAPER is on a CPU
 
 
 def test_a_way_that_fails_costs_no_row(full_size):
-    its = bench(full_size)
+    small_bench = bench(full_size)
     with pytest.raises(ZeroDivisionError):
-        its.time("as it is", lambda: 1 / 0, 1)
-    its.time("as it is", lambda: None, 1)
-    its.time("another", lambda: 1 / 0, 1)
-    assert [way for way, _, _ in its.ways] == ["as it is", "another"]
-    assert its.ways[0][1] > 0 and its.ways[0][2] > 0.01 and its.ways[1][1:] == ("ZeroDivisionError", None)
+        small_bench.time("as it is", lambda: 1 / 0, 1)
+    small_bench.time("as it is", lambda: None, 1)
+    small_bench.time("another", lambda: 1 / 0, 1)
+    assert [way for way, _, _ in small_bench.ways] == ["as it is", "another"]
+    assert (
+        small_bench.ways[0][1] > 0
+        and small_bench.ways[0][2] > 0.01
+        and small_bench.ways[1][1:] == ("ZeroDivisionError", None)
+    )
 
 
 def test_a_training_is_cut_off_after_the_steps_that_are_timed(full_size):
-    usual, seen = Trainer.step, []
+    usual = Trainer.optimizer_step
+    steps = []
 
     def start(out, batch):
         model = nn.Linear(batch, 1)
         run = Trainer(out, model, torch.optim.SGD(model.parameters(), 0.1), 100, 0)
         for step in run:
-            seen.append(step)
+            steps.append(step)
             run.backward_and_step(model(torch.ones(1, batch)).sum(), 0.1)
 
-    assert len(full_size.t.stepped(bench(full_size), start, 3)) == 2 and seen == [0, 1, 2]  # one warms up
-    assert Trainer.step is usual
-    its = bench(full_size, all_ways=True)
-    full_size.t.trained(its, start, 3, True, [(nn.Linear, "extra_repr")])
-    assert [way for way, _, _ in its.ways] == [
+    assert len(full_size.t.stepped(bench(full_size), start, 3)) == 2 and steps == [0, 1, 2]  # one warms up
+    assert Trainer.optimizer_step is usual
+    small_bench = bench(full_size, all_ways=True)
+    full_size.t.trained(small_bench, start, 3, True, [(nn.Linear, "extra_repr")])
+    assert [way for way, _, _ in small_bench.ways] == [
         "as it is (float32)",
         "TF32",
         "bf16",
@@ -105,7 +114,7 @@ def test_a_training_is_cut_off_after_the_steps_that_are_timed(full_size):
         "compiled",
         "channels_last",
     ]
-    assert all(isinstance(rate, float) for _, rate, _ in its.ways) and its.step == 3
+    assert all(isinstance(rate, float) for _, rate, _ in small_bench.ways) and small_bench.step == 3
     assert torch.get_float32_matmul_precision() == "highest"
 
 
@@ -115,8 +124,8 @@ def test_data_that_are_not_there_end_the_run_in_one_line(full_size, tmp_path, ca
     with pytest.raises(SystemExit) as end:
         full_size.measured("decode", lost, False, torch.get_num_threads(), tmp_path / "row.json")
     assert end.value.code == 2 and not (tmp_path / "row.json").exists()
-    said = capsys.readouterr().err
-    assert said.startswith("error: ") and str(tmp_path / "nothing") in said and said.count("\n") == 1
+    stderr = capsys.readouterr().err
+    assert stderr.startswith("error: ") and str(tmp_path / "nothing") in stderr and stderr.count("\n") == 1
 
 
 @pytest.mark.slow

@@ -21,17 +21,17 @@ def sentences(images=40, each=5, seeds=3, gain=0.1, noise=0.05, seed=0):
 
 def test_a_difference_is_of_means_and_its_interval_is_of_images():
     lower, higher, image = sentences()
-    found = difference(lower, higher, [f"photo {i}" for i in image])
+    result = difference(lower, higher, [f"photo {i}" for i in image])
     gains = 100 * (higher - lower)
-    assert found.gain == pytest.approx(gains.mean()) and found.gain == pytest.approx(found.higher - found.lower)
-    assert found.spread == pytest.approx(np.std(gains.mean(1), ddof=1))
-    t = found.gain / (found.spread / 3**0.5)
-    assert found.p == pytest.approx(1 - t / (2 + t * t) ** 0.5)  # Student's t with 2 degrees of freedom, closed form
-    assert (found.seeds, found.sentences, found.images) == (3, 200, 40)
+    assert result.gain == pytest.approx(gains.mean()) and result.gain == pytest.approx(result.higher - result.lower)
+    assert result.spread == pytest.approx(np.std(gains.mean(1), ddof=1))
+    t = result.gain / (result.spread / 3**0.5)
+    assert result.p == pytest.approx(1 - t / (2 + t * t) ** 0.5)  # Student's t with 2 degrees of freedom, closed form
+    assert (result.seeds, result.sentences, result.images) == (3, 200, 40)
     of_image = gains.mean(0).reshape(40, 5).mean(1)  # images of one size: the standard error of their mean
     half = 1.96 * of_image.std() / 40**0.5
-    assert found.interval == pytest.approx((found.gain - half, found.gain + half), abs=0.15 * half)
-    assert found.verdict == "holds"
+    assert result.interval == pytest.approx((result.gain - half, result.gain + half), abs=0.15 * half)
+    assert result.verdict == "holds"
 
 
 def test_sentences_of_one_image_are_no_new_evidence():
@@ -63,8 +63,8 @@ def test_an_arm_without_seeds_is_given_once_and_seeds_are_paired():
     ],
 )
 def test_a_verdict_needs_images_and_seeds(gain, interval, p, verdict):
-    found = Difference(50.0, 50.0 + gain, gain, 1.0, interval, p, 5, 100, 20)
-    assert found.verdict == verdict
+    result = Difference(50.0, 50.0 + gain, gain, 1.0, interval, p, 5, 100, 20)
+    assert result.verdict == verdict
 
 
 def test_every_claim_names_its_lesson_and_the_papers_numbers():
@@ -87,7 +87,8 @@ def test_the_correlation_is_of_ten_bins_of_equal_numbers():
     ordered = sorted(zip(confidence, correct))
     bins = [ordered[20 * n : 20 * n + 20] for n in range(10)]
     x, y = ([sum(pair[k] for pair in part) / 20 for part in bins] for k in (0, 1))
-    mx, my = sum(x) / 10, sum(y) / 10
+    mx = sum(x) / 10
+    my = sum(y) / 10
     cov = sum((a - mx) * (b - my) for a, b in zip(x, y))
     expected = cov / (sum((a - mx) ** 2 for a in x) * sum((b - my) ** 2 for b in y)) ** 0.5
     assert correlation(confidence, correct) == pytest.approx(expected) and expected > 0.9

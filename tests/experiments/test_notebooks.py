@@ -92,7 +92,9 @@ def test_parameters_are_scalars_that_papermill_can_read(path):
 def test_cells_are_small_and_state_what_must_hold(path):
     sources = code(nbformat.read(path, as_version=4))
     sizes = [lines(source) for source in sources]
-    assert max(sizes) <= 20
+    imports = [all(isinstance(node, ast.Import | ast.ImportFrom) for node in parse(source).body) for source in sources]
+    assert max(size for size, only in zip(sizes, imports) if not only) <= 20
+    assert max(size for size, only in zip(sizes, imports) if only) <= 24
     assert median(sizes) <= 7
     assert sum(sizes) <= 250
     claims = [node for source in sources for node in ast.walk(parse(source)) if isinstance(node, ast.Assert)]

@@ -162,7 +162,7 @@ def test_a_folder_takes_the_hubs_place(tmp_path, monkeypatch):
     names = profiles.checkpoints_of(profiles.PROFILES["paper"])
     for name in ("dinov2-base", "ViT-B-16-quickgelu-openai", "ViT-B-32-quickgelu-openai", "RN50-quickgelu-openai"):
         (tmp_path / name).mkdir()
-    with pytest.raises(FileNotFoundError, match=r"no folder Depth-.*\(for depth\).*\(for distilling.text_model\)"):
+    with pytest.raises(FileNotFoundError, match=r"no folder Depth-.*\(for depth\).*\(for cadd.text_model\)"):
         profiles.load("paper", checkpoints=str(tmp_path))
     for name in names.values():
         (tmp_path / name.split("/")[-1].replace(":", "-")).mkdir(exist_ok=True)

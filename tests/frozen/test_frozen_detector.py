@@ -85,10 +85,10 @@ def test_one_object_under_two_names_is_one(tiny_zoo, images):
 @pytest.fixture
 def profile(tiny_zoo):
     places = {name: str(tiny_zoo / name) for name in ("clip", "dino", "depth", "sam2", "text", "detector")}
-    wanted = replace(
+    proposals = replace(
         TINY.proposals, mode="boxes", box_score=0.0, points_per_side=3, predicted_iou=0, stability=0, limit=5
     )
-    return profiles.load("smoke", **places, proposals=wanted)
+    return profiles.load("smoke", **places, proposals=proposals)
 
 
 def test_boxes_become_masks_in_the_order_of_their_scores(profile, images):

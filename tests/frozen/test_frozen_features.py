@@ -157,7 +157,8 @@ def test_a_run_that_was_killed_ends_in_the_same_bytes(tiny_zoo, profile, tmp_pat
         "images, zoo, out = map(Path, sys.argv[1:])\n"
         "image_cache.BATCH = 2; features.extract(Folder(images), tiny(zoo), out)\n"
     )
-    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    killed = tmp_path / "killed"
+    whole = tmp_path / "whole"
     command = [sys.executable, "-c", script, *map(str, (view.root, tiny_zoo, killed))]
     run = subprocess.Popen(command, cwd=Path(__file__).parent, env=environment(), stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
@@ -199,7 +200,7 @@ def test_what_does_not_fit_into_memory_is_read_again(view, profile, extracted, t
         view, out, "features", features.made_from(profile), lambda: pytest.fail("made anew")
     )
     assert list(kept) == sorted(view.image_ids) and len(kept) == len(view.image_ids) and -1 not in kept
-    held = sum(tensor.nbytes for its, _ in kept._in_memory.values() for tensor in its.values())
+    held = sum(tensor.nbytes for tensors, _ in kept._in_memory.values() for tensor in tensors.values())
     assert held <= room and kept._on_disk
     last = max(kept._on_disk)
     kept._paths[last].write_bytes(b"cut short")

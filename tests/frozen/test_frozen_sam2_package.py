@@ -61,10 +61,10 @@ def change(path, **fields):
 @torch.inference_mode()
 def answers(proposer, images, points=POINTS, boxes=BOXES):
     """Three levels of features, then logits and IoUs of points and of boxes."""
-    found = proposer.embed(images)
+    outputs = proposer.embed(images)
     for prompts in ({"points": points.expand(len(images), -1, -1)}, {"boxes": boxes.expand(len(images), -1, -1)}):
-        found = [*found, *proposer.decode(found[:3], **prompts)]
-    return found
+        outputs = [*outputs, *proposer.decode(outputs[:3], **prompts)]
+    return outputs
 
 
 @needs_package
@@ -105,12 +105,13 @@ def test_proposals_are_those_of_transformers(images):
 
 @needs_package
 def test_a_wrong_checkpoint_is_refused_by_the_name_of_the_weight(folder):
-    path, name = folder / "model.safetensors", "vision_encoder.backbone.blocks.3.attn.qkv.weight"
+    path = folder / "model.safetensors"
+    name = "vision_encoder.backbone.blocks.3.attn.qkv.weight"
     state = load_file(path)
-    for tensor, told in ((None, "is missing"), (state[name][:5].clone(), r"has the shape \(5, 96\)")):
+    for tensor, problem in ((None, "is missing"), (state[name][:5].clone(), r"has the shape \(5, 96\)")):
         spoilt = {n: t for n, t in (state | {name: tensor}).items() if t is not None}
         save_file(spoilt, path, metadata={"format": "pt"})
-        with pytest.raises(ValueError, match=rf"{folder}: '{name}' {told}"):
+        with pytest.raises(ValueError, match=rf"{folder}: '{name}' {problem}"):
             PackageProposer(str(folder))
 
 
@@ -133,7 +134,8 @@ def test_a_setting_that_the_package_has_not_is_refused(folder, field, value):
 
 @needs_package
 def test_two_codes_of_positions_are_refused_of_which_the_package_has_one(folder):
-    path, name = folder / "model.safetensors", "shared_image_embedding.positional_embedding"
+    path = folder / "model.safetensors"
+    name = "shared_image_embedding.positional_embedding"
     whole = load_file(path)
     save_file(whole | {name: whole[name] + 1}, path, metadata={"format": "pt"})
     Sam2Proposer(str(folder))
@@ -167,7 +169,8 @@ def test_another_backend_is_refused():
 def test_the_choice_is_in_the_names_of_features():
     profile = profiles.load("smoke")
     other = replace(profile, proposals=replace(profile.proposals, backend="sam2"))
-    before, now = features.made_from(profile), features.made_from(other)
+    before = features.made_from(profile)
+    now = features.made_from(other)
     assert before[:-1] == now[:-1]
     *sizes, proposing = before[-1]
     assert proposing["backend"] == "transformers" and now[-1] == [*sizes, {**proposing, "backend": "sam2"}]
@@ -181,7 +184,8 @@ def test_in_full_size_with_windows_that_need_padding(tmp_path, images):
     spec.loader.exec_module(random_checkpoints)
     random_checkpoints.make("sam2.1-hiera-small", tmp_path)
     path = tmp_path / "sam2.1-hiera-small" / "model.safetensors"
-    state, draw = load_file(path), torch.Generator().manual_seed(0)
+    state = load_file(path)
+    draw = torch.Generator().manual_seed(0)
     for name, tensor in state.items():  # fresh biases are all 0 and norms all 1: one for the other would do no harm
         if tensor.ndim < 2 or name == "no_memory_embedding":
             tensor += 0.3 * torch.randn(tensor.shape, generator=draw)

@@ -231,16 +231,20 @@ def large(folder: Path, room: str) -> None:
     from wsris_lib.pipeline import es3net  # noqa: F401  loads every library; the processes above need none of them
 
     image_cache.MEMORY = int(room)
-    kept, watch = corpus(folder, range(100, 500), 60, 768), Watch()
-    its, masks, offsets = tables.joined(kept, folder, "features")
-    proposals = ProposalTable(its["class_tokens"], its["embeddings"], its["pooled_max"], its["geometry"], offsets)
-    g, image_ids = torch.Generator().manual_seed(0), [i for i in offsets for _ in range(2)]
+    kept = corpus(folder, range(100, 500), 60, 768)
+    watch = Watch()
+    columns, masks, offsets = tables.joined(kept, folder, "features")
+    proposals = ProposalTable(
+        columns["class_tokens"], columns["embeddings"], columns["pooled_max"], columns["geometry"], offsets
+    )
+    g = torch.Generator().manual_seed(0)
+    image_ids = [i for i in offsets for _ in range(2)]
     sentences = SentenceTable(
         image_ids, torch.randn(len(image_ids), 16, generator=g), torch.randn(len(image_ids), 8, generator=g)
     )
     digest = hashlib.sha256()
-    for name in sorted(its):
-        for piece in its[name].split(500):
+    for name in sorted(columns):
+        for piece in columns[name].split(500):
             digest.update(piece.clone().numpy().tobytes())
     settings = replace(TINY.es3net, candidates_train=6, candidates_eval=9, batch=50, epochs=2)
     model, history = train(proposals, sentences, settings, seed=0)

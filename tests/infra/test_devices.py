@@ -69,7 +69,8 @@ def test_ehins_stage_1(tiny_zoo):
     settings = replace(
         TINY.ehin, backbone=str(tiny_zoo / "clip_rn"), critic=str(tiny_zoo / "clip"), image_size=64, width=16
     )
-    backbone, critic = Backbone(settings.backbone, 64), Critic(settings.critic, 32)
+    backbone = Backbone(settings.backbone, 64)
+    critic = Critic(settings.critic, 32)
     head = Head(backbone.channels, backbone.sentence_width, settings)
     with pretended():
         backbone = backbone.to(GPU)

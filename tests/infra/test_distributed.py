@@ -79,11 +79,11 @@ def test_a_training_in_pieces_ends_in_the_same_bits_in_any_number_of_processes(t
 
 def test_two_nodes_are_two_processes(tmp_path):
     """Two launchers that find each other by an address, as on two machines with one disk: both have local rank 0."""
-    with socket.socket() as found:
-        found.bind(("localhost", 0))
-        port = found.getsockname()[1]
-    told = ["--nnodes=2", "--nproc_per_node=1", "--rdzv_backend=c10d", f"--rdzv_endpoint=localhost:{port}"]
-    command = [sys.executable, "-m", "torch.distributed.run", *told, __file__, str(tmp_path), "4"]
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        port = probe.getsockname()[1]
+    options = ["--nnodes=2", "--nproc_per_node=1", "--rdzv_backend=c10d", f"--rdzv_endpoint=localhost:{port}"]
+    command = [sys.executable, "-m", "torch.distributed.run", *options, __file__, str(tmp_path), "4"]
     env = environment(OMP_NUM_THREADS=1, WSRIS_HOME=tmp_path)
     nodes = [subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True) for _ in range(2)]
     try:

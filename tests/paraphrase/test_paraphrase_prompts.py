@@ -66,21 +66,21 @@ def test_the_papers_prompt_asks_for_what_fig_6_asks_for():
 
 
 def test_a_recorded_answer_is_checked_and_kept_with_the_name_of_its_prompt(tmp_path):
-    asked = []
+    requests = []
 
     def ask(group, k):
-        asked.append(group)
+        requests.append(group)
         return WHOLE
 
     options = dict(k=2, form=FORMS["paper"])
-    found = protocol.paraphrase_all(ASKED, tmp_path, ask, "deepseek-v3", **options)
-    assert found == {7: WORDS[0], 8: WORDS[1], 9: ["", WORDS[2][1]]}  # "a dog" has lost its place
+    paraphrases = protocol.paraphrase_all(ASKED, tmp_path, ask, "deepseek-v3", **options)
+    assert paraphrases == {7: WORDS[0], 8: WORDS[1], 9: ["", WORDS[2][1]]}  # "a dog" has lost its place
     stored = json.loads((tmp_path / "9.json").read_text())
     assert (stored["model"], stored["prompt"], stored["k"]) == ("deepseek-v3", "paper", 2)
     assert stored["rejected"] == [{"text": "a dog", "why": "lost behind"}]
-    assert protocol.paraphrase_all(ASKED, tmp_path, ask, "deepseek-v3", **options) == found and len(asked) == 1
+    assert protocol.paraphrase_all(ASKED, tmp_path, ask, "deepseek-v3", **options) == paraphrases and len(requests) == 1
     protocol.paraphrase_all(ASKED, tmp_path, ask, "deepseek-v3", k=2)  # by another prompt: others
-    assert len(asked) == 2
+    assert len(requests) == 2
 
 
 def test_files_from_before_there_was_a_choice_are_of_the_numbered_prompt(tmp_path):

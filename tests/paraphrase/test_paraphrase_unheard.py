@@ -17,12 +17,13 @@ from wsris_lib.synref.styles import STYLES
 
 def synref(style: str, scenes: int = 25) -> list[grammar.Sentence]:
     """Sentences of scenes, with what they mean."""
-    found = []
+    sentences = []
     for index in range(scenes):
-        drawing, rng = draw.draw_one((23, 0), index, 128), np.random.default_rng(index)
+        drawing = draw.draw_one((23, 0), index, 128)
+        rng = np.random.default_rng(index)
         for refer in (grammar.refer_all, grammar.refer_parts):
-            found += [s for group in refer(drawing, rng, STYLES[style]).values() for s in group if not s.noisy]
-    return found
+            sentences += [s for group in refer(drawing, rng, STYLES[style]).values() for s in group if not s.noisy]
+    return sentences
 
 
 def real() -> list[str]:
@@ -33,7 +34,7 @@ def real() -> list[str]:
         return [json.loads(line)["sent"] for line in lines][::400]
 
 
-def asked(sentences) -> list[SimpleNamespace]:
+def samples_of(sentences) -> list[SimpleNamespace]:
     return [SimpleNamespace(sentence=s) for s in sentences]
 
 
@@ -41,11 +42,12 @@ def asked(sentences) -> list[SimpleNamespace]:
 def test_what_is_meant_stays_the_same(style):
     """By SynRef's own record of what a sentence means, and not only by the checker."""
     sentences = synref(style)
-    found = unheard.unheard(asked(s.text for s in sentences))
-    assert np.mean([bool(other) for other in found]) > 0.9
+    paraphrases = unheard.unheard(samples_of(s.text for s in sentences))
+    assert np.mean([bool(other) for other in paraphrases]) > 0.9
     orders = set()
-    for sentence, other in ((s, o) for s, o in zip(sentences, found) if o):
-        meaning, words = sentence.meaning, other.split()
+    for sentence, other in ((s, o) for s, o in zip(sentences, paraphrases) if o):
+        meaning = sentence.meaning
+        words = other.split()
         assert why_rejected(sentence.text, other) == "" and facts_of_place(other) == facts_of_place(sentence.text)
         synonyms = {new: old for old, news in unheard.SYNONYMS.items() for new in news}
         kept = {*words, *(synonyms.get(word, word) for word in words)}
@@ -71,7 +73,7 @@ def test_none_is_a_wording_that_training_makes():
     sentences += sorted(set(real())) if (REPO.parent / "shared" / "refcoco_text").is_dir() else []
     training = rules.paraphrase_each(sentences, 4)  # more than the three that are used
     for seed in range(3):
-        for sentence, other in zip(sentences, unheard.unheard(asked(sentences), seed)):
+        for sentence, other in zip(sentences, unheard.unheard(samples_of(sentences), seed)):
             assert not other or (other not in training[sentence] and other != sentence)
 
 
@@ -81,9 +83,11 @@ def test_both_families_have_no_word_and_no_form_in_common():
     forms = {
         form.format(at=at, what="{}") for places in unheard.PLACES.values() for at in places for form in unheard.PLACED
     }
-    said = {form for table in (rules.PLACES, rules.EXTRA) for ways in table.values() for form in ways}
-    said |= {form for few, many in wording.PLACES.values() for form in (*few, *many)}  # nor with SynRef's grammar
-    assert not forms & {re.sub("^the ", "", form) for form in said}
+    other_forms = {form for table in (rules.PLACES, rules.EXTRA) for ways in table.values() for form in ways}
+    other_forms |= {
+        form for few, many in wording.PLACES.values() for form in (*few, *many)
+    }  # nor with SynRef's grammar
+    assert not forms & {re.sub("^the ", "", form) for form in other_forms}
     relations = {way for others in unheard.RELATIONS.values() for way in others}
     theirs = {way for group in rules.RELATIONS for way in group} | {
         w for ways in wording.RELATIONS.values() for w in ways
@@ -115,12 +119,16 @@ def test_what_it_can_say(sentence, expected):
 
 def test_what_it_leaves_alone():
     for sentence in ("left of the car", "man in front second from the left", "second left between the two", ""):
-        assert unheard.unheard(asked([sentence])) == [""]
+        assert unheard.unheard(samples_of([sentence])) == [""]
 
 
 def test_real_sentences_are_reworded_too_and_alike_in_every_order():
     sentences = real()
-    found = unheard.unheard(asked(sentences))
-    assert np.mean([bool(other) for other in found]) > 0.7
-    assert unheard.unheard(asked(sentences[::-1])) == found[::-1] != unheard.unheard(asked(sentences[::-1]), seed=1)
-    assert all(why_rejected(s, o) == "" for s, o in zip(sentences, found) if o)
+    paraphrases = unheard.unheard(samples_of(sentences))
+    assert np.mean([bool(other) for other in paraphrases]) > 0.7
+    assert (
+        unheard.unheard(samples_of(sentences[::-1]))
+        == paraphrases[::-1]
+        != unheard.unheard(samples_of(sentences[::-1]), seed=1)
+    )
+    assert all(why_rejected(s, o) == "" for s, o in zip(sentences, paraphrases) if o)

@@ -179,7 +179,8 @@ def test_scoreboard_holds_every_method_between_floors_and_ceiling(small):
 
 def test_the_profile_paper_is_multi_text_and_the_board_says_so(small):
     """EHIN 3.3 and 4.2: negatives of the same image first; stage 2's labels as TRIS's stage 2 reads them."""
-    paper, tiny = profiles.PROFILES["paper"], profiles.PROFILES["tiny"]
+    paper = profiles.PROFILES["paper"]
+    tiny = profiles.PROFILES["tiny"]
     assert (paper.ehin.negatives_from, paper.ehin.negatives) == ("topped_up", 6)
     assert paper.refine.select == "best of group"
     assert (tiny.ehin.negatives_from, tiny.refine.select) == ("dataset", "own")
@@ -196,7 +197,8 @@ def test_the_profile_paper_is_multi_text_and_the_board_says_so(small):
 
 
 def test_the_ideal_map_has_each_cells_share_of_what_is_meant(small):
-    samples, cells = ehin.samples(Run(small), "val"), ehin.true_cells(Run(small), 4, 8)
+    samples = ehin.samples(Run(small), "val")
+    cells = ehin.true_cells(Run(small), 4, 8)
     view = Run(small).corpus.evaluation_view("val")
     assert cells.shape == (len(samples), 4, 8)
     for sample, soft in zip(samples, cells):
@@ -222,7 +224,8 @@ def test_every_ablation_has_its_rows_and_trains_nothing_twice(small, name, monke
     assert all(row in text for row in rows) and not any("; paper" in other for other in others)
     assert text.splitlines()[1].split()[0] == subset and f"{subset} sentences" in text
     capsys.readouterr()
-    more, notes = ablations.extras(name), ablations.NOTES.get(name, ())
+    more = ablations.extras(name)
+    notes = ablations.NOTES.get(name, ())
     extra = (2 + len(more) if more else 0) + (1 + len(notes) if notes else 0)
     assert len(text.splitlines()) == 4 + len(rows) + len(ablations.orders(name)) + extra
     assert text.endswith("\n".join(notes)) and ("beside rows that the paper doesn't have" in text) == bool(more)
@@ -241,15 +244,17 @@ def test_every_ablation_has_its_rows_and_trains_nothing_twice(small, name, monke
 
 def test_table_4_as_the_paper_has_it_judges_the_sentences_of_place_of_three_corpora(small):
     board = ablations.run(small, variants.MERGED)
-    count, iou = 0, []
+    count = 0
+    iou = []
     for corpus in variants.MERGED_OF:
-        its = profiles.load("smoke", corpus=corpus)
-        its = replace(small, corpus=corpus, split_by=its.split_by)
-        row = Run(its).changed(es3net={"pooling": "mean", "geometry": "none"})
+        corpus_profile = profiles.load("smoke", corpus=corpus)
+        corpus_profile = replace(small, corpus=corpus, split_by=corpus_profile.split_by)
+        row = Run(corpus_profile).changed(es3net={"pooling": "mean", "geometry": "none"})
         val = row.evaluation()
-        found = val.judge(es3net.trained_choice(row, 0)[0])
-        own = [m.iou for s, m in zip(val.samples, found) if is_spatial(s.sentence)]
-        count, iou = count + len(own), iou + own
+        measures = val.judge(es3net.trained_choice(row, 0)[0])
+        own = [m.iou for s, m in zip(val.samples, measures) if is_spatial(s.sentence)]
+        count = count + len(own)
+        iou = iou + own
     rows = {(r["row"], r["subset"]): r for r in board["rows"]}
     assert rows["mean pooling, no place", "spatial"]["mIoU"] == pytest.approx(sum(iou) / count)
     assert {r["sentences"] for r in board["rows"] if r["subset"] == "spatial"} == {count}
@@ -320,10 +325,11 @@ def test_pseudo_labels_are_the_choices_and_know_no_mask(small, tmp_path, kind, m
     assert read_labels(path) == labels and labels.supervision == pseudo_labels.KINDS[kind]
     assert labels[:1] == replace(labels, labels=[labels[0]])  # a slice knows as much
     rows, sure = pseudo_labels.chosen(Run(small), 0)[kind]
-    found, samples = Run(small).features("train"), es3net.training_samples(Run(small))
+    features = Run(small).features("train")
+    samples = es3net.training_samples(Run(small))
     assert [label.sent_id for label in labels] == [s.sent_id for s in samples]
     for label, row, sample, confidence in zip(labels, rows.tolist(), samples, sure.tolist()):
-        assert label.mask == found.masks[found.offsets[sample.image_id][0] + row]
+        assert label.mask == features.masks[features.offsets[sample.image_id][0] + row]
         assert label.confidence == pytest.approx(confidence, abs=1e-6)
     if labels.supervision == "MT":
         of_ref = {}
@@ -359,8 +365,7 @@ def test_bad_labels_are_refused(tmp_path):
 
 
 def test_paraphrases_come_from_rules_or_from_an_llms_folder(small, tmp_path):
-    told = small
-    _, by_rules = es3net.training_tables(Run(told))
+    _, by_rules = es3net.training_tables(Run(small))
     assert es3net.training_tables(Run(small).changed(es3net={"consistency": 0.0}))[1].paraphrases is None
     assert by_rules.paraphrases.shape[:2] == (len(by_rules.image_ids), 3)
     some = ~by_rules.paraphrases[:, :, 0].isnan()
@@ -369,25 +374,26 @@ def test_paraphrases_come_from_rules_or_from_an_llms_folder(small, tmp_path):
     (tmp_path / "answers").mkdir()
     answer = {"sentence": first.sentence, "paraphrases": ["that one", "", ""]}
     (tmp_path / "answers" / f"{first.sent_id}.json").write_text(json.dumps(answer))
-    _, by_llm = es3net.training_tables(Run(replace(told, paraphrases=str(tmp_path / "answers"))))
+    _, by_llm = es3net.training_tables(Run(replace(small, paraphrases=str(tmp_path / "answers"))))
     assert (~by_llm.paraphrases[:, :, 0].isnan()).sum() == 1 and not by_llm.paraphrases[0, 0].isnan().any()
     with pytest.raises(FileNotFoundError, match="no such folder"):
-        es3net.training_tables(Run(replace(told, paraphrases=str(tmp_path / "nowhere"))))
+        es3net.training_tables(Run(replace(small, paraphrases=str(tmp_path / "nowhere"))))
 
 
 def test_a_folder_of_paraphrases_is_an_option_of_every_command(small, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("WSRIS_PARAPHRASES", "")  # the command sets it, for lessons' kernels
-    folder, missing = tmp_path / "answers", tmp_path / "nowhere"
+    folder = tmp_path / "answers"
+    missing = tmp_path / "nowhere"
     folder.mkdir()
     assert profiles.load("paper", paraphrases=str(folder), device="cpu").paraphrases == str(folder)
-    told = replace(small, paraphrases=str(folder))
-    assert Run(told).name != Run(small).name and "-answers-" in Run(told).name
-    seen = []
-    monkeypatch.setattr("wsris_lib.__main__.show_scoreboard", lambda profile: seen.append(profile.paraphrases))
+    own_profile = replace(small, paraphrases=str(folder))
+    assert Run(own_profile).name != Run(small).name and "-answers-" in Run(own_profile).name
+    folders = []
+    monkeypatch.setattr("wsris_lib.__main__.show_scoreboard", lambda profile: folders.append(profile.paraphrases))
     monkeypatch.chdir(tmp_path)
-    assert main(["experiments.scoreboard", "--paraphrases", "answers"]) == 0 and seen == [str(folder)]
+    assert main(["scoreboard", "--paraphrases", "answers"]) == 0 and folders == [str(folder)]
     assert profiles.load("smoke").paraphrases == str(folder) and profiles.PROFILES["smoke"].paraphrases == "rules"
-    assert main(["experiments.scoreboard", "--paraphrases", "nowhere"]) == 2
+    assert main(["scoreboard", "--paraphrases", "nowhere"]) == 2
     assert f"paraphrases {missing}: no such folder" in capsys.readouterr().err
 
 
@@ -424,7 +430,8 @@ def test_a_corrupt_alignment_is_named_and_made_again(small, tmp_path):
 
 def test_a_part_of_train_is_the_same_part_each_time_and_nothing_else_changes(small):
     """As the profile colab asks for: whole images with all their sentences, and val as it is."""
-    whole, part = Run(small).corpus, Run(replace(small, images=4)).corpus
+    whole = Run(small).corpus
+    part = Run(replace(small, images=4)).corpus
     views = [corpus.training_view("train") for corpus in (whole, part)]
     assert len(views[1].image_ids) == 4 < len(views[0].image_ids)
     kept = [sample for sample in views[0] if sample.image_id in views[1].image_ids]
@@ -439,7 +446,8 @@ def test_a_trial_is_short_everywhere_and_keeps_the_models(small, monkeypatch):
     """What takes hours is seen to run in minutes; nothing is mistaken for a result."""
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     with pytest.warns(UserWarning, match="finds no GPU: the profile paper runs on the CPU"):
-        trial, paper = profiles.load("paper", trial=4), profiles.load("paper")
+        trial = profiles.load("paper", trial=4)
+    paper = profiles.load("paper")
     assert profiles.checkpoints_of(trial) == profiles.checkpoints_of(paper) and trial.device == "cpu"
     sizes = [trial.ehin.image_size, trial.cadd.image_size, trial.dino_image_size, trial.stage2.widths]
     assert sizes == [paper.ehin.image_size, paper.cadd.image_size, paper.dino_image_size, paper.stage2.widths]
@@ -459,10 +467,10 @@ def test_run_names_tell_data_apart(small):
     ("arguments", "message"),
     [
         (["ablate", "table2", "--data", "no/such/folder"], "no/such/folder"),
-        (["experiments.scoreboard", "--profile", "huge"], "no profile 'huge'; choose one of paper, tiny"),
-        (["experiments.reproduce", "--data", "no/such/folder"], "no/such/folder"),
+        (["scoreboard", "--profile", "huge"], "no profile 'huge'; choose one of paper, tiny"),
+        (["reproduce", "--data", "no/such/folder"], "no/such/folder"),
         (
-            ["experiments.scoreboard"],
+            ["scoreboard"],
             "scoreboard.json: no such file; run `python -m wsris_lib reproduce` with the same options first",
         ),
         (["fetch", "checkpoints"], "the profile tiny needs no checkpoint from a hub; say whose by --profile"),
@@ -471,8 +479,8 @@ def test_run_names_tell_data_apart(small):
 def test_errors_of_use_are_one_line(arguments, message, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("WSRIS_HOME", str(tmp_path))
     assert main(arguments) == 2
-    said = capsys.readouterr().err
-    assert message in said and said.startswith("error: ") and said.count("\n") == 1
+    stderr = capsys.readouterr().err
+    assert message in stderr and stderr.startswith("error: ") and stderr.count("\n") == 1
 
 
 def test_a_corpus_brings_its_split_and_its_own_folder():
@@ -496,9 +504,7 @@ def test_a_setting_of_the_shell_that_is_empty_is_none(monkeypatch):
     assert profiles.load().name == "tiny"
 
 
-@pytest.mark.parametrize(
-    "wrong", [["predict", "a.png", "a mug", "--seed", "-1"], ["experiments.reproduce", "--trial", "0"]]
-)
+@pytest.mark.parametrize("wrong", [["predict", "a.png", "a mug", "--seed", "-1"], ["reproduce", "--trial", "0"]])
 def test_numbers_that_none_can_be_are_refused_at_once(wrong, capsys):
     with pytest.raises(SystemExit):
         main(wrong)

@@ -51,20 +51,23 @@ def rewritten(profile, change) -> None:
 
 
 def swap_texts(train, refs):
-    first, second = train[0]["sentences"][0], train[-1]["sentences"][0]
+    first = train[0]["sentences"][0]
+    second = train[-1]["sentences"][0]
     assert first["sent"] != second["sent"]
     for name in ("sent", "raw", "tokens"):
         first[name], second[name] = second[name], first[name]
 
 
 def swap_rows(train, refs):
-    here, there = refs.index(train[0]), refs.index(train[1])
+    here = refs.index(train[0])
+    there = refs.index(train[1])
     refs[here], refs[there] = refs[there], refs[here]
 
 
 @pytest.mark.parametrize("change", [swap_texts, swap_rows])
 def test_two_texts_or_two_rows_in_each_others_place_make_everything_new(small, change):  # noqa: F811
-    before, first = keys(small), es3net.align(Run(small), 0)[0].state_dict()
+    before = keys(small)
+    first = es3net.align(Run(small), 0)[0].state_dict()
     rewritten(small, change)
     assert changed(before, keys(small)) == before.keys()
     again = es3net.align(Run(small), 0)[0].state_dict()
@@ -72,14 +75,16 @@ def test_two_texts_or_two_rows_in_each_others_place_make_everything_new(small, c
 
 
 def test_another_photograph_makes_everything_new(small):  # noqa: F811
-    before, view = keys(small), Run(small).corpus.training_view("train")
+    before = keys(small)
+    view = Run(small).corpus.training_view("train")
     path = Path(str(view.image_path(view.image_ids[0])))
     path.write_bytes(path.read_bytes() + b"\0")
     assert changed(before, keys(small)) == before.keys()
 
 
 def test_an_annotation_changes_the_oracle_alone(small):  # noqa: F811
-    before, path = keys(small), Run(small).corpus.refs_path.with_name("instances.json")
+    before = keys(small)
+    path = Run(small).corpus.refs_path.with_name("instances.json")
     instances = json.loads(path.read_text())
     instances["annotations"][0]["segmentation"] = instances["annotations"][1]["segmentation"]
     path.write_text(json.dumps(instances))
@@ -104,7 +109,8 @@ def test_words_about_the_code_and_others_code_make_nothing_new(small, copied, pa
 
 def test_an_edited_loss_makes_new_weights_of_all_that_learn_by_it(small, copied, monkeypatch):  # noqa: F811
     """The old weights would have been found under the old key."""
-    before, trained = keys(small), []
+    before = keys(small)
+    trained = []
     fit = es3net.train
     monkeypatch.setattr(es3net, "train", lambda *given, **named: trained.append(given) or fit(*given, **named))
     es3net.align(Run(small), 0)
@@ -152,7 +158,8 @@ def test_another_number_of_threads_finds_what_is_there(small, monkeypatch):  # n
 
 
 def test_a_setting_changes_what_reads_it_and_what_comes_of_that(small):  # noqa: F811
-    before, run = keys(small), Run(small)
+    before = keys(small)
+    run = Run(small)
 
     def of(**changes):
         return changed(before, keys(run.changed(**changes).profile))

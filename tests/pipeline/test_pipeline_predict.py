@@ -19,35 +19,37 @@ from wsris_lib.segmentation.predict import predict as answers_of
 pytestmark = pytest.mark.filterwarnings("ignore:pydensecrf isn't installed")
 
 
-@pytest.fixture(name="asked")
+@pytest.fixture(name="some_samples")
 def some_sentences(profile):  # noqa: F811
     view = Run(profile).corpus.evaluation_view("val")
     return view, list(view)[:4]
 
 
-def test_a_student_answers_as_on_the_split(profile, asked):  # noqa: F811
-    view, samples = asked
+def test_a_student_answers_as_on_the_split(profile, some_samples):  # noqa: F811
+    view, samples = some_samples
     segment = predict.load("cadd greedy", Run(profile))
     student = students.train(Run(profile), 0, "greedy").student
     for sample, soft in zip(samples, answers_of(student, view, samples)):
-        found = segment(view.image(sample.image_id), sample.sentence)
-        np.testing.assert_allclose(found, soft.numpy(), atol=1e-4)
+        answer = segment(view.image(sample.image_id), sample.sentence)
+        np.testing.assert_allclose(answer, soft.numpy(), atol=1e-4)
 
 
 @pytest.mark.parametrize("centroid", ["frame", "cells"])
-def test_the_pipeline_chooses_what_the_tables_choose(profile, asked, centroid):  # noqa: F811
-    view, samples = asked
+def test_the_pipeline_chooses_what_the_tables_choose(profile, some_samples, centroid):  # noqa: F811
+    view, samples = some_samples
     run = Run(profile).changed(es3net={"centroid": centroid})
-    segment, val = predict.load("esem", run), run.evaluation()
+    segment = predict.load("esem", run)
+    val = run.evaluation()
     chosen = dict(zip([s.sent_id for s in val.samples], es3net.trained_choice(run, 0)[0].tolist()))
     for sample in samples:
         mask = segment(view.image(sample.image_id), sample.sentence) > 0.5
         assert (mask == val.mask(sample.image_id, chosen[sample.sent_id])).all()
 
 
-def test_a_response_is_that_of_the_split(profile, asked):  # noqa: F811
-    view, samples = asked
-    segment, R = predict.load("ehin", Run(profile)), ehin.maps(Run(profile), 0, "val", samples)
+def test_a_response_is_that_of_the_split(profile, some_samples):  # noqa: F811
+    view, samples = some_samples
+    segment = predict.load("ehin", Run(profile))
+    R = ehin.maps(Run(profile), 0, "val", samples)
     for sample, response in zip(samples, R):
         image = view.image(sample.image_id)
         expected = soft_masks(response[None], image.height, image.width)[0].numpy()
@@ -65,7 +67,8 @@ def test_every_model_gives_a_soft_mask_of_the_images_size(profile):  # noqa: F81
 
 @pytest.mark.parametrize("model", ["cadd greedy", "stage 2", "ehin", "esem"])
 def test_a_sentence_that_is_empty_or_too_long_is_not_passed_over(profile, model):  # noqa: F811
-    image, segment = Image.new("RGB", (70, 50)), predict.load(model, Run(profile))
+    image = Image.new("RGB", (70, 50))
+    segment = predict.load(model, Run(profile))
     with pytest.raises(ValueError, match="the sentence is empty"):
         segment(image, " ")
     if model != "esem":
@@ -80,9 +83,9 @@ def test_a_sentence_that_is_empty_or_too_long_is_not_passed_over(profile, model)
 def test_the_commands_leave_a_mask_and_a_student(profile, tmp_path, monkeypatch):  # noqa: F811
     monkeypatch.setattr(profiles, "load", lambda name, **_: profile)
     Image.new("RGB", (70, 50)).save(tmp_path / "image.png")
-    asked = ["predict", str(tmp_path / "image.png"), "the red mug", "-o", str(tmp_path / "mask.png")]
+    arguments = ["predict", str(tmp_path / "image.png"), "the red mug", "-o", str(tmp_path / "mask.png")]
     for model in ("cadd greedy", "esem"):
-        assert main([*asked, "--model", model]) == 0
+        assert main([*arguments, "--model", model]) == 0
         assert Image.open(tmp_path / "mask.png").size == (70, 50)
         (tmp_path / "mask.png").unlink()
     assert main(["export", "-o", str(tmp_path / "student.pt2"), "--labels", "greedy"]) == 0

@@ -20,7 +20,8 @@ KINDS = ("clip", "dino", "depth", "sam2", "text", "detector")
 def profile(tiny_zoo, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("WSRIS_HOME", str(tmp_path_factory.mktemp("home")))
-        rn, vit = str(tiny_zoo / "clip_rn"), str(tiny_zoo / "clip")
+        rn = str(tiny_zoo / "clip_rn")
+        vit = str(tiny_zoo / "clip")
         yield profiles.load(
             "smoke",
             synref=profiles.SynRefSize(train=8, val=2, test_a=0, test_b=0, image_size=64),
@@ -49,8 +50,8 @@ pytestmark = pytest.mark.filterwarnings("ignore:pydensecrf isn't installed")
 def test_a_student_is_trained_once_and_its_answers_are_kept(profile, kind, monkeypatch):
     trained = students.train(Run(profile), 0, kind)
     assert trained.key == students.train.key(Run(profile), 0, kind) and trained.curve[-1].step > 0
-    samples, found = students.judged(Run(profile), 0, "val", kind)
-    assert len(samples) == len(found) > 0
+    samples, measures = students.judged(Run(profile), 0, "val", kind)
+    assert len(samples) == len(measures) > 0
     monkeypatch.setattr(students, "distil", lambda *_: pytest.fail("trained again"))
     monkeypatch.setattr(answers, "predict", lambda *_: pytest.fail("asked again"))
     again = students.train(Run(profile), 0, kind)
@@ -60,7 +61,7 @@ def test_a_student_is_trained_once_and_its_answers_are_kept(profile, kind, monke
         assert all(torch.equal(a, b) for a, b in zip(*states, strict=True))
     with pytest.raises(ValueError, match="no 'parent' of this training; it has a student and a teacher"):
         trained.network("parent")
-    assert students.judged(Run(profile), 0, "val", kind)[1] == found
+    assert students.judged(Run(profile), 0, "val", kind)[1] == measures
 
 
 def test_no_annotation_takes_part_but_in_the_oracle(profile, monkeypatch):

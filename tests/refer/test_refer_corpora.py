@@ -23,7 +23,8 @@ from wsris_lib.refer.reader import Refer
 from wsris_lib.refer.referit import convert
 from wsris_lib.refer.writer import IMAGES, write_corpus
 
-H, W = 24, 32
+H = 24
+W = 32
 MINI = REPO.parent / "shared" / "refcoco_mini"
 COCO_SPLITS = ("train", "val", "testA", "testB")
 
@@ -34,7 +35,9 @@ def coco_name(image_id):
 
 def a_corpus(root, corpus="refcoco", split_by="unc", splits=COCO_SPLITS, name=coco_name, place=IMAGES, rle=False):
     """Two refs with two sentences each on every image, two images a split; ids from 1 on."""
-    images, annotations, refs = [], [], []
+    images = []
+    annotations = []
+    refs = []
     mask = np.zeros((H, W), bool)
     mask[4:12, 6:20] = True
     rng = np.random.default_rng(0)
@@ -50,9 +53,9 @@ def a_corpus(root, corpus="refcoco", split_by="unc", splits=COCO_SPLITS, name=co
             whose = {"image_id": image_id, "category_id": 3}
             box = {"bbox": [6, 4, 14, 8], "area": 112, "iscrowd": 0}
             annotations.append({"id": 100 + ref_id, **whose, **box, "segmentation": shape})
-            said = [(2 * ref_id + j, f"thing {ref_id} {j}") for j in range(2)]
-            sentences = [{"sent_id": i, "sent": sent, "raw": sent, "tokens": sent.split()} for i, sent in said]
-            ids = {"ref_id": ref_id, "ann_id": 100 + ref_id, "sent_ids": [i for i, _ in said], "split": split}
+            numbered = [(2 * ref_id + j, f"thing {ref_id} {j}") for j in range(2)]
+            sentences = [{"sent_id": i, "sent": sent, "raw": sent, "tokens": sent.split()} for i, sent in numbered]
+            ids = {"ref_id": ref_id, "ann_id": 100 + ref_id, "sent_ids": [i for i, _ in numbered], "split": split}
             refs.append({**ids, **whose, "file_name": "names_no_file.jpg", "sentences": sentences})
     write_corpus(root, corpus, split_by, images, annotations, [{"id": 3, "name": "thing"}], refs)
     return root
@@ -68,12 +71,12 @@ def zipped(root, place=IMAGES, method=zipfile.ZIP_DEFLATED, inner="train2014/"):
     return folder.with_suffix(".zip")
 
 
-def fails(call, *said):
+def fails(call, *parts):
     with pytest.raises(DataError) as error:
         call()
     message = str(error.value)
     assert "\n" not in message
-    for part in said:
+    for part in parts:
         assert str(part) in message
 
 
@@ -104,7 +107,8 @@ def test_the_corpora_on_coco_have_all_their_splits(tmp_path, corpus, split_by):
 @pytest.mark.parametrize("rle", [False, True])
 @pytest.mark.parametrize("packed", [False, True])
 def test_refclef_has_its_own_photographs_below_folders(tmp_path, split_by, rle, packed):
-    splits, place = REFCLEF[split_by], "images/saiapr_tc-12"
+    splits = REFCLEF[split_by]
+    place = "images/saiapr_tc-12"
     a_corpus(tmp_path, "refclef", split_by, splits, lambda i: f"{i % 3:02d}/images/{i}.jpg", place, rle)
     (tmp_path / IMAGES).mkdir(parents=True)  # COCO's are there too, for the other corpora
     if packed:
@@ -162,10 +166,10 @@ def test_features_of_a_folder_are_those_of_its_zip(both, tmp_path):
         raise AssertionError("all of them are there")
 
     views = [refer.training_view("train") for refer in both]
-    made = image_cache.cached_per_image(views[0], tmp_path / "out", "mean", "a setting", lambda: mean_colours)
+    kept = image_cache.cached_per_image(views[0], tmp_path / "out", "mean", "a setting", lambda: mean_colours)
     read = image_cache.cached_per_image(views[1], tmp_path / "out", "mean", "a setting", another)
-    assert list(made) == list(read) == [1, 2]
-    assert all(torch.equal(made[i][0]["mean"], read[i][0]["mean"]) for i in made)
+    assert list(kept) == list(read) == [1, 2]
+    assert all(torch.equal(kept[i][0]["mean"], read[i][0]["mean"]) for i in kept)
 
 
 def test_an_image_that_the_zip_lacks_is_missing(both):
@@ -238,12 +242,12 @@ def test_a_packing_that_is_not_read_here(tmp_path, field, value, how):
 def test_processes_and_threads_read_one_zip_at_once(both, way):
     folder, view = (refer.training_view("train") for refer in both)
     ids = folder.image_ids * 200
-    wanted = [folder.image_digest(i) for i in ids]
-    assert view.image_digest(1) == wanted[0]  # read here too, before the processes begin
+    expected = [folder.image_digest(i) for i in ids]
+    assert view.image_digest(1) == expected[0]  # read here too, before the processes begin
     with multiprocessing.get_context(way).Pool(2) as pool, ThreadPoolExecutor(4) as threads:
         running = pool.map_async(view.image_digest, ids, 20)
-        assert list(threads.map(view.image_digest, ids)) == wanted
-        assert running.get(60) == wanted
+        assert list(threads.map(view.image_digest, ids)) == expected
+        assert running.get(60) == expected
 
 
 # Counts.
@@ -256,7 +260,7 @@ def test_a_part_of_a_corpus_is_told_from_all_of_it(tmp_path):
     assert len(counts) == 5 * 4
     assert counts["train", "refs"] == Count("train", "refs", 4, 42_404)
     assert counts["train", "sentences"] == Count("train", "sentences", 8, 120_624)
-    assert counts["train", "files"].found == 1 and counts["train", "images"].found == 2
+    assert counts["train", "files"].actual == 1 and counts["train", "images"].actual == 2
     assert counts["testB", "images"] == Count("testB", "images", 0, 750)
     assert counts["mine", "refs"] == Count("mine", "refs", 4, None)
     assert counts["mine", "refs"].complete is None and counts["val", "refs"].complete is False
@@ -288,8 +292,8 @@ def test_the_real_miniature_is_a_part(tmp_path):
     if not MINI.is_dir():
         pytest.skip(f"{MINI} is absent")
     counts = {(count.split, count.what): count for count in compare(Refer(MINI))}
-    assert counts["val", "images"].found == counts["val", "files"].found == 71
-    assert counts["train", "sentences"].found == 1714 and not counts["train", "sentences"].complete
+    assert counts["val", "images"].actual == counts["val", "files"].actual == 71
+    assert counts["train", "sentences"].actual == 1714 and not counts["train", "sentences"].complete
     for name in ("refcoco", "images/mscoco/images/train2014"):
         shutil.copytree(MINI / name, tmp_path / name)
     zipped(tmp_path)
@@ -309,9 +313,9 @@ def pickled(root, change=lambda content: None):
     sky = {"image_id": 7, "bbox": [[3, 2, 10, 8]], "segmentation": [rles[0]], "category": {12}}
     tree = {"image_id": 7, "bbox": [[7, 2, 14, 9]], "segmentation": [rles[1]]}
     men = {"image_id": 8, "bbox": [[3, 2, 10, 8], [11, 2, 18, 10]], "segmentation": [rles[0], rles[2]]}
-    said = [{**sky, "query": "Sky "}, {**tree, "query": "tree"}, {**sky, "query": "up"}]
+    annotations = [{**sky, "query": "Sky "}, {**tree, "query": "tree"}, {**sky, "query": "up"}]
     content = {
-        "train": {"7": {"annotations": said}},
+        "train": {"7": {"annotations": annotations}},
         "test": {"8": {"annotations": [{**men, "query": "both men"}], "size": (H, W, 3)}},
     }
     change(content)
@@ -338,8 +342,8 @@ def test_referit_of_pickles_reads_as_any_corpus(tmp_path):
 
 
 def in_bytes(content):
-    for said in content["train"]["7"]["annotations"]:
-        said["segmentation"] = [{**rle, "counts": rle["counts"].encode()} for rle in said["segmentation"]]
+    for annotation in content["train"]["7"]["annotations"]:
+        annotation["segmentation"] = [{**rle, "counts": rle["counts"].encode()} for rle in annotation["segmentation"]]
 
 
 def test_referit_with_run_lengths_in_bytes(tmp_path):
@@ -350,7 +354,7 @@ def test_referit_with_run_lengths_in_bytes(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "parts"),
     [
         (lambda c: c["test"]["8"]["annotations"][0].pop("query"), ("test.pickle", "'8'", "annotation 0", "'query'")),
         (lambda c: c["test"]["8"]["annotations"][0].update(bbox=[[1, 2, 3]]), ("test.pickle", "'8'", "four numbers")),
@@ -365,9 +369,9 @@ def test_referit_with_run_lengths_in_bytes(tmp_path):
         (lambda c: c.update(test=[1]), ("test.pickle", "list", "dict")),
     ],
 )
-def test_pickles_that_are_not_referit_write_nothing(tmp_path, change, said):
+def test_pickles_that_are_not_referit_write_nothing(tmp_path, change, parts):
     root, _ = pickled(tmp_path, change)
-    fails(lambda: convert(root), *said)
+    fails(lambda: convert(root), *parts)
     assert not (root / "referit").exists()
 
 
@@ -385,8 +389,8 @@ def test_no_pickles_at_all(tmp_path):
 def test_the_command_converts_and_says_how_to_go_on(tmp_path, capsys):
     root, _ = pickled(tmp_path)
     assert main(["convert", str(root)]) == 0
-    said = capsys.readouterr().out
-    assert "3 sentences of train, 1 sentences of test" in said and f"--data {root} --corpus referit" in said
+    stdout = capsys.readouterr().out
+    assert "3 sentences of train, 1 sentences of test" in stdout and f"--data {root} --corpus referit" in stdout
     assert len(Refer(root, "referit", "pickle").training_view("train")) == 3
     assert main(["convert", str(tmp_path / "elsewhere")]) == 2
     assert "train.pickle" in capsys.readouterr().err

@@ -60,7 +60,7 @@ def test_all_of_refcoco_is_indexed(tmp_path):
     assert benchmark.convert(SENTENCES, tmp_path) == 142_210
 
     refer = Refer(tmp_path)
-    assert all(count.found == count.expected for count in compare(refer))
+    assert all(count.actual == count.expected for count in compare(refer))
     views = [refer.training_view(split) for split in refer.splits]
     assert sum(map(len, views)) == 142_210
     assert len({image_id for view in views for image_id in view.image_ids}) == 19_994

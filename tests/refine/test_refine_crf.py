@@ -14,7 +14,8 @@ from wsris_lib.config.profiles import PROFILES
 from wsris_lib.refine import crf
 from wsris_lib.refine.lattice import Lattice, mean_field, simplices
 
-TINY, PAPER = PROFILES["tiny"].refine, PROFILES["paper"].refine
+TINY = PROFILES["tiny"].refine
+PAPER = PROFILES["paper"].refine
 WHY = "pydensecrf isn't built here: pip install 'wsris[crf]' with a C++ compiler"
 
 

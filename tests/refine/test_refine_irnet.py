@@ -223,12 +223,12 @@ pytestmark = pytest.mark.filterwarnings("ignore:pydensecrf isn't installed")
 
 @pytest.mark.parametrize("how", refine.HOW)
 def test_masks_are_made_once_and_found_again(profile, how, monkeypatch):
-    made = refine.masks(Run(profile), 0, "val", how)
+    labels = refine.masks(Run(profile), 0, "val", how)
     samples, _ = ehin.responses(Run(profile), 0, "val")
-    assert [label.sent_id for label in made] == [sample.sent_id for sample in samples]
-    assert 0 <= summarise(pseudo_labels.judge(Run(profile), "val", made))["mIoU"] <= 1
+    assert [label.sent_id for label in labels] == [sample.sent_id for sample in samples]
+    assert 0 <= summarise(pseudo_labels.judge(Run(profile), "val", labels))["mIoU"] <= 1
     monkeypatch.setattr(refine, "refiner", lambda *_: pytest.fail("made again"))
-    assert refine.masks(Run(profile), 0, "val", how) == made
+    assert refine.masks(Run(profile), 0, "val", how) == labels
     with pytest.raises(KeyError, match="choose one of raw"):
         refine.masks(Run(profile), 0, "val", "magic")
 
@@ -278,12 +278,13 @@ def test_a_profile_may_ask_for_the_groups_best_on_train_and_nowhere_else(profile
     assert refine.masks(Run(shared), 0, "val", "raw") == refine.masks(Run(profile), 0, "val", "raw")
     sizes = []
     monkeypatch.setattr(refine, "Affinities", lambda *given: sizes.append(len(given[1])) or Affinities(*given))
-    asked, refiner = [], refine.refiner
-    monkeypatch.setattr(refine, "refiner", lambda *given: asked.append(given[3]) or refiner(*given))
+    calls = []
+    refiner = refine.refiner
+    monkeypatch.setattr(refine, "refiner", lambda *given: calls.append(given[3]) or refiner(*given))
     every = replace(shared, refine=replace(shared.refine, labels=0))
     refine.masks(Run(every), 0, "val", "irnet")
     refine.masks(Run(every), 0, "train", "irnet + crf")
-    assert set(asked) == {"best of group"}
+    assert set(calls) == {"best of group"}
     assert sizes == [len(of_ref)]  # a shared map is learnt from once
     own = replace(every, refine=replace(every.refine, select="own"))
     refine.masks(Run(own), 0, "train", "irnet")
@@ -291,24 +292,24 @@ def test_a_profile_may_ask_for_the_groups_best_on_train_and_nowhere_else(profile
 
 
 def test_negatives_of_the_same_image_make_labels_mt(profile):
-    told = Run(profile).changed(ehin={"negatives_from": "topped_up"})
-    assert ehin.supervision(told) == pseudo_labels.supervision(told) == "MT" != ehin.supervision(Run(profile))
-    assert pseudo_labels.from_responses(told, 0, "raw").supervision == "MT"
+    run = Run(profile).changed(ehin={"negatives_from": "topped_up"})
+    assert ehin.supervision(run) == pseudo_labels.supervision(run) == "MT" != ehin.supervision(Run(profile))
+    assert pseudo_labels.from_responses(run, 0, "raw").supervision == "MT"
 
 
 @pytest.mark.parametrize("how", ["crf", "irnet + crf"])
 def test_anybodys_labels_can_be_refined_too(profile, how, monkeypatch):
     given = pseudo_labels.from_responses(Run(profile), 0, "raw")
     given = replace(given, labels=[replace(label, confidence=0.5) for label in given])
-    found = pseudo_labels.refined(Run(profile), 0, given, how)
-    assert [label.sent_id for label in found] == [label.sent_id for label in given]
-    assert all(0 <= label.confidence <= 0.5 for label in found)
-    assert (found.supervision, found.source) == ("ST", f"ehin stage 1, refined by {how}")
+    labels = pseudo_labels.refined(Run(profile), 0, given, how)
+    assert [label.sent_id for label in labels] == [label.sent_id for label in given]
+    assert all(0 <= label.confidence <= 0.5 for label in labels)
+    assert (labels.supervision, labels.source) == ("ST", f"ehin stage 1, refined by {how}")
     own = refine.masks(Run(profile), 0, "train", how)  # the same masks, refined as EHIN's own
     if how == "crf":  # the walk starts from a map's heights, which a hard mask doesn't have
-        assert [label.mask for label in found] == [label.mask for label in own]
+        assert [label.mask for label in labels] == [label.mask for label in own]
     monkeypatch.setattr(refine, "refiner", lambda *_: pytest.fail("made again"))
-    assert pseudo_labels.refined(Run(profile), 0, given, how) == found
+    assert pseudo_labels.refined(Run(profile), 0, given, how) == labels
     with pytest.raises(KeyError, match="choose one of raw"):
         pseudo_labels.refined(Run(profile), 0, given, "magic")
 
@@ -326,19 +327,20 @@ def test_another_round_trains_another_network(profile, monkeypatch, tmp_path):
 
 
 def test_stage_2_learns_from_labels_and_its_answers_are_kept(profile, monkeypatch):
-    samples, found = stage2.judged(Run(profile), 0, "val")
-    assert len(samples) == len(found) > 0
+    samples, measures = stage2.judged(Run(profile), 0, "val")
+    assert len(samples) == len(measures) > 0
     hard = stage2.judged(Run(profile), 0, "val", hard=True)[1]
-    assert [m.iou for m in hard] == [m.iou for m in found]  # another point and the same mask
+    assert [m.iou for m in hard] == [m.iou for m in measures]  # another point and the same mask
     monkeypatch.setattr(answers, "predict", lambda *_: pytest.fail("asked again"))
     monkeypatch.setattr(stage2, "fit", lambda *_: pytest.fail("trained again"))
     assert stage2.judged(Run(profile), 0, "val", hard=True)[1] == hard
     again, kept = stage2.judged(Run(profile), 0, "val")
-    assert kept == found and [s.sent_id for s in again] == [s.sent_id for s in samples]
+    assert kept == measures and [s.sent_id for s in again] == [s.sent_id for s in samples]
 
 
 def test_a_mask_and_the_map_it_is_of_are_judged_and_kept_apart(profile, monkeypatch):
-    model, kinds = stage2.train(Run(profile), 0).student, []
+    model = stage2.train(Run(profile), 0).student
+    kinds = []
     monkeypatch.setattr(answers, "measure", lambda soft, truth: kinds.append(soft.dtype) or measure(soft, truth))
     for hard in (False, True, False, True):
         answers.answered(Run(profile), "val", lambda: model, "anybody", "a stage", hard)

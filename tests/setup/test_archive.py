@@ -56,7 +56,8 @@ def test_what_a_kill_left_out_is_made_up(archive, tmp_path):
 
 def test_an_unpacking_that_is_killed_leaves_no_half_file(tmp_path):
     large = {f"corpus/{n}": os.urandom(3_000_000) for n in range(12)}
-    archive, folder = make(tmp_path / "corpus.zip", large), tmp_path / "out"
+    archive = make(tmp_path / "corpus.zip", large)
+    folder = tmp_path / "out"
     code = "import sys; from pathlib import Path; from wsris_lib.setup.archive import unpacked\n"
     code += "unpacked(Path(sys.argv[1]), Path(sys.argv[2]))"
     child = subprocess.Popen([sys.executable, "-c", code, archive, folder], stderr=subprocess.DEVNULL)
@@ -66,8 +67,8 @@ def test_an_unpacking_that_is_killed_leaves_no_half_file(tmp_path):
         time.sleep(0.001)
     child.send_signal(signal.SIGKILL)
     child.wait(20)
-    found = content(folder)
-    assert all(large[name] == data for name, data in found.items())
+    files = content(folder)
+    assert all(large[name] == data for name, data in files.items())
     assert content(unpacked(archive, folder)) == large
 
 

@@ -21,19 +21,19 @@ def checks(profile) -> list[doctor.Check]:
 
 def test_the_usual_profile_is_ready_here(capsys):
     assert main(["doctor", "--profile", "tiny"]) == 0
-    said = capsys.readouterr().out
-    assert said.endswith("ready\n") and "zoo:swin (distilling.image_model)" in said and "1,600 images" in said
+    report = capsys.readouterr().out
+    assert report.endswith("ready\n") and "zoo:swin (cadd.image_model)" in report and "1,600 images" in report
 
 
 def test_all_that_the_paper_needs_is_named_with_one_command(capsys, monkeypatch, tmp_path):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     assert main(["doctor", "--profile", "paper", "--data", str(tmp_path)]) == 1
-    said = capsys.readouterr().out
-    assert said.count("not in the local hub cache") == 10
-    assert said.count("fetch checkpoints --profile paper") == 1, "ten lines with the same advice"
-    assert "NO  GPU" in said and "--trial 4" in said
-    assert f"fetch refcoco coco --data {tmp_path}" in said and said.endswith("mend the lines marked NO\n")
+    stdout = capsys.readouterr().out
+    assert stdout.count("not in the local hub cache") == 10
+    assert stdout.count("fetch checkpoints --profile paper") == 1, "ten lines with the same advice"
+    assert "NO  GPU" in stdout and "--trial 4" in stdout
+    assert f"fetch refcoco coco --data {tmp_path}" in stdout and stdout.endswith("mend the lines marked NO\n")
 
 
 def test_a_package_that_is_missing_or_too_old_is_named(monkeypatch):
@@ -72,14 +72,14 @@ def test_a_full_disk_and_a_checkpoint_of_the_zoo_that_is_gone(monkeypatch):
 
 
 def test_a_corpus_or_split_that_synref_lacks_is_named():
-    for wrong, said in (
+    for wrong, message in (
         (dict(corpus="refcocom"), "SynRef has no corpus 'refcocom' split by 'unc'; it has refcoco (unc), "),
         (dict(corpus="refcocog", split_by="google"), "split by 'google'; it has refcoco (unc), "),
         (dict(corpus="refcocog", val_split="testA"), "no split 'testA'; there is train, val, test"),
         (dict(val_split="test"), "no split 'test'; there is train, val, testA, testB"),
     ):
-        found = [finding for finding in doctor.data(profiles.load("tiny", **wrong)) if finding.ok is False]
-        assert len(found) == 1 and said in found[0].message and found[0].hint
+        findings = [finding for finding in doctor.data(profiles.load("tiny", **wrong)) if finding.ok is False]
+        assert len(findings) == 1 and message in findings[0].message and findings[0].hint
     assert not [f for f in doctor.data(profiles.load("tiny", corpus="refcocog", val_split="test")) if f.ok is False]
     unknown = [f for f in doctor.data(profiles.load("tiny", corpus="refcocom", data="nowhere")) if f.ok is False]
     assert len(unknown) == 1 and "fetch" not in unknown[0].hint, "nothing that `fetch` knows"

@@ -28,9 +28,9 @@ CUT = 400_000
 def patience():
     """Patience that waits for nobody; `waited` has the pauses that it would have made."""
     waited = []
-    made = RetryPolicy(tries=3, pause=1.0, stall=0.4, sleep=waited.append)
-    object.__setattr__(made, "waited", waited)
-    return made
+    policy = RetryPolicy(tries=3, pause=1.0, stall=0.4, sleep=waited.append)
+    object.__setattr__(policy, "waited", waited)
+    return policy
 
 
 @pytest.fixture
@@ -52,20 +52,20 @@ def left(folder):
 def test_a_file_comes_whole_and_alone_and_once(get, server, tmp_path):
     path = get(Reply(FILE), sha256=sha(FILE), bytes=len(FILE))
     assert path.read_bytes() == FILE and left(tmp_path) == ["file"]
-    assert get(sha256=sha(FILE)) == path and len(server.asked) == 1
+    assert get(sha256=sha(FILE)) == path and len(server.requests) == 1
 
 
 @pytest.mark.parametrize("known", [{}, {"sha256": sha(FILE)}])
 def test_a_cut_connection_is_gone_on_with(get, server, patience, known):
     assert get(Reply(FILE, cut=CUT), Reply(FILE, cut=CUT), Reply(FILE), **known).read_bytes() == FILE
     assert server.sent == [CUT, CUT, len(FILE) - 2 * CUT], "bytes were sent twice"
-    assert [asked.get("Range") for asked in server.asked] == [None, f"bytes={CUT}-", f"bytes={2 * CUT}-"]
+    assert [headers.get("Range") for headers in server.requests] == [None, f"bytes={CUT}-", f"bytes={2 * CUT}-"]
     assert patience.waited == [1.0, 1.0], "a try that brought something starts the pauses anew"
 
 
 def test_a_server_without_ranges_gives_all_again(get, server):
     assert get(Reply(FILE, cut=CUT), Reply(FILE, ranges=False)).read_bytes() == FILE
-    assert server.asked[1]["Range"] == f"bytes={CUT}-" and server.sent == [CUT, len(FILE)]
+    assert server.requests[1]["Range"] == f"bytes={CUT}-" and server.sent == [CUT, len(FILE)]
 
 
 @pytest.mark.parametrize("heeds", [True, False])
@@ -76,23 +76,24 @@ def test_a_file_that_changed_meanwhile_is_begun_anew(get, heeds):
 
 def test_without_a_tag_only_a_digest_makes_a_rest_worth_having(get, server, tmp_path):
     assert get(Reply(FILE, cut=CUT, tagged=False), Reply(OTHER, tagged=False)).read_bytes() == OTHER
-    assert "Range" not in server.asked[1]
+    assert "Range" not in server.requests[1]
     (tmp_path / "file").unlink()
     replies = Reply(FILE, cut=CUT, tagged=False), Reply(OTHER, tagged=False), Reply(OTHER, tagged=False)
     assert get(*replies, sha256=sha(OTHER)).read_bytes() == OTHER, "two files' pieces were taken for one"
-    assert "Range" in server.asked[-2] and "Range" not in server.asked[-1]
+    assert "Range" in server.requests[-2] and "Range" not in server.requests[-1]
     (tmp_path / "file").unlink()
     weak = {"ETag": 'W/"1"', "Last-Modified": "Tue, 01 Jan 2019 00:00:00 GMT"}
     get(Reply(FILE, cut=CUT, headers=weak), Reply(FILE, headers=weak))
-    assert server.asked[-1]["If-Range"] == weak["Last-Modified"], "a weak tag may stand for other bytes"
+    assert server.requests[-1]["If-Range"] == weak["Last-Modified"], "a weak tag may stand for other bytes"
 
 
 def test_a_length_that_is_a_lie(get, server, patience):
     assert get(Reply(FILE[:CUT], claim=len(FILE)), Reply(FILE), bytes=len(FILE)).read_bytes() == FILE
-    asked, waited = len(server.asked), list(patience.waited)
+    before = len(server.requests)
+    waited = list(patience.waited)
     with pytest.raises(DownloadError, match=r"has a file of 5 bytes, expected 1,024,000"):
         get(Reply(FILE, claim=5), out="short", bytes=len(FILE))
-    assert patience.waited == waited and len(server.asked) == asked + 1
+    assert patience.waited == waited and len(server.requests) == before + 1
     with pytest.raises(DownloadError, match=f"its sha256 is {sha(FILE[:5])}, expected {sha(FILE)}"):
         get(Reply(FILE, claim=5), out="short", sha256=sha(FILE))
     forever = Reply(FILE[:CUT], tagged=False, claim=len(FILE))
@@ -128,7 +129,7 @@ def test_the_pause_that_a_server_asks_for_is_kept(get, patience):
 def test_what_a_mirror_hasnt_is_asked_of_the_next_at_once(get, server, patience, status):
     server.replies["/mirror"] = Reply(FILE)
     assert get(Reply(status=status), mirrors=("/file", "/mirror")).read_bytes() == FILE
-    assert not patience.waited and len(server.asked) == 2
+    assert not patience.waited and len(server.requests) == 2
 
 
 def test_a_second_mirror_goes_on_with_the_same_file(get, server):
@@ -147,11 +148,11 @@ def test_a_server_that_falls_silent(get, server):
 def test_a_dead_server_and_all_that_was_tried(server, patience, tmp_path):
     with serving() as gone:
         dead = gone.url()
-    with pytest.raises(DownloadError) as told:
+    with pytest.raises(DownloadError) as error:
         download([dead, server.url("/none")], tmp_path / "file", patience=patience)
-    assert re.search(rf"{dead}: ConnectionRefusedError: .*\(3 times\)\n", str(told.value))
-    assert f"{server.url('/none')}: HTTP 404 Not Found\n" in str(told.value)
-    assert "get the file by hand, put it there" in str(told.value) and str(tmp_path / "file") in str(told.value)
+    assert re.search(rf"{dead}: ConnectionRefusedError: .*\(3 times\)\n", str(error.value))
+    assert f"{server.url('/none')}: HTTP 404 Not Found\n" in str(error.value)
+    assert "get the file by hand, put it there" in str(error.value) and str(tmp_path / "file") in str(error.value)
     assert not left(tmp_path)
 
 
@@ -177,7 +178,7 @@ def test_a_place_that_cant_be_written_to_is_named(get, server, patience, tmp_pat
     (tmp_path / ".file.part").mkdir()
     with pytest.raises(DownloadError, match=r"\.file\.part: can't be written \(.+\)"):
         get(Reply(FILE))
-    assert len(server.asked) == 1 and not patience.waited, "no other server would help"
+    assert len(server.requests) == 1 and not patience.waited, "no other server would help"
 
 
 def test_another_content_is_never_kept(get, server, patience, tmp_path):
@@ -198,17 +199,17 @@ def test_a_part_that_was_damaged_is_begun_anew_at_the_same_mirror(get, server, t
     part.write_bytes(b"\1" + part.read_bytes()[1:])
     assert get(Reply(FILE), sha256=sha(FILE)).read_bytes() == FILE
     assert server.sent[-2:] == [len(FILE) - CUT, len(FILE)]
-    again = len(server.asked)
+    again = len(server.requests)
     (tmp_path / "file").unlink()
     with pytest.raises(DownloadError):
         get(Reply(OTHER, cut=CUT), Reply(OTHER), Reply(OTHER, cut=CUT), Reply(OTHER), sha256=sha(FILE))
-    assert len(server.asked) == again + 4, "once more from the start, then no more"
+    assert len(server.requests) == again + 4, "once more from the start, then no more"
 
 
 def test_a_part_that_lacks_nothing_is_asked_for_nothing(get, server, tmp_path):
     (tmp_path / ".file.part").write_bytes(FILE)
     assert get(Reply(FILE), sha256=sha(FILE)).read_bytes() == FILE
-    assert server.sent == [0] and server.asked[0]["Range"] == f"bytes={len(FILE)}-"  # 416
+    assert server.sent == [0] and server.requests[0]["Range"] == f"bytes={len(FILE)}-"  # 416
     (tmp_path / ".other.part").write_bytes(FILE + b"more")
     assert get(Reply(FILE), out="other", sha256=sha(FILE)).read_bytes() == FILE
     assert left(tmp_path) == ["file", "other"]
@@ -218,7 +219,7 @@ def test_a_file_that_is_there_and_another_stays(get, server, tmp_path):
     (tmp_path / "file").write_bytes(OTHER)
     with pytest.raises(DownloadError, match=f"file is there, but its sha256 is {sha(OTHER)}.*move it away"):
         get(Reply(FILE), sha256=sha(FILE))
-    assert (tmp_path / "file").read_bytes() == OTHER and not server.asked
+    assert (tmp_path / "file").read_bytes() == OTHER and not server.requests
 
 
 def zipped():
@@ -249,10 +250,10 @@ def test_a_disk_too_small_is_noticed_before_anything_comes(get, server, monkeypa
     monkeypatch.setattr(downloads.shutil, "disk_usage", lambda folder: Disk(1_000_000))
     with pytest.raises(DownloadError, match=r"needs 0.00 GB more, .* has 0.00 GB free"):
         get(Reply(FILE), bytes=len(FILE))
-    assert not server.asked
+    assert not server.requests
     with pytest.raises(DownloadError, match=r"file: needs"):  # by the length that the server gives
         get(Reply(FILE))
-    assert len(server.asked) == 1
+    assert len(server.requests) == 1
     (tmp_path / ".file.part").write_bytes(FILE[:CUT])  # with what has come there is room
     assert get(Reply(FILE), sha256=sha(FILE), bytes=len(FILE)).read_bytes() == FILE
 
@@ -267,7 +268,8 @@ def start_child(url, out):
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_a_download_that_is_killed_transfers_the_rest_alone(get, server, tmp_path, how):
     server.replies["/file"] = [Reply(FILE, cut=CUT, hang=True), Reply(FILE)]
-    child, part = start_child(server.url(), tmp_path / "file"), tmp_path / ".file.part"
+    child = start_child(server.url(), tmp_path / "file")
+    part = tmp_path / ".file.part"
     deadline = time.monotonic() + 30
     while not (part.is_file() and part.stat().st_size >= CUT - 300_000):
         assert time.monotonic() < deadline and child.poll() is None

@@ -78,8 +78,8 @@ def test_a_corpus_with_its_photographs_is_one_that_the_reader_takes(published, p
     fetch.fetch(profile, ["refcoco"], patience=QUICK)
     assert "the photographs aren't here: fetch coco" in capsys.readouterr().out
     fetch.fetch(profile, patience=QUICK)  # the rest of what the profile needs
-    said = capsys.readouterr().out
-    assert "there, to be checked" in said and "aren't here" not in said
+    stdout = capsys.readouterr().out
+    assert "there, to be checked" in stdout and "aren't here" not in stdout
     refer = Refer(profile.data, "refcoco", "unc")
     assert refer.size("train") == {"refs": 1, "sentences": 1, "images": 1, "files": 1}
     fetched = json.loads((tmp_path / "refer" / "fetched.json").read_text())
@@ -88,14 +88,14 @@ def test_a_corpus_with_its_photographs_is_one_that_the_reader_takes(published, p
 
 def test_nothing_that_is_there_comes_again(published, profile, server, tmp_path, capsys):
     fetch.fetch(profile, patience=QUICK)
-    asked = len(server.asked)
+    before = len(server.requests)
     fetch.fetch(profile, patience=QUICK)
-    assert len(server.asked) == asked and "0.0 MB to fetch" in capsys.readouterr().out
+    assert len(server.requests) == before and "0.0 MB to fetch" in capsys.readouterr().out
     unpacked_by_hand = replace(profile, data=str(tmp_path / "own"))
     for folder in ("refer/refcoco", "train2014"):
         (tmp_path / "own" / folder).mkdir(parents=True)
     fetch.fetch(unpacked_by_hand, patience=QUICK)
-    assert len(server.asked) == asked and "left as it is" in capsys.readouterr().out
+    assert len(server.requests) == before and "left as it is" in capsys.readouterr().out
     elsewhere = tmp_path / "zip" / "train2014.zip"
     elsewhere.parent.mkdir()
     elsewhere.write_bytes(b"PK another")
@@ -131,7 +131,7 @@ def test_a_disk_too_small_for_all_of_it(published, profile, server, monkeypatch)
     monkeypatch.setattr("wsris_lib.setup.download.shutil.disk_usage", lambda folder: room)
     with pytest.raises(DownloadError, match="free some"):
         fetch.fetch(profile, patience=QUICK)
-    assert not server.asked
+    assert not server.requests
 
 
 # -- the command ------------------------------------------------------------------------------------------------------
@@ -145,22 +145,22 @@ def _offline(monkeypatch):
 @pytest.mark.usefixtures("_offline")
 def test_a_dry_run_says_what_it_would_cost(tmp_path, capsys):
     assert main(["fetch", "--profile", "paper", "--data", str(tmp_path), "--dry-run"]) == 0
-    said = capsys.readouterr().out
+    stdout = capsys.readouterr().out
     names = {name for name in profiles.checkpoints_of(profiles.PROFILES["paper"]).values()}
-    assert len(names) == 10 and all(name in said for name in names)
-    assert f"54.0 MB -> {tmp_path}/refcoco.zip" in said
-    assert f"13,510.6 MB -> {tmp_path}/images/mscoco/images/train2014.zip" in said
-    assert said.endswith("13,564.6 MB to fetch, and 10 of unknown size\n") and not list(tmp_path.iterdir())
+    assert len(names) == 10 and all(name in stdout for name in names)
+    assert f"54.0 MB -> {tmp_path}/refcoco.zip" in stdout
+    assert f"13,510.6 MB -> {tmp_path}/images/mscoco/images/train2014.zip" in stdout
+    assert stdout.endswith("13,564.6 MB to fetch, and 10 of unknown size\n") and not list(tmp_path.iterdir())
     assert main(["fetch", "refclef", "saiapr", "--data", str(tmp_path), "--dry-run"]) == 0
-    said = capsys.readouterr().out
-    assert said.count("no digest of it was ever published") == 2 and "2 of unknown size" in said
+    stdout = capsys.readouterr().out
+    assert stdout.count("no digest of it was ever published") == 2 and "2 of unknown size" in stdout
 
 
 @pytest.mark.usefixtures("_offline")
 def test_offline_it_says_so_before_it_begins(tmp_path, capsys):
     assert main(["fetch", "--profile", "paper", "--data", str(tmp_path)]) == 2
-    said = capsys.readouterr()
-    assert said.err == "error: HF_HUB_OFFLINE is set, so no hub may be asked; run the command with HF_HUB_OFFLINE=0\n"
+    output = capsys.readouterr()
+    assert output.err == "error: HF_HUB_OFFLINE is set, so no hub may be asked; run the command with HF_HUB_OFFLINE=0\n"
     assert not list(tmp_path.iterdir())
 
 
@@ -168,8 +168,8 @@ def test_the_usual_profile_needs_nothing_and_what_is_unknown_is_named(capsys):
     assert main(["fetch", "--profile", "tiny"]) == 0
     assert capsys.readouterr().out.startswith("nothing to fetch: the profile tiny makes its data")
     assert main(["fetch", "refcok", "--dry-run"]) == 2
-    said = capsys.readouterr().err
-    assert "nothing to fetch is called refcok; choose from refcoco, refcoco+, " in said and "checkpoints" in said
+    stderr = capsys.readouterr().err
+    assert "nothing to fetch is called refcok; choose from refcoco, refcoco+, " in stderr and "checkpoints" in stderr
 
 
 def test_ctrl_c_is_no_stack_trace(monkeypatch, capsys):
@@ -182,7 +182,8 @@ def test_ctrl_c_is_no_stack_trace(monkeypatch, capsys):
 
 
 def test_checkpoints_are_fetched_and_pinned(server, tmp_path, monkeypatch, capsys):
-    commit, names = "1" * 40, ("config.json", "model.safetensors")
+    commit = "1" * 40
+    names = ("config.json", "model.safetensors")
     be_the_hub(monkeypatch, server.url(""), tmp_path)
     listed = [{"rfilename": name, "size": 2_000_000} for name in names]
     server.replies["/api/models/org/model"] = Reply(json.dumps({"id": "", "sha": commit, "siblings": listed}).encode())
@@ -193,6 +194,6 @@ def test_checkpoints_are_fetched_and_pinned(server, tmp_path, monkeypatch, capsy
     assert fetch.needs(profile) == ["checkpoints"]
     with pytest.raises(DownloadError, match=r"checkpoint org/gone: .*404 Not Found"):
         fetch.fetch(profile, pin=True)
-    said = capsys.readouterr().out
-    assert "4.0 MB" in said and "0 of 2 files are here" in said and "1 of unknown size" in said
+    stdout = capsys.readouterr().out
+    assert "4.0 MB" in stdout and "0 of 2 files are here" in stdout and "1 of unknown size" in stdout
     assert checkpoints.pins() == {"org/model": commit} and checkpoints.resolve("org/model").endswith(commit)

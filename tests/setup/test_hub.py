@@ -13,7 +13,8 @@ from wsris_lib.frozen.dino import DinoEncoder
 from wsris_lib.setup import hub as fetching
 from wsris_lib.setup.download import DownloadError
 
-ONE, TWO = "1" * 40, "2" * 40
+ONE = "1" * 40
+TWO = "2" * 40
 
 
 @pytest.fixture
@@ -32,32 +33,32 @@ def hub(tmp_path, monkeypatch):
                 for revision in (branch, commit):
                     headers = {"X-Repo-Commit": commit, "ETag": f'"{digest}"'}
                     server.replies[f"/{repository}/resolve/{revision}/{name}"] = Reply(body, headers=headers)
-            said = Reply(json.dumps({"id": repository, "sha": commit, "siblings": listed}).encode())
+            reply = Reply(json.dumps({"id": repository, "sha": commit, "siblings": listed}).encode())
             for revision in ("", f"/revision/{branch}", f"/revision/{commit}"):
-                server.replies[f"/api/models/{repository}{revision}"] = said
+                server.replies[f"/api/models/{repository}{revision}"] = reply
 
         server.put = put
-        server.files = lambda: [a["path"].rpartition("/")[2] for a in server.asked if a["method"] == "GET"]
+        server.files = lambda: [a["path"].rpartition("/")[2] for a in server.requests if a["method"] == "GET"]
         yield server
 
 
 def test_safetensors_are_taken_and_no_pickle_beside_them(hub):
     names = ["config.json", "vocab.txt", "spiece.model", "model.safetensors", "README.md", "onnx/config.json"]
     hub.put("org/model", {n: n.encode() for n in [*names, "pytorch_model.bin", "flax_model.msgpack", "tf_model.h5"]})
-    found = fetching.look("org/model")
-    assert found.missing == {name: len(name) for name in names[:4]} and found.commit == ONE
-    folder = fetching.get(found)
+    listing = fetching.look("org/model")
+    assert listing.missing == {name: len(name) for name in names[:4]} and listing.commit == ONE
+    folder = fetching.get(listing)
     assert sorted(path.name for path in folder.iterdir()) == sorted(names[:4])
     assert checkpoints.resolve("org/model") == str(folder) and checkpoints.fingerprint("org/model").endswith(ONE)
     again = fetching.look("org/model")
     assert not again.missing and set(again.files) == set(names[:4])
-    asked = len(hub.files())
+    before = len(hub.files())
     fetching.get(again)
-    assert len(hub.files()) == asked, "what was in the cache was fetched again"
+    assert len(hub.files()) == before, "what was in the cache was fetched again"
 
 
 def test_the_best_format_that_there_is(hub):
-    for name, files, wanted in (
+    for name, files, expected in (
         ("org/pickles", ["pytorch_model.bin", "rust_model.ot"], ["pytorch_model.bin"]),
         (
             "org/shards",
@@ -71,7 +72,7 @@ def test_the_best_format_that_there_is(hub):
         ),
     ):
         hub.put(checkpoints.hub(name)[0], {file: b"weights" for file in files})
-        assert list(fetching.look(name).files) == wanted
+        assert list(fetching.look(name).files) == expected
     hub.put("org/none", {"config.json": b"{}"})
     with pytest.raises(DownloadError, match=r"no weights, one of model.safetensors, .*; it has config.json"):
         fetching.look("org/none")
@@ -80,7 +81,8 @@ def test_the_best_format_that_there_is(hub):
 def test_a_stopped_fetch_lacks_what_didnt_come(hub, tmp_path):
     hub.put("org/model", {"config.json": b"{}", "model.safetensors": b"weights"})
     url = "/org/model/resolve/main/model.safetensors"
-    whole, hub.replies[url] = hub.replies[url], Reply(status=403)
+    whole = hub.replies[url]
+    hub.replies[url] = Reply(status=403)
     with pytest.raises(DownloadError, match=r"checkpoint org/model: http://127.* didn't give it"):
         fetching.get(fetching.look("org/model"))
     assert fetching.look("org/model").missing == {"model.safetensors": 7}
@@ -100,9 +102,9 @@ def test_weights_that_arent_what_the_hub_says_are_removed(hub):
 def test_a_pin_is_written_and_then_asked_for(hub):
     checkpoints.PINS.write_text(json.dumps({"z/other": TWO}))
     hub.put("org/model", {"model.safetensors": b"old"}, ONE)
-    found = fetching.look("org/model")
-    fetching.get(found)
-    fetching.pin([found, fetching.look(f"org/model@{ONE}")])
+    listing = fetching.look("org/model")
+    fetching.get(listing)
+    fetching.pin([listing, fetching.look(f"org/model@{ONE}")])
     assert json.loads(checkpoints.PINS.read_text()) == {"org/model": ONE, "z/other": TWO}
     hub.put("org/model", {"model.safetensors": b"new"}, TWO)
     assert fetching.look("org/model").commit == ONE and not fetching.look("org/model").missing
@@ -114,20 +116,20 @@ def test_a_pin_is_written_and_then_asked_for(hub):
 
 def test_a_branch_that_moves_meanwhile(hub):
     hub.put("org/model", {"config.json": b"{}", "model.safetensors": b"old"}, ONE)
-    found = fetching.look("org/model")
+    listing = fetching.look("org/model")
     hub.put("org/model", {"config.json": b"{}", "model.safetensors": b"new"}, TWO)
     with pytest.raises(DownloadError, match="new commit since just now"):
-        fetching.get(found)
+        fetching.get(listing)
 
 
 def test_no_hub(hub, monkeypatch):
     with pytest.raises(DownloadError, match=r"RepositoryNotFoundError|HfHubHTTPError"):
         fetching.look("org/nothing")
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    asked = len(hub.asked)
+    before = len(hub.requests)
     with pytest.raises(DownloadError, match="run the command with HF_HUB_OFFLINE=0"):
         fetching.look("org/model")
-    assert len(hub.asked) == asked
+    assert len(hub.requests) == before
 
 
 def test_a_fetched_checkpoint_is_loaded(hub, tiny_zoo):

@@ -29,7 +29,7 @@ class Pwam(nn.Module):
 
     Cells are queries, words keys and values. Padding is hidden, as BERT's states of it are noise. As in LAVT the two
     instance norms (over cells) have no weights and the dropout is 0. Not as in LAVT: the biases of key, query, value
-    and `heard` are left out. The softmax or the norm behind them takes each of them away again.
+    and `lang_proj` are left out. The softmax or the norm behind them takes each of them away again.
 
     Args:
         channels: C of the cells. width: Ct of the words.
@@ -47,8 +47,8 @@ class Pwam(nn.Module):
         self.key = nn.Linear(width, channels, bias=False)
         self.value = nn.Linear(width, channels, bias=False)
         self.query = nn.Linear(channels, channels, bias=False)
-        self.heard = nn.Linear(channels, channels, bias=False)
-        self.seen = nn.Linear(channels, channels)
+        self.lang_proj = nn.Linear(channels, channels, bias=False)
+        self.vis_proj = nn.Linear(channels, channels)
         self.out = nn.Linear(channels, channels)
 
     def forward(self, cells: Tensor, words: Tensor, real: Tensor) -> Tensor:
@@ -57,8 +57,8 @@ class Pwam(nn.Module):
         K = self._shared(self.key(words))  # [B, H, L, C / H]
         V = self._shared(self.value(words))
         attended = F.scaled_dot_product_attention(Q, K, V, real[:, None, None])  # [B, H, N, C / H]
-        language = F.instance_norm(self.heard(attended.transpose(1, 2).flatten(2)).mT).mT  # [B, N, C]
-        return F.gelu(self.out(F.gelu(self.seen(cells)) * language))
+        language = F.instance_norm(self.lang_proj(attended.transpose(1, 2).flatten(2)).mT).mT  # [B, N, C]
+        return F.gelu(self.out(F.gelu(self.vis_proj(cells)) * language))
 
     def _shared(self, x: Tensor) -> Tensor:
         return x.unflatten(2, (self.heads, -1)).transpose(1, 2)  # [B, N, C] -> [B, H, N, C / H]
@@ -158,7 +158,7 @@ class Lavt(nn.Module):
         self.max_tokens = min(max_tokens, text.max_position_embeddings)
         channels = [config.embed_dim * 2**stage for stage in range(len(config.depths))]
         self.cell = config.patch_size * 2 ** (len(channels) - 1)  # pixels across a cell of the coarsest map
-        self.attend = nn.ModuleList(Pwam(c, text.hidden_size, num_heads) for c in channels)
+        self.pwam = nn.ModuleList(Pwam(c, text.hidden_size, num_heads) for c in channels)
         self.places = nn.ModuleList(nn.Linear(2, c) for c in channels) if coord_features else None
         self.gates = nn.ModuleList(Gate(c) for c in channels[:-1])
         self.norms = nn.ModuleList(nn.LayerNorm(c) for c in channels)
@@ -179,7 +179,7 @@ class Lavt(nn.Module):
         return (prepared.float() / 255 - mean) / std
 
     def tokenizer(self, sentences: list[str], context_length: int | None = None) -> Tensor:
-        """Tokens long [S, L], padded to L = context_length (None: `max_tokens`); as open_clip's tokenizers do."""
+        """Tokens long [S, L], padded to L = context_length (None: `max_tokens`); called as open_clip's tokenizers."""
         options = dict(padding="max_length", truncation=True, max_length=context_length or self.max_tokens)
         return self._tokenizer(sentences, **options, return_tensors="pt")["input_ids"]
 
@@ -210,7 +210,7 @@ class Lavt(nn.Module):
             for block in stage.blocks:
                 cells = block(cells, size, always_partition=True)[0]  # else a small map shrinks its window for good
             asking = cells + self.places[n](_coordinates(size[0], size[1], cells)) if self.places else cells
-            fused = self.attend[n](asking, words, real)  # [B, N, C]
+            fused = self.pwam[n](asking, words, real)  # [B, N, C]
             maps.append(self.norms[n](fused).mT.unflatten(2, size))
             if n < len(self.gates):
                 cells = stage.downsample(cells + self.gates[n](fused), size)  # [B, N / 4, 2 C]
@@ -248,7 +248,7 @@ class Lavt(nn.Module):
 
     def own_matrices(self) -> list[nn.Parameter]:
         """Of them those that map channels to channels, in the attention to the words and in the gates."""
-        return [p for part in (self.attend, self.gates) for p in part.parameters() if p.ndim == 2]
+        return [p for part in (self.pwam, self.gates) for p in part.parameters() if p.ndim == 2]
 
 
 def _coordinates(height: int, width: int, like: Tensor) -> Tensor:

@@ -13,16 +13,16 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 def kinds(section: type) -> dict[str, Any]:
     """Every setting of a dataclass and of those in it -> its type: {"images": int, "es3net.batch": int, ...}."""
     hints = get_type_hints(section)
-    found = {}
+    types = {}
     for field in fields(section):
         inner = hints[field.name]
         nested = {f"{field.name}.{name}": kind for name, kind in kinds(inner).items()} if is_dataclass(inner) else {}
-        found |= nested or {field.name: inner}
-    return found
+        types |= nested or {field.name: inner}
+    return types
 
 
 def changed(profile: Any, changes: dict[str, Any]) -> Any:
-    """The profile with settings, "images" or "es3net.batch", or whole sections, "aligning", replaced, in this order.
+    """The profile with settings, "images" or "es3net.batch", or whole sections, "es3net", replaced, in this order.
 
     Raises KeyError for a name that no setting has, and ValueError for a value of another type.
     """

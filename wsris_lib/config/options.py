@@ -70,14 +70,14 @@ def read(given: dict[str, list[str]]) -> dict[str, Any]:
     """The values of settings from their words. Raises ValueError for words that a setting's type hasn't."""
     import tyro
 
-    found = {}
+    settings = {}
     for name, words in given.items():
         try:
             with redirect_stderr(StringIO()):
-                found[name] = tyro.cli(SETTINGS[name], args=words)
+                settings[name] = tyro.cli(SETTINGS[name], args=words)
         except SystemExit:
             raise ValueError(f"--{name} takes {described(SETTINGS[name])}, not {shlex.join(words)}") from None
-    return found
+    return settings
 
 
 def help_text(command: str) -> str:
@@ -108,9 +108,9 @@ def table(name: str = "", other: str | None = None) -> str:
     With `other`: those that differ from its, and why. Raises KeyError for a profile that isn't there.
     """
     name = name or os.environ.get("WSRIS_PROFILE") or "tiny"
-    for asked in (name, other):
-        if asked is not None and asked not in PROFILES:
-            raise KeyError(f"no profile {asked!r}; choose one of {', '.join(PROFILES)}")
+    for profile_name in (name, other):
+        if profile_name is not None and profile_name not in PROFILES:
+            raise KeyError(f"no profile {profile_name!r}; choose one of {', '.join(PROFILES)}")
     given = shell_settings()
     own = settings_of(changed(PROFILES[name], given))
     theirs = settings_of(PROFILES[other or "paper"])

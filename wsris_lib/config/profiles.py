@@ -105,7 +105,7 @@ def named(base: str, settings: dict[str, object]) -> str:
 def load(name: str = "", checkpoints: str = "", **changes: object) -> Profile:
     """The profile called `name` (empty: `$WSRIS_PROFILE`, else "tiny"), with the settings of `changes` instead.
 
-    A change is a field, `images=100`, a section, `aligning=Aligning(...)`, or, `**{"es3net.batch": 100}`, a setting
+    A change is a field, `images=100`, a section, `es3net=Es3netConfig(...)`, or, `**{"es3net.batch": 100}`, a setting
     of one. None keeps the profile's own value; any other is taken, 0 and "" too; where a setting itself may be None,
     None is taken. Those of `$WSRIS_SETTINGS` come first, see `shell_settings`.
 

@@ -53,8 +53,8 @@ class Images:
         """Numbers that differ when any of the images does."""
         return [
             float(t.double().sum()) + float(t.double().square().sum())
-            for its, _ in self._kept.values()
-            for t in its.values()
+            for tensors, _ in self._kept.values()
+            for t in tensors.values()
         ]
 
     def maps(self, image_ids: list[int]) -> Tensor:

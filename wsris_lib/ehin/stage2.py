@@ -25,8 +25,8 @@ class PixelWordAttention(nn.Module):
         self.key = nn.Linear(width, channels)
         self.value = nn.Linear(width, channels)
         self.query = nn.Sequential(nn.Conv2d(channels, channels, 1), nn.InstanceNorm2d(channels, affine=True))
-        self.heard = nn.Sequential(nn.Conv2d(channels, channels, 1), nn.InstanceNorm2d(channels, affine=True))
-        self.seen = nn.Sequential(nn.Conv2d(channels, channels, 1), nn.ReLU())
+        self.lang_proj = nn.Sequential(nn.Conv2d(channels, channels, 1), nn.InstanceNorm2d(channels, affine=True))
+        self.vis_proj = nn.Sequential(nn.Conv2d(channels, channels, 1), nn.ReLU())
         self.out = nn.Sequential(nn.Conv2d(channels, channels, 1), nn.ReLU())
 
     def forward(self, cells: Tensor, words: Tensor) -> Tensor:
@@ -34,7 +34,7 @@ class PixelWordAttention(nn.Module):
         Q = self.query(cells).flatten(2).mT  # [B, hw, C]
         A = (Q @ self.key(words).mT / cells.shape[1] ** 0.5).softmax(2)  # [B, hw, L]
         language = (A @ self.value(words)).mT.unflatten(2, cells.shape[2:])  # [B, C, h, w]
-        return self.out(self.seen(cells) * self.heard(language))
+        return self.out(self.vis_proj(cells) * self.lang_proj(language))
 
 
 class Stage2(nn.Module):
@@ -54,7 +54,7 @@ class Stage2(nn.Module):
         finest, *coarser = (self.backbone.channels // part for part in (8, 4, 2, 1))
         words = self.backbone.clip.token_embedding.embedding_dim
         widths = settings.widths
-        self.attend = nn.ModuleList(PixelWordAttention(channels, words) for channels in coarser)
+        self.pwam = nn.ModuleList(PixelWordAttention(channels, words) for channels in coarser)
         self.reduce = nn.ModuleList(_block(c, width) for c, width in zip((finest, *coarser), widths, strict=True))
         narrower = (widths[0] // 2, *widths[:-1])  # what each level hands on to the next finer one
         self.merge = nn.ModuleList(_block(width, less) for width, less in zip(widths, narrower))
@@ -83,7 +83,7 @@ class Stage2(nn.Module):
         """Maps as of `pyramid`, of B images, and tokens [B, L] -> as `forward`."""
         size = [4 * side for side in maps[0].shape[2:]]
         words = token_features(self.backbone.clip, tokens)  # [B, L, Ct]
-        fused = [maps[0]] + [cells + attend(cells, words) for attend, cells in zip(self.attend, maps[1:])]
+        fused = [maps[0]] + [cells + pwam(cells, words) for pwam, cells in zip(self.pwam, maps[1:])]
         levels = [reduce(cells) for reduce, cells in zip(self.reduce, fused)]
         x = levels[3]
         logits = []

@@ -34,8 +34,9 @@ def run(profile: Profile, name: str) -> dict:
     if name not in TABLES:
         raise KeyError(f"no table {name!r}; choose one of {', '.join(TABLES)}")
     if distributed.is_main_process():
-        for its in _corpora(profile, name):
-            Run(its).corpus  # noqa: B018  SynRef is made by one; a folder that isn't there says so before the first bar
+        for corpus_profile in _corpora(profile, name):
+            # SynRef is made by one; a folder that is not there says so before the first bar
+            Run(corpus_profile).corpus  # noqa: B018
         _announce(profile, name)
     distributed.barrier()
     parallel.run_jobs_distributed(
@@ -60,21 +61,25 @@ def run(profile: Profile, name: str) -> dict:
 def trainings(profile: Profile, name: str) -> list[tuple[int, parallel.Job]]:
     """(pieces, job) of all that a table's rows are answered by, each once; what they read is made here."""
     changed = [({}, Run(profile))] if name == "table6" else []
-    changed += [(row, aligned(its, row)) for its in _corpora(profile, name) for row in CHOICE.get(name, {}).values()]
-    found = []
+    changed += [
+        (row, aligned(corpus_profile, row))
+        for corpus_profile in _corpora(profile, name)
+        for row in CHOICE.get(name, {}).values()
+    ]
+    jobs = []
     for changes, run in changed:
         es3net.training_tables(run)
         run.evaluation()
         run = run.changed(
             es3net={"candidates_eval": Es3netConfig.candidates_eval}
         )  # the same weights for any N at test
-        found += [(1, (es3net.align, run, seed, changes.get("esem", True))) for seed in profile.seeds]
+        jobs += [(1, (es3net.align, run, seed, changes.get("esem", True))) for seed in profile.seeds]
     for changes in RESPONSE.get(name, {}).values():
         run = Run(profile).changed(ehin=changes)
         for split in (profile.train_split, profile.val_split):
             ehin.images(run, split)
-        found += [(run.profile.ehin.grad_accum_steps, (ehin.train, run, seed)) for seed in profile.seeds]
-    return list(dict.fromkeys(found))
+        jobs += [(run.profile.ehin.grad_accum_steps, (ehin.train, run, seed)) for seed in profile.seeds]
+    return list(dict.fromkeys(jobs))
 
 
 def _announce(profile: Profile, name: str) -> None:
@@ -96,14 +101,14 @@ def compare(
     The same seeds made both rows, so the differences are paired: a two-sided t test over seeds. It says whether
     another start of the training could turn the order round, not whether other images could.
     """
-    found = defaultdict(dict)
+    scores = defaultdict(dict)
     subset = subset or board["rows"][0]["subset"]
     for row in board["rows"]:
         if row["subset"] == subset:
-            found[row["row"]][row["seed"]] = 100 * row[metric]
+            scores[row["row"]][row["seed"]] = 100 * row[metric]
     result = []
     for lower, higher in orders(board["table"]) if pairs is None else pairs:
-        gains = np.array([found[higher][seed] - found[lower][seed] for seed in sorted(found[lower])])
+        gains = np.array([scores[higher][seed] - scores[lower][seed] for seed in sorted(scores[lower])])
         spread = float(gains.std(ddof=1)) if len(gains) > 1 else float("nan")
         if not spread > 0:  # one seed, or a difference that no seed changes
             p = float("nan") if len(gains) == 1 else float(gains[0] == 0)
@@ -135,15 +140,17 @@ def _merged(profile: Profile, seed: int, row: str, changes: dict) -> list[dict]:
     The paper doesn't say on what it trains for this table, nor of which split the sentences are; here each corpus has
     an alignment of its own.
     """
-    samples, measures, rows = [], [], []
-    for its in _corpora(profile, MERGED):
-        run = aligned(its, changes)
+    samples = []
+    measures = []
+    rows = []
+    for corpus_profile in _corpora(profile, MERGED):
+        run = aligned(corpus_profile, changes)
         val = run.evaluation()
         judged = val.judge(es3net.trained_choice(run, seed)[0])
         spatial = subsets(val.samples)["spatial"]
         samples += [val.samples[i] for i in spatial]
         measures += [judged[i] for i in spatial]
-        rows += [{"row": row, "seed": seed, "subset": its.corpus} | summarise([judged[i] for i in spatial])]
+        rows += [{"row": row, "seed": seed, "subset": corpus_profile.corpus} | summarise([judged[i] for i in spatial])]
     whole = [one for one in _rows(row, seed, samples, measures) if one["subset"] in ("spatial", "decisive")]
     return sorted(whole, key=lambda one: one["subset"] != "spatial") + rows
 
@@ -158,12 +165,12 @@ def aligned(profile: Profile, changes: dict) -> Run:
 def _labels(profile: Profile, seed: int) -> list[dict]:
     """Table 6: the masks that would be the pseudo labels of train, by each kind of supervision."""
     run = Run(profile)
-    made = pseudo_labels.chosen(run, seed)
+    labels = pseudo_labels.chosen(run, seed)
     train = run.evaluation(profile.train_split)
     at = {sample.sent_id: n for n, sample in enumerate(es3net.training_samples(run))}
     kept = torch.tensor([at.get(sample.sent_id, -1) for sample in train.samples])  # -1: an unreadable image
     rows = []
-    for name, (chosen, _) in made.items():
+    for name, (chosen, _) in labels.items():
         rows += _judged(name, seed, train, torch.where(kept < 0, -1, chosen[kept]))
     return rows
 
@@ -204,7 +211,8 @@ def table(board: dict, metric: str = "mIoU") -> str:
     The paper's numbers stand beside ours only where both are of one metric; the first line says which they are, and
     each has its supervision after it.
     """
-    cells, subset_names = defaultdict(list), list(dict.fromkeys(row["subset"] for row in board["rows"]))
+    cells = defaultdict(list)
+    subset_names = list(dict.fromkeys(row["subset"] for row in board["rows"]))
     for row in board["rows"]:
         cells[row["row"], row["subset"]].append(100 * row[metric])
     names = list(dict.fromkeys(row["row"] for row in board["rows"]))

@@ -61,11 +61,12 @@ class Choice(Arm):
         texts = unheard(val.samples)
         kept = [n for n, text in enumerate(texts) if text]
         sentences = run.sentences([replace(val.samples[n], sentence=texts[n]) for n in kept])
-        model, settings = es3net.align(run, seed, self.esem)[0], run.profile.es3net
+        model = es3net.align(run, seed, self.esem)[0]
+        settings = run.profile.es3net
         proposals = es3net.proposal_table(run, profile.val_split)
         chosen, _ = choose(model, proposals, sentences, settings.candidates_eval, settings.temperature)
-        asked = [val.samples[n] for n in kept]
-        return _by_sentence(asked, [val.measures(sample, n) for sample, n in zip(asked, chosen.tolist())])
+        samples = [val.samples[n] for n in kept]
+        return _by_sentence(samples, [val.measures(sample, n) for sample, n in zip(samples, chosen.tolist())])
 
 
 @dataclass(frozen=True)

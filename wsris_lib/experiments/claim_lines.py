@@ -14,8 +14,10 @@ from wsris_lib.frozen.clip_backbone import Backbone
 from wsris_lib.pipeline import ehin, es3net
 from wsris_lib.pipeline.run import Run
 
-BINS, LINEAR = 10, 0.9  # an R of this or more is called a line
-ASKED, ROUNDS = 20, 5  # answers timed, and how often
+BINS = 10
+LINEAR = 0.9  # an R of this or more is called a line
+ASKED = 20  # answers timed
+ROUNDS = 5  # and how often
 
 
 def correlation(confidence: NDArray, correct: NDArray) -> float:
@@ -26,9 +28,12 @@ def correlation(confidence: NDArray, correct: NDArray) -> float:
 
 def confidence_line(profile: Profile, splits: tuple[str, ...]) -> tuple[str, ...]:
     """ES3Net eq. 6 and Fig. 5: is the share of correct choices a line in their confidence?"""
-    of_seed, images = [], []
+    of_seed = []
+    images = []
     for seed in profile.seeds:
-        sure, right, images = [], [], []
+        sure = []
+        right = []
+        images = []
         for split in splits:
             run = Run(replace(profile, val_split=split))
             val = run.evaluation()
@@ -59,7 +64,8 @@ def _interval(of_seed: list[tuple[NDArray, NDArray]], images: list[str]) -> tupl
     """95 % of the mean R over seeds, by resampling images."""
     _, image = np.unique(images, return_inverse=True)
     rows = [np.flatnonzero(image == n) for n in range(image.max() + 1)]
-    rng, values = np.random.default_rng(0), []
+    rng = np.random.default_rng(0)
+    values = []
     for _ in range(DRAWS // 10):
         drawn = np.concatenate([rows[n] for n in rng.integers(len(rows), size=len(rows))])
         values.append(np.mean([correlation(sure[drawn], right[drawn]) for sure, right in of_seed]))
@@ -71,7 +77,7 @@ def cost_line(profile: Profile) -> tuple[str, ...]:
     """EHIN Table 10: an answer of EHIN takes less time than one of TRIS."""
     run = Run(profile)
     runs = {"TRIS": run.changed(ehin=ehin.TRIS), "EHIN": run}
-    heads = {name: ehin.train(its, profile.seeds[0])[0]["head"].eval() for name, its in runs.items()}
+    heads = {name: ehin.train(variant, profile.seeds[0])[0]["head"].eval() for name, variant in runs.items()}
     settings = profile.ehin
     backbone = Backbone(settings.backbone, settings.image_size, settings.max_tokens).eval().to(profile.device)
     view = run.corpus.training_view(profile.val_split)

@@ -52,14 +52,14 @@ def run(profile: Profile, students: Profile | None = None, groups: tuple[str, ..
 
     Returns the results and the table as Markdown, which has two lines more: confidence and cost.
     """
-    asked = [claim for claim in CLAIMS if not groups or claim.group in groups]
-    of_group = {claim.group: replace(profile, seeds=_seeds(profile, students, claim.group)) for claim in asked}
+    claims = [claim for claim in CLAIMS if not groups or claim.group in groups]
+    of_group = {claim.group: replace(profile, seeds=_seeds(profile, students, claim.group)) for claim in claims}
     if "students" in of_group and students is not None:
         of_group["students"] = replace(students, seeds=of_group["students"].seeds)
-    jobs = [job for claim in asked for job in _jobs(claim, of_group[claim.group])]
+    jobs = [job for claim in claims for job in _jobs(claim, of_group[claim.group])]
     parallel.run_jobs(list(dict.fromkeys(jobs)), "trainings", None if profile.device == "cpu" else 1)
     known: dict[tuple, Answers] = {}
-    results = [_result(claim, of_group[claim.group], known) for claim in tqdm(asked, "claims", unit="claim")]
+    results = [_result(claim, of_group[claim.group], known) for claim in tqdm(claims, "claims", unit="claim")]
     lines = [line(result) for result in results]
     if "es3net" in of_group:
         lines.append(confidence_line(of_group["es3net"], FRESH[profile.corpus]))
@@ -80,10 +80,10 @@ def _seeds(profile: Profile, students: Profile | None, group: str) -> tuple[int,
 
 def _jobs(claim: Claim, profile: Profile) -> Iterator[tuple]:
     for corpus in claim.corpora:
-        its = on(profile, corpus, profile.val_split)
+        corpus_profile = on(profile, corpus, profile.val_split)
         for arm in (claim.lower, claim.higher):
-            for seed in its.seeds if arm.seeded else ():
-                yield from arm.jobs(its, seed)
+            for seed in corpus_profile.seeds if arm.seeded else ():
+                yield from arm.jobs(corpus_profile, seed)
 
 
 def _result(claim: Claim, profile: Profile, known: dict[tuple, Answers]) -> Result:
@@ -92,16 +92,19 @@ def _result(claim: Claim, profile: Profile, known: dict[tuple, Answers]) -> Resu
     images: list[str] = []
     for corpus in claim.corpora:
         for split in FRESH[corpus] if claim.group != "labels" else (profile.train_split,):
-            its = on(profile, corpus, split)
-            answers = [[_answers(arm, its, seed, known) for seed in its.seeds] for arm in (claim.lower, claim.higher)]
-            chosen = _sentences(claim, its, answers)
+            corpus_profile = on(profile, corpus, split)
+            answers = [
+                [_answers(arm, corpus_profile, seed, known) for seed in corpus_profile.seeds]
+                for arm in (claim.lower, claim.higher)
+            ]
+            chosen = _sentences(claim, corpus_profile, answers)
             images += [f"{corpus} {split} {answers[0][0][sent_id][0].image_id}" for sent_id in chosen]
             for metric, both in values.items():
                 for seeds, of_arm in zip(both, answers):
                     for row, own in zip(seeds, of_arm):
                         row += [float(METRICS[metric](own[sent_id][1])) for sent_id in chosen]
-    found = {metric: difference(*both, images) for metric, both in values.items()}
-    return Result(claim, found)
+    differences = {metric: difference(*both, images) for metric, both in values.items()}
+    return Result(claim, differences)
 
 
 def _answers(arm: Arm, profile: Profile, seed: int, known: dict[tuple, Answers]) -> Answers:
@@ -124,7 +127,8 @@ def _sentences(claim: Claim, profile: Profile, answers: list[list[Answers]]) -> 
 
 def line(result: Result) -> tuple[str, ...]:
     """The cells of COLUMNS."""
-    claim, ((metric, d), *others) = result.claim, result.metrics.items()
+    claim = result.claim
+    (metric, d), *others = result.metrics.items()
     subset = [] if claim.subset == "all" else [claim.subset]
     where = ", ".join([*claim.corpora, *subset, f"{d.sentences:,} sentences"])
     p = "one seed" if d.seeds == 1 else f"{d.p:.3f} ({d.seeds})"

@@ -10,7 +10,9 @@ from wsris_lib.experiments.arms import Arm, Choice, ClipMap, Label, Refined, Res
 from wsris_lib.pipeline.ehin import TRIS
 
 Place = tuple[str, str, str]  # of the paper's numbers: dataset, split, metric as printed
-VAL, PLUS, TRAIN = (("refcoco", "val", "mIoU"), ("refcoco+", "val", "mIoU"), ("refcoco", "train", "mIoU"))
+VAL = ("refcoco", "val", "mIoU")
+PLUS = ("refcoco+", "val", "mIoU")
+TRAIN = ("refcoco", "train", "mIoU")
 MERGED = (papers.MERGED, "", "mIoU")
 TABLE_2 = {  # of EHIN: corpus -> place
     "refcoco": ("refcoco", "val", "IoU"),
@@ -53,8 +55,12 @@ def response(**changes: object) -> Response:
     return Response(tuple(sorted(changes.items())))
 
 
-BASELINE, ESEM, LCM = Choice((("consistency", 0.0),), esem=False), choice(consistency=0.0), choice()
-EHIN, SINGLE_TEXT, GREEDY = response(), Student("single text"), Student("greedy")
+BASELINE = Choice((("consistency", 0.0),), esem=False)
+ESEM = choice(consistency=0.0)
+LCM = choice()
+EHIN = response()
+SINGLE_TEXT = Student("single text")
+GREEDY = Student("greedy")
 T2, T3, T4, T5, T6 = (f"Table {n}" for n in (2, 3, 4, 5, 6))
 # fmt: off
 ALIGNMENT = [

@@ -64,7 +64,8 @@ def difference(lower: Sequence[NDArray], higher: Sequence[NDArray], images: Sequ
 
 def _resampled(values: NDArray, image: NDArray) -> tuple[float, float]:
     """Where 95 % of the means of values [S] lie when images are drawn with replacement."""
-    sums, counts = np.bincount(image, weights=values), np.bincount(image)
+    sums = np.bincount(image, weights=values)
+    counts = np.bincount(image)
     draws = np.random.default_rng(0).multinomial(len(counts), np.full(len(counts), 1 / len(counts)), DRAWS)
     low, high = np.quantile(draws @ sums / (draws @ counts), [0.025, 0.975])
     return float(low), float(high)

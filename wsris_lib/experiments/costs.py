@@ -20,7 +20,8 @@ def answer_seconds(
 
     The first round warms up and isn't counted.
     """
-    whole, alone = defaultdict(list), defaultdict(list)
+    whole = defaultdict(list)
+    alone = defaultdict(list)
     for turn in range(rounds + 1):
         for sample in samples:
             for name, head in heads.items():

@@ -21,7 +21,9 @@ def reproduce(profile: Profile) -> None:
     Under torchrun the processes share the images, the steps that don't wait for each other, and the pieces of trainings
     that have several.
     """
-    start, run, cpu = time.perf_counter(), Run(profile), profile.device == "cpu"
+    start = time.perf_counter()
+    run = Run(profile)
+    cpu = profile.device == "cpu"
     if distributed.is_main_process():
         print(f"profile {profile.name}, data {profile.data}, results in {run.folder}")
         run.corpus  # noqa: B018  SynRef is made by one
@@ -58,11 +60,13 @@ Pieces = int  # of a step of the training that a job is; with several all proces
 
 def trainings(run: Run) -> list[tuple[Pieces, parallel.Job]]:
     """Stage 1 of both papers, every seed; the longest first."""
-    tris, esem = run.changed(ehin=ehin.TRIS), run.changed(es3net={"consistency": 0.0})
-    pieces, seeds = run.profile.ehin.grad_accum_steps, run.profile.seeds
+    tris = run.changed(ehin=ehin.TRIS)
+    esem = run.changed(es3net={"consistency": 0.0})
+    pieces = run.profile.ehin.grad_accum_steps
+    seeds = run.profile.seeds
     return [
-        *((pieces, (ehin.train, its, seed)) for its in (run, tris) for seed in seeds),
-        *((1, (es3net.align, its, seed)) for its in (run, esem) for seed in seeds),
+        *((pieces, (ehin.train, variant, seed)) for variant in (run, tris) for seed in seeds),
+        *((1, (es3net.align, variant, seed)) for variant in (run, esem) for seed in seeds),
         *((1, (es3net.align, run, seed, False)) for seed in seeds),
     ]
 

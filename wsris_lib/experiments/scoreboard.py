@@ -108,8 +108,8 @@ def _inputs(run: Run, part: str) -> Inputs:
 @cached_step(
     "rows",
     uses=(
-        *("ehin", "es3net", "evaluate", "floors", "foundation", "pipeline", "refer", "refine", "scoreboard"),
-        *("segmenter", "training"),
+        *("baselines", "ehin", "es3net", "experiments.scoreboard", "frozen", "metrics", "pipeline", "refer", "refine"),
+        *("cadd", "segmentation", "infra.trainer"),
     ),
     inputs=_inputs,
     title=lambda run, part: f"scoreboard, {part}",
@@ -120,7 +120,8 @@ def _rows_of_part(run: Run, part: str, *, out: Path) -> list[dict]:
 
 def _es3net(profile: Profile) -> list[dict]:
     """Whatever chooses a proposal."""
-    val, rows = Run(profile).evaluation(), []
+    val = Run(profile).evaluation()
+    rows = []
     for seed in profile.seeds:
         for name, chosen in choices(profile, seed).items():
             if seed == profile.seeds[0] or name not in FIXED:
@@ -130,7 +131,8 @@ def _es3net(profile: Profile) -> list[dict]:
 
 def _ehin(profile: Profile) -> list[dict]:
     """Whatever answers with a map of its own."""
-    samples, rows = ehin.samples(Run(profile)), []
+    samples = ehin.samples(Run(profile))
+    rows = []
     for seed in profile.seeds:
         for name, measures in responses(profile, seed, seed == profile.seeds[0]).items():
             rows += judged(samples, measures, name, seed)
@@ -140,7 +142,8 @@ def _ehin(profile: Profile) -> list[dict]:
 def _route(profile: Profile) -> list[dict]:
     """EHIN's way from its response maps to masks: dense CRF, IRNet's walk, both, and stage 2."""
     run = Run(profile)
-    samples, rows = ehin.samples(run), []
+    samples = ehin.samples(run)
+    rows = []
     for seed in profile.segmenter_seeds:
         for how in refine.HOW[1:]:
             labels = refine.masks(run, seed, profile.val_split, how)
@@ -155,8 +158,8 @@ def _cadd(profile: Profile) -> list[dict]:
     rows = []
     for seed in profile.segmenter_seeds:
         for kind in profile.students:
-            found = students.judged(Run(profile), seed, profile.val_split, kind)
-            rows += judged(*found, method=f"cadd_{kind.replace(' ', '_')}", seed=seed)
+            answers = students.judged(Run(profile), seed, profile.val_split, kind)
+            rows += judged(*answers, method=f"cadd_{kind.replace(' ', '_')}", seed=seed)
     return rows
 
 
@@ -173,7 +176,8 @@ def choices(profile: Profile, seed: int) -> dict[str, torch.Tensor]:
 
 def responses(profile: Profile, seed: int, untrained: bool = True) -> dict[str, list[SampleMetrics]]:
     """Measures of the methods that answer with a map of their own instead of a proposal."""
-    run, measures = Run(profile), {}
+    run = Run(profile)
+    measures = {}
     if untrained:
         measures = {"centre": ehin.floor(run), "clip_map": ehin.judge(run, ehin.zero_shot(run))}
     for name, changes in (("tris", ehin.TRIS), ("ehin", {})):
@@ -214,5 +218,6 @@ def table(board: dict, metrics: tuple[str, ...] = ("mIoU", "oIoU", "Pr@0.5", "Po
 
 def cell(values: list[float]) -> str:
     """Fractions of some seeds as percent: their mean, and their standard deviation where there are several."""
-    mean, spread = 100 * np.mean(values), 100 * np.std(values, ddof=1) if len(values) > 1 else None
+    mean = 100 * np.mean(values)
+    spread = 100 * np.std(values, ddof=1) if len(values) > 1 else None
     return f"{mean:.1f}" if spread is None else f"{mean:.1f} ± {spread:.1f}"

@@ -5,7 +5,9 @@ from itertools import pairwise
 from wsris_lib.experiments.ehin_tables import OURS, RESPONSE
 from wsris_lib.pipeline.pseudo_labels import KINDS
 
-ESEM, LCM, BASELINE = {"consistency": 0.0}, {"consistency": 1.0}, {"esem": False}
+ESEM = {"consistency": 0.0}
+LCM = {"consistency": 1.0}
+BASELINE = {"esem": False}
 # Table -> row -> what differs from the profile's settings; judged on val. Of Table 3 the paper says that LCM is on; of
 # Table 4, Fig. 9 and Fig. 10 nothing, so there too it is as in the profile, whose default is the paper's full loss.
 CHOICE = {
@@ -16,9 +18,9 @@ CHOICE = {
         for token in ("DINO", "CLIP")
     },
     "table4": {
-        f"{pooling} pooling, {told}": {"pooling": pooling, "geometry": geometry}
+        f"{pooling} pooling, {place}": {"pooling": pooling, "geometry": geometry}
         for pooling in ("mean", "max")
-        for told, geometry in (("no place", "none"), ("x, y", "2d"), ("x, y, depth", "3d"))
+        for place, geometry in (("no place", "none"), ("x, y", "2d"), ("x, y, depth", "3d"))
     },
     "fig9": {f"d / D = {share}": {"cls_fraction": share} for share in (0.0, 0.25, 0.5, 0.75, 1.0)},
     "fig10": {f"N = {n} at test": {"candidates_eval": n} for n in (1, 5, 10, 15, 20, 25, 30)},
@@ -66,8 +68,10 @@ def orders(name: str) -> list[tuple[str, str]]:
     if name == MERGED:
         return list(pairwise(_PRINTED))
     if name == "table4":
-        none, flat, deep = ("no place", "x, y", "x, y, depth")
-        pooled = [(f"mean pooling, {told}", f"max pooling, {told}") for told in (none, flat, deep)]
+        none = "no place"
+        flat = "x, y"
+        deep = "x, y, depth"
+        pooled = [(f"mean pooling, {place}", f"max pooling, {place}") for place in (none, flat, deep)]
         steps = [
             (f"{p} pooling, {a}", f"{p} pooling, {b}") for p in ("mean", "max") for a, b in ((none, flat), (flat, deep))
         ]

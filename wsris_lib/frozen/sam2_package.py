@@ -17,7 +17,7 @@ from transformers import Sam2Model
 from wsris_lib.frozen.sam2 import Sam2Proposer
 
 INSTALL = 'SAM2_BUILD_CUDA=0 pip install --no-build-isolation "wsris[sam2]"'
-INSTEAD = 'use proposing.backend "transformers" for it'
+INSTEAD = 'use proposals.backend "transformers" for it'
 SHARED = (  # settings of the decoder that have one name in both
     "num_multimask_outputs", "iou_head_depth", "iou_head_hidden_dim", "dynamic_multimask_via_stability",
     "dynamic_multimask_stability_delta", "dynamic_multimask_stability_thresh",

@@ -27,7 +27,8 @@ class LazyRleMasks(Sequence):
     """P masks as COCO's RLE, each made from its place in the file when it's asked for; a slice is a list of them."""
 
     def __init__(self, lengths: Tensor, sizes: Tensor, text: Tensor):
-        self._sizes, self._text = sizes, text  # int32 [P, 2], uint8 [all counts, one after the other]
+        self._sizes = sizes  # int32 [P, 2]
+        self._text = text  # uint8 [all counts, one after the other]
         self._ends = lengths.long().cumsum(0)  # [P]
 
     def __len__(self) -> int:
@@ -55,7 +56,7 @@ def joined(kept: ImageCache, out: Path, what: str) -> tuple[dict[str, Tensor], S
         time.sleep(0.5)
     stored = try_load_tensors(path)
     if stored is None:
-        save_parts(path, lambda: _parts(kept), rows=[_rows(its) for its, _ in kept.values()])
+        save_parts(path, lambda: _parts(kept), rows=[_rows(tensors) for tensors, _ in kept.values()])
         stored = load_tensors(path)
     tables, notes = stored
     masks = LazyRleMasks(*(tables.pop(name) for name in OUTLINES))
@@ -63,10 +64,12 @@ def joined(kept: ImageCache, out: Path, what: str) -> tuple[dict[str, Tensor], S
 
 
 def _in_memory(kept: ImageCache) -> tuple[dict[str, Tensor], list[dict], Offsets]:
-    offsets, masks, tables = _offsets(kept, [_rows(its) for its, _ in kept.values()]), [], {}
+    offsets = _offsets(kept, [_rows(tensors) for tensors, _ in kept.values()])
+    masks = []
+    tables = {}
     total = max(stop for _, stop in offsets.values())
-    for image_id, (its, notes) in kept.items():  # one image's at a time, so that nothing is there twice
-        for name, part in its.items():
+    for image_id, (tensors, notes) in kept.items():  # one image's at a time, so that nothing is there twice
+        for name, part in tensors.items():
             if name not in tables:
                 tables[name] = torch.empty(total, *part.shape[1:], dtype=part.dtype)
             tables[name][slice(*offsets[image_id])] = part
@@ -75,16 +78,16 @@ def _in_memory(kept: ImageCache) -> tuple[dict[str, Tensor], list[dict], Offsets
 
 
 def _parts(kept: ImageCache) -> Iterator[dict[str, Tensor]]:
-    for its, notes in kept.values():
+    for tensors, notes in kept.values():
         masks = notes.get("masks", [])
         lengths = torch.tensor([len(mask["counts"]) for mask in masks], dtype=torch.int32)
         sizes = torch.tensor([mask["size"] for mask in masks], dtype=torch.int32).view(-1, 2)
         text = torch.tensor(list("".join(mask["counts"] for mask in masks).encode("ascii")), dtype=torch.uint8)
-        yield its | dict(zip(OUTLINES, (lengths, sizes, text)))
+        yield tensors | dict(zip(OUTLINES, (lengths, sizes, text)))
 
 
-def _rows(its: dict[str, Tensor]) -> int:
-    return len(next(iter(its.values())))
+def _rows(tensors: dict[str, Tensor]) -> int:
+    return len(next(iter(tensors.values())))
 
 
 def _offsets(kept: ImageCache, rows: list[int]) -> Offsets:

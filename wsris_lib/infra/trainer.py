@@ -68,8 +68,8 @@ class Trainer:
         if grad_accum_steps & (grad_accum_steps - 1) or (
             grad_accum_steps > 1 and grad_accum_steps % distributed.world()
         ):
-            found = f"{grad_accum_steps} pieces of a step and {distributed.world()} processes"
-            raise ValueError(f"{found}: expected 1, 2, 4, 8, ... pieces, a multiple of torchrun's number of processes")
+            counts = f"{grad_accum_steps} pieces of a step and {distributed.world()} processes"
+            raise ValueError(f"{counts}: expected 1, 2, 4, 8, ... pieces, a multiple of torchrun's number of processes")
         self.grad_accum_steps = grad_accum_steps
         self.out = out
         self.model = model

@@ -73,12 +73,14 @@ def why_rejected(sentence: str, paraphrase: str) -> str:
         return "empty"
     if _bare(sentence) == _bare(paraphrase):
         return "the same words"
-    before, after = facts_of_place(sentence), facts_of_place(paraphrase)
+    before = facts_of_place(sentence)
+    after = facts_of_place(paraphrase)
     if lost := before - after:
         return f"lost {', '.join(lost)}"
     if added := after - before:
         return f"added {', '.join(added)}"
-    mine, theirs = _sides(sentence), _sides(paraphrase)
+    mine = _sides(sentence)
+    theirs = _sides(paraphrase)
     if mine and theirs and _swapped(mine, theirs):
         return "swapped the two things of a relation"
     return ""

@@ -16,7 +16,8 @@ from wsris_lib.paraphrase.checker import why_rejected
 from wsris_lib.paraphrase.prompts import FORMS, Form
 
 LONGEST = 4  # times the words of the original, plus five; what is longer is chatter
-BATCH, K = 10, 3
+BATCH = 10
+K = 3
 
 
 class NoAnswer(RuntimeError):
@@ -75,7 +76,8 @@ def paraphrase_all(
 
 def _checked(path: Path, sentence: str, texts: list[str], made_by: dict) -> list[str]:
     """Check an answer, write the sentence's file and return what passed, in its place."""
-    kept, rejected = [], []
+    kept = []
+    rejected = []
     for text in (" ".join(text.split()) for text in texts):
         why = why_rejected(sentence, text)
         if not why and len(text.split()) > LONGEST * len(sentence.split()) + 5:

@@ -142,11 +142,11 @@ _FORMS = {
 def paraphrase_each(sentences: Iterable[str], k: int) -> dict[str, list[str]]:
     """k paraphrases of each different sentence, "" where there is no further one; the same in every run and order."""
     unique = sorted(set(sentences))
-    found = {}
+    paraphrases = {}
     for sentence in tqdm(unique, desc="paraphrases", unit="sentence", disable=len(unique) < 5000):
         others = paraphrase(sentence, k, np.random.default_rng(zlib.crc32(sentence.encode())))
-        found[sentence] = (others + [""] * k)[:k]
-    return found
+        paraphrases[sentence] = (others + [""] * k)[:k]
+    return paraphrases
 
 
 def paraphrase(sentence: str, k: int, rng: np.random.Generator) -> list[str]:
@@ -154,7 +154,7 @@ def paraphrase(sentence: str, k: int, rng: np.random.Generator) -> list[str]:
 
     `sentence` is lower case, as REFER's `sent`.
     """
-    found: dict[str, str] = {}  # without articles -> with them
+    paraphrases: dict[str, str] = {}  # without articles -> with them
     ways = _restated(sentence) or [sentence]
     for _ in range(8 * k):
         candidate = _one(ways, rng)
@@ -162,11 +162,11 @@ def paraphrase(sentence: str, k: int, rng: np.random.Generator) -> list[str]:
         if rng.random() < 0.3 and not candidate.startswith(("the ", "a ")) and one_thing(candidate):
             candidate = f"the {candidate}"
         bare = re.sub(r"\b(?:the|an?) ", "", candidate)
-        if bare not in found and not why_rejected(sentence, candidate):
-            found[bare] = candidate
-        if len(found) == k:
+        if bare not in paraphrases and not why_rejected(sentence, candidate):
+            paraphrases[bare] = candidate
+        if len(paraphrases) == k:
             break
-    return list(found.values())
+    return list(paraphrases.values())
 
 
 def placed(sentence: str) -> tuple[str, str]:
@@ -213,9 +213,9 @@ def _rephrased(text: str, rng: np.random.Generator) -> str:
 
 def _related(text: str, rng: np.random.Generator) -> str:
     for group in RELATIONS:
-        said = next((way for way in group if re.search(rf"\b{way}\b", text)), None)
-        if said and rng.random() < 0.6:
-            text = re.sub(rf"\b{said}\b", _one([way for way in group if way != said], rng), text, count=1)
+        relation = next((way for way in group if re.search(rf"\b{way}\b", text)), None)
+        if relation and rng.random() < 0.6:
+            text = re.sub(rf"\b{relation}\b", _one([way for way in group if way != relation], rng), text, count=1)
             break
     return text
 

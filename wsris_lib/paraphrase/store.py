@@ -21,8 +21,8 @@ def wordings(samples: Sequence[Sample], source: str = "rules", k: int = 3) -> li
         path = artefacts.runs_dir() / "cache" / "paraphrases" / f"{name}.json"
         if not path.is_file():
             artefacts.write_json(path, paraphrase_each(sentences, k))
-        said = artefacts.read_json(path)
-        return [said[sample.sentence] for sample in samples]
+        paraphrases = artefacts.read_json(path)
+        return [paraphrases[sample.sentence] for sample in samples]
     folder = Path(source)
     if not folder.is_dir():
         raise FileNotFoundError(f'{folder}: no such folder; fill one with paraphrase.llm, or take "rules"')

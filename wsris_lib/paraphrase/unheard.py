@@ -85,7 +85,7 @@ USUAL = (  # forms that `rules.placed` doesn't read -> one that it does
 )
 _LINK = r" (?:that|which|who) is"  # before a place or a relation, it goes
 _related = [
-    (re.compile(rf"(?P<what>.+?)(?:{_LINK})?(?: standing)? (?P<said>{ways}) (?P<landmark>.+)"), others)
+    (re.compile(rf"(?P<what>.+?)(?:{_LINK})?(?: standing)? (?P<relation>{ways}) (?P<landmark>.+)"), others)
     for ways, others in RELATIONS.items()
 ]
 _part = re.compile(r"(?:the )?(?P<part>[a-z ]+?) of (?P<whole>.+)")
@@ -141,8 +141,8 @@ def _reordered(match: re.Match, others: Sequence[str]) -> list[str]:
         landmark = f"the {_bare(landmark)}"
     ways = []
     for form in _fitting(RELATED, match["what"]):
-        said = (*others, match["said"]) if form.startswith("{relation}") else others
-        ways += [form.format(relation=way, what=_bare(match["what"]), landmark=landmark) for way in said]
+        relations = (*others, match["relation"]) if form.startswith("{relation}") else others
+        ways += [form.format(relation=way, what=_bare(match["what"]), landmark=landmark) for way in relations]
     return ways
 
 

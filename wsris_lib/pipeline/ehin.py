@@ -132,7 +132,8 @@ def _responses(run: Run, seed: int, split: str, select: str) -> tuple[list[Sampl
 
 def _drawn(samples: list[Sample], each: int, seed: int) -> list[int]:
     """Rows of `each` sentences of every ref at random; 0: all."""
-    rng, refs = np.random.default_rng(seed), defaultdict(list)
+    rng = np.random.default_rng(seed)
+    refs = defaultdict(list)
     for row, sample in enumerate(samples):
         refs[sample.ref_id].append(row)
     return sorted(int(row) for rows in refs.values() for row in (rng.permutation(rows)[:each] if each else rows))

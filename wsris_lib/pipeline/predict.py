@@ -78,11 +78,13 @@ class ProposalPredictor:
 
     def __init__(self, run: Run, alignment: Alignment):
         profile = run.profile
-        self.settings, self.alignment = profile.es3net, alignment
+        self.settings = profile.es3net
+        self.alignment = alignment
         if (self.settings.class_from, self.settings.patches_from) != ("clip", "dino"):
             raise ValueError("prediction wants CLIP's class token and DINO's patches; the settings swap them")
         self.extract = Extractor(profile)
-        self.clip, self.text = ClipEncoder(profile.clip, profile.device), SentenceEncoder(profile.text, profile.device)
+        self.clip = ClipEncoder(profile.clip, profile.device)
+        self.text = SentenceEncoder(profile.text, profile.device)
 
     @torch.no_grad()
     def __call__(self, image: Image.Image, sentence: str) -> NDArray[np.float32]:

@@ -125,7 +125,7 @@ def _responses_inputs(run: Run, seed: int, how: str, select: str) -> Inputs:
 def from_responses(run: Run, seed: int, how: str = "", select: str = "", *, out: Path) -> PseudoLabels:
     """EHIN's masks of train after one of `refine.HOW`.
 
-    Empty: as the profile's settings say, refining.stage_2 and refining.select.
+    Empty: as the profile's settings say, refine.stage_2 and refine.select.
     """
     how, select = _usual(run, how, select)
     split = run.profile.train_split

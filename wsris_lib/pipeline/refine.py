@@ -63,7 +63,7 @@ def _restored(state: dict[str, Tensor], run: Run, seed: int, select: str) -> IRN
 def irnet(run: Run, seed: int, select: str = "", *, out: Path) -> tuple[IRNet, LossCurve]:
     """The trained IRNet and the loss curve of its last round.
 
-    `select` says whose maps it learns from (default: refining.select); of a map that a ref's sentences share, once.
+    `select` says whose maps it learns from (default: refine.select); of a map that a ref's sentences share, once.
     """
     settings = run.profile.refine
     split = run.profile.train_split
@@ -132,7 +132,7 @@ def _of(run: Run, split: str, select: str) -> str:
 def masks(run: Run, seed: int, split: str, how: str, select: str = "") -> list[PseudoLabel]:
     """Each sentence's mask and confidence, in the order of `ehin.responses`; made image by image and kept.
 
-    `select` says whose maps (default: of train as refining.select says, elsewhere each sentence's own, as a sentence
+    `select` says whose maps (default: of train as refine.select says, elsewhere each sentence's own, as a sentence
     comes alone there). Raises KeyError for an unknown refinement.
     """
     key = masks_key(run, seed, split, how, select)

@@ -81,7 +81,7 @@ class Run:
         return self._memory[name]
 
     def changed(self, **changes: object) -> "Run":
-        """The run with other fields of the profile, those of a section by a dict: changed(aligning={"batch": 100})."""
+        """The run with other fields of the profile, those of a section by a dict: changed(es3net={"batch": 100})."""
         whole = {
             name: replace(getattr(self.profile, name), **value) if isinstance(value, dict) else value
             for name, value in changes.items()

@@ -43,13 +43,13 @@ class Count:
 
     split: str
     what: str
-    found: int
+    actual: int
     expected: int | None
 
     @property
     def complete(self) -> bool | None:
         """Whether both numbers agree; None where there is nothing to compare with."""
-        return None if self.expected is None else self.found == self.expected
+        return None if self.expected is None else self.actual == self.expected
 
 
 def compare(refer: Refer) -> list[Count]:

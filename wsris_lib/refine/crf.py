@@ -48,7 +48,7 @@ def unary_from_labels(labels: np.ndarray, certainty: float) -> np.ndarray:
     if labels.ndim != 2 or not ((labels == 0) | (labels == 1)).all():
         raise ValueError(f"labels are {labels.shape} of {np.unique(labels)[:5]}; give a plane [H, W] of 0 and 1")
     if not 0 < certainty < 1:
-        raise ValueError(f"certainty is {certainty}; refining.certainty has to lie between 0 and 1")
+        raise ValueError(f"certainty is {certainty}; refine.certainty has to lie between 0 and 1")
     own = np.stack([labels == 0, labels == 1])  # [2, H, W]
     return np.where(own, -np.log(certainty), -np.log(1 - certainty)).astype(np.float32)
 

@@ -69,7 +69,7 @@ def train(
     Returns the network, evaluating, and the loss curve [[step, mean loss], ...].
     """
     if not len(data):
-        raise ValueError("there is no label to learn affinities from; lower refining.foreground or give more sentences")
+        raise ValueError("there is no label to learn affinities from; lower refine.foreground or give more sentences")
     device = next(backbone.parameters()).device
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -78,11 +78,11 @@ class PseudoLabelDataset:
 
     def digest(self) -> str:
         """Sixteen hex digits that change when a label, a sentence's tokens or an image does."""
-        its = [(label.sent_id, label.ref_id, label.confidence, mask) for label, mask in zip(self.labels, self._masks)]
-        images = [
-            (i, hashlib.sha256(memoryview(its["pixels"].numpy())).hexdigest()) for i, (its, _) in self._images.items()
+        label_fields = [
+            (label.sent_id, label.ref_id, label.confidence, mask) for label, mask in zip(self.labels, self._masks)
         ]
-        return artefacts.content_hash(its, self._tokens.tolist(), images)
+        images = [(i, hashlib.sha256(inputs["pixels"].numpy()).hexdigest()) for i, (inputs, _) in self._images.items()]
+        return artefacts.content_hash(label_fields, self._tokens.tolist(), images)
 
     def _squashed(self, label: PseudoLabel) -> Rle:
         try:

@@ -140,7 +140,7 @@ def data(profile: Profile) -> Iterator[Check]:
             return
         for split, group in groupby(compare(refer), key=lambda count: count.split):
             counts = list(group)
-            numbers = [f"{c.found:,}{'' if c.expected is None else f' of {c.expected:,}'} {c.what}" for c in counts]
+            numbers = [f"{c.actual:,}{'' if c.expected is None else f' of {c.expected:,}'} {c.what}" for c in counts]
             complete = all(count.complete for count in counts) or None
             yield Check("data", f"{split}: {', '.join(numbers)}".removeprefix(": "), complete)
         splits = refer.splits

@@ -65,7 +65,7 @@ def kill_and_go_on(monkeypatch):
     from wsris_lib.infra.trainer import Trainer
 
     def run(start, at):
-        descent = Trainer.step
+        descent = Trainer.optimizer_step
         steps = []
 
         def killed(self, *args, **options):
@@ -75,7 +75,7 @@ def kill_and_go_on(monkeypatch):
             descent(self, *args, **options)
 
         with monkeypatch.context() as patch:
-            patch.setattr(Trainer, "step", killed)
+            patch.setattr(Trainer, "optimizer_step", killed)
             patch.setattr(Trainer, "save_seconds", 0.0)
             with pytest.raises(KeyboardInterrupt):
                 start()

@@ -116,8 +116,8 @@ def test_the_teacher_is_a_copy_after_the_burn_in_and_then_follows(view, settings
         {"dice": 0.0},
         {"text_lr_scale": 1.0},
         {"image_lr_scale": 0.5},
-        {"heads": 2},
-        {"places": False},
+        {"num_heads": 2},
+        {"coord_features": False},
         {"optimiser": "adamw"},
         {"muon_lr_scale": 1.0},
         {"augment_burn_in": False},
@@ -204,7 +204,9 @@ def test_alpha_is_eq_11s_and_else_of_the_horizon(view, settings, tmp_path, monke
 def test_gradients_are_cut_where_that_is_asked_for(view, settings, tmp_path, monkeypatch):
     norms = []
     step = train.Trainer.optimizer_step
-    monkeypatch.setattr(train.Training, "step", lambda self, lr, clip: norms.append(clip) or step(self, lr, clip))
+    monkeypatch.setattr(
+        train.Trainer, "optimizer_step", lambda self, lr, clip: norms.append(clip) or step(self, lr, clip)
+    )
     for clip in (0.0, 0.3):
         distilled(view, replace(settings, clip=clip), tmp_path / str(clip))
     assert norms == [float("inf")] * 4 + [0.3] * 4

@@ -180,7 +180,7 @@ def test_nothing_is_learnt_from_a_mask(data, settings, tmp_path):
         {"form": "eq. 8-13", "visual_softmax": "cells", "texts": 2},
         {"form": "eq. 1-2"},
         {"reuse": (1,)},
-        {"negatives_from": "same_image", "accumulate": 2},
+        {"negatives_from": "same_image", "grad_accum_steps": 2},
         {"negatives_from": "topped_up"},
         {"layers": 0, "foreground": 0.0, "background": 0.0},
     ],

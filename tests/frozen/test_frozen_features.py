@@ -272,7 +272,7 @@ def test_what_table_3_swaps_in(view, profile, extracted, monkeypatch):
         }
         for name, table in expected.items():
             torch.testing.assert_close(swapped[name][start:stop], table, atol=1e-4, rtol=1e-4, msg=name)
-    monkeypatch.setattr(features, "Swapped", None)  # read, not made
+    monkeypatch.setattr(features, "Table3Extractor", None)  # read, not made
     again = features.extract_swapped(view, profile, stored, out)
     assert all(torch.equal(again[name], swapped[name]) for name in swapped)
 

@@ -162,7 +162,7 @@ def test_a_missing_package_is_named_with_its_command(monkeypatch):
 
 def test_another_backend_is_refused():
     profile = profiles.load("smoke", proposals=replace(TINY.proposals, backend="sam"))
-    with pytest.raises(ValueError, match=r"proposing\.backend is 'sam'; it can be .transformers. or .sam2."):
+    with pytest.raises(ValueError, match=r"proposals\.backend is 'sam'; it can be .transformers. or .sam2."):
         extractor.Proposer(profile)
 
 

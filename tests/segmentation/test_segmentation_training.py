@@ -200,7 +200,7 @@ def test_settings_that_dont_fit_are_refused(view, labels, settings, tmp_path):
     for changes, message in [
         ({"loss": "dice"}, "loss 'dice': expected one of bce, ce_dice"),
         ({"consistency": "KL"}, "consistency 'KL': expected one of mse, kl"),
-        ({"pixels": 96}, "prepared at 64 pixels, the settings say 96"),
+        ({"image_size": 96}, "prepared at 64 pixels, the settings say 96"),
     ]:
         with pytest.raises(ValueError, match=message):
             train(data, replace(settings, **changes), 0, tmp_path / "stage2")

@@ -92,7 +92,7 @@ class EhinConfig:
     contrast_on: str = "early"  # 3.3: the map before HIPM; or "late"
     batch: int = 24  # 4.2; TRIS has 48
     grad_accum_steps: int = (
-        1  # batches to a step, 1, 2, 4, ...; the classification sees each alone; see `Trainer.parts`
+        1  # batches to a step, 1, 2, 4, ...; the classification sees each alone; see `Trainer.micro_batches`
     )
     epochs: float = 15  # 4.2; over refs, one sentence of each
     learning_rate: float = 5e-5  # TRIS's code; of what is new
@@ -134,7 +134,7 @@ class RefineConfig:
     # 128 x 128 of the squashed image.
     doublings: int = 8
     threshold: float = 0.25  # of the walk's maximum
-    grad_accum_steps: int = 1  # of a batch, see `Trainer.parts`
+    grad_accum_steps: int = 1  # of a batch, see `Trainer.micro_batches`
     fragment: float = 0.01  # of the image: smaller pieces go
     rounds: int = 1  # label -> retrain -> label; 3.3.3 calls it iterative and gives no number
     # Whose map labels a sentence of train: "best of group" (MT), the only labels that the code for IRNet and stage 2
@@ -157,7 +157,7 @@ class Stage2Config:
     consistency_weight: float = 1.0  # TRIS's code
     horizon: float = 0.3  # ours, of all steps: over how many the teacher averages
     batch: int = 24  # 3.5
-    grad_accum_steps: int = 1  # of a batch, see `Trainer.parts`
+    grad_accum_steps: int = 1  # of a batch, see `Trainer.micro_batches`
     epochs: float = 15  # 3.5; over refs, one sentence of each
     power: float = 0.0  # of the rate's decay; TRIS's code means .9, but counts in epochs what is written for steps: 0
     learning_rate: float = 1e-5  # 3.5; of what is new
@@ -189,7 +189,7 @@ class CaddConfig:
     horizon: float = 0.3  # ours, where alpha is 0: of the steps after the burn-in
     alpha: float = 0.9996  # of eq. 11, C.3; 0: what `horizon` makes of the steps
     batch: int = 48  # C.3
-    # Of a batch, each with batch norms of its own: as many GPUs can share it, see `Trainer.parts`. C.3's 4 GPUs, 12
+    # Of a batch, each with batch norms of its own: as many GPUs can share it, see `Trainer.micro_batches`. C.3's 4 GPUs, 12
     # sentences each; LAVT shares their norms.
     grad_accum_steps: int = 4
     burn_in: float = 4  # C.3; epochs

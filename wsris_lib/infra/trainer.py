@@ -28,11 +28,11 @@ LossCurve = list[LossPoint]
 class Trainer:
     """Counts the steps of a training and keeps all that the next one depends on.
 
-        run = Training(out, model, adamw(model, lr), steps, seed)
+        run = Trainer(out, model, adamw(model, lr), steps, seed)
         for step in run:
             ...  # draws from run.rng, run.generator or torch's own generator, and from nothing else
-            run.descend(loss, lr * cosine(step, steps, warmup))
-        run.forget()
+            run.backward_and_step(loss, lr * cosine(step, steps, warmup))
+        run.delete_checkpoint()
 
     Every step draws from its own seeds, so that where a run was cut leaves no trace in its result. A checkpoint lies
     beside `out` as .NAME.partial.safetensors; another run's (other steps, seed, rates or settings) is not taken up.
@@ -40,9 +40,9 @@ class Trainer:
     A step in pieces, over as many processes as torchrun started, with the same result bit for bit as in one:
 
         for step in run:
-            for some in run.parts(rows):  # this process's pieces of the step's rows
-                run.learn(loss)  # their mean; draws as above
-            run.step(lr)
+            for some in run.micro_batches(rows):  # this process's pieces of the step's rows
+                run.backward(loss)  # their mean; draws as above
+            run.optimizer_step(lr)
 
     Args:
         out: what the training makes; its checkpoint lies beside it.

@@ -60,6 +60,7 @@ margins: $(INSTALLED)
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 	$(STRIP) --verify notebooks/*.ipynb
 
 format: $(INSTALLED)
@@ -85,4 +86,4 @@ lock: $(INSTALLED)
 
 # Results (runs/) stay.
 clean:
-	rm -rf .venv build *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv build *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis

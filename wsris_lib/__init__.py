@@ -28,17 +28,18 @@ if TYPE_CHECKING:  # for editors and type checkers; `_WHERE` says the same
     from wsris_lib.experiments.reproduce import reproduce
     from wsris_lib.frozen.clip_backbone import Backbone, Critic
     from wsris_lib.frozen.pooling import geometry, pool_patches
+    from wsris_lib.infra.trainer import LossCurve, LossPoint
     from wsris_lib.metrics import THRESHOLDS, SampleMetrics, evaluate, measure, summarise
     from wsris_lib.pipeline.predict import load as load_predictor
     from wsris_lib.pipeline.predict import load_image, write_mask
     from wsris_lib.pipeline.run import Run
     from wsris_lib.refer.errors import DataError
-    from wsris_lib.refer.labels import PseudoLabel, read_labels, write_labels
-    from wsris_lib.refer.masks import decode_rle, encode_rle
+    from wsris_lib.refer.labels import PseudoLabel, PseudoLabels, read_labels, write_labels
+    from wsris_lib.refer.masks import Rle, decode_rle, encode_rle
     from wsris_lib.refer.reader import Refer
     from wsris_lib.refine.crf import dense_crf
     from wsris_lib.refine.irnet import IRNet
-    from wsris_lib.segmentation.mean_teacher import MeanTeacher
+    from wsris_lib.segmentation.mean_teacher import MeanTeacher, TrainedStudent
 
 __version__ = "0.1.0"
 
@@ -56,7 +57,9 @@ __all__ = [
     # data and labels
     "Refer",
     "DataError",
+    "Rle",
     "PseudoLabel",
+    "PseudoLabels",
     "read_labels",
     "write_labels",
     "encode_rle",
@@ -77,6 +80,9 @@ __all__ = [
     "language_consistency",
     "Lavt",
     "MeanTeacher",
+    "TrainedStudent",
+    "LossPoint",
+    "LossCurve",
     "distil",
     # EHIN
     "Backbone",
@@ -101,8 +107,8 @@ _WHERE = {
     "write_mask": "pipeline.predict",
     "Refer": "refer.reader",
     "DataError": "refer.errors",
-    **dict.fromkeys(("PseudoLabel", "read_labels", "write_labels"), "refer.labels"),
-    **dict.fromkeys(("encode_rle", "decode_rle"), "refer.masks"),
+    **dict.fromkeys(("PseudoLabel", "PseudoLabels", "read_labels", "write_labels"), "refer.labels"),
+    **dict.fromkeys(("Rle", "encode_rle", "decode_rle"), "refer.masks"),
     **dict.fromkeys(("THRESHOLDS", "SampleMetrics", "measure", "summarise", "evaluate"), "metrics"),
     "prerank": "es3net.ranking",
     "geometry": "frozen.pooling",
@@ -113,6 +119,9 @@ _WHERE = {
     "language_consistency": "es3net.losses",
     "Lavt": "cadd.lavt",
     "MeanTeacher": "segmentation.mean_teacher",
+    "TrainedStudent": "segmentation.mean_teacher",
+    "LossPoint": "infra.trainer",
+    "LossCurve": "infra.trainer",
     "distil": "cadd.train",
     "Backbone": "frozen.clip_backbone",
     "Critic": "frozen.clip_backbone",

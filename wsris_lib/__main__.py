@@ -6,6 +6,7 @@ import os
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from wsris_lib.cadd.export import export
 from wsris_lib.config import options, profiles
@@ -126,7 +127,8 @@ def main(arguments: list[str] | None = None) -> int:
             os.environ["WSRIS_CHECKPOINTS"] = given["checkpoints"] = str(Path(given["checkpoints"]).resolve())
         if given["paraphrases"]:
             os.environ["WSRIS_PARAPHRASES"] = given["paraphrases"] = str(Path(given["paraphrases"]).resolve())
-        profile = profiles.load(name or "", **{option: value or None for option, value in given.items()})
+        changes: dict[str, Any] = {option: value or None for option, value in given.items()}
+        profile = profiles.load(name or "", **changes)
         distributed.start(profile.device)
         status = run(profile, **own)
         distributed.finish()

@@ -7,7 +7,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 MASK = "#00b4d8"  # predictions and proposals
 TRUTH = "#f4a300"  # ground truth, always drawn as an outline
@@ -77,7 +77,7 @@ def compare(view, samples: Sequence, masks: Mapping[str, Sequence]) -> Figure:
 
 def proposals(
     image: ArrayLike,
-    masks: ArrayLike,
+    masks: Sequence[ArrayLike] | NDArray[np.bool_],
     titles: Sequence[str] | None = None,
     columns: int = 6,
     point: tuple[float, float] | None = None,

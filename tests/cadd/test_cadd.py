@@ -13,6 +13,7 @@ from wsris_lib.refer.labels import PseudoLabel
 from wsris_lib.refer.masks import encode_rle
 from wsris_lib.refer.views import ImageFile, Sample, TrainingView
 from wsris_lib.segmentation.dataset import PseudoLabelDataset
+from wsris_lib.segmentation.mean_teacher import MeanTeacher
 
 TINY = PROFILES["tiny"]
 
@@ -191,10 +192,8 @@ def test_in_the_papers_burn_in_nothing_is_augmented(view, settings, tmp_path, mo
 
 def test_alpha_is_eq_11s_and_else_of_the_horizon(view, settings, tmp_path, monkeypatch):
     used = []
-    update = train.MeanTeacher.update
-    monkeypatch.setattr(
-        train.MeanTeacher, "update", lambda self, s, alpha: used.append(alpha) or update(self, s, alpha)
-    )
+    update = MeanTeacher.update
+    monkeypatch.setattr(MeanTeacher, "update", lambda self, s, alpha: used.append(alpha) or update(self, s, alpha))
     for alpha, expected in ((0.9996, 0.9996), (0.0, train.decay(settings.horizon, 2))):
         used.clear()
         distilled(view, replace(settings, alpha=alpha), tmp_path / str(alpha))

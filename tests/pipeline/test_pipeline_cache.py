@@ -14,7 +14,7 @@ from wsris_lib.infra import code_digest as module
 from wsris_lib.infra.code_digest import LIBRARY, code_digest
 from wsris_lib.pipeline.cache import LABELS, cached_step, digest, step_key, weights
 from wsris_lib.pipeline.run import Run
-from wsris_lib.refer.labels import PseudoLabel
+from wsris_lib.refer.labels import PseudoLabel, PseudoLabels
 
 
 @pytest.fixture
@@ -142,14 +142,15 @@ def test_weights_come_back_in_a_module_that_evaluates(run):
 
 
 @cached_step("labels", uses=(), inputs=lambda run: {}, form=LABELS, title="labels")
-def labels(run: Run, *, out: Path) -> tuple[list, dict]:
-    return [PseudoLabel(1, 2, 3, {"size": [1, 1], "counts": "1"}, 0.5)], dict(supervision="ST", source="here", seed=1)
+def labels(run: Run, *, out: Path) -> PseudoLabels:
+    return PseudoLabels([PseudoLabel(1, 2, 3, {"size": [1, 1], "counts": "1"}, 0.5)], "ST", "here", {"seed": 1})
 
 
 def test_labels_are_stored_in_the_one_form_of_all_labels(run):
-    (label,), about = labels(run)
-    assert label.sent_id == 3 and about == {"supervision": "ST", "source": "here", "provenance": {"seed": 1}}
-    assert labels(run) == ([label], about)
+    kept = labels(run)
+    assert [label.sent_id for label in kept] == [3]
+    assert (kept.supervision, kept.source, kept.provenance) == ("ST", "here", {"seed": 1})
+    assert labels(run) == kept
 
 
 def test_there_is_one_run_for_a_profile_and_a_home(run, tmp_path, monkeypatch):

@@ -30,8 +30,8 @@ class Muon(torch.optim.Muon):
             raise ValueError(f'adjust_lr_fn {adjust_lr_fn!r}: only "match_rms_adamw" is built')
 
     @torch.no_grad()
-    def step(self, closure: Any = None) -> None:  # type: ignore[override]  # torch's step can call a closure; ours needn't
-        """One step; gradients of parameters that have none are left out."""
+    def step(self, closure: Any = None) -> Any:
+        """One step; parameters without a gradient are left out. No closure is called."""
         for group in self.param_groups:
             shapes: defaultdict[torch.Size, list[tuple[Tensor, Tensor]]] = defaultdict(list)
             for p in group["params"]:

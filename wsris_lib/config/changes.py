@@ -10,13 +10,14 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 
 @cache
-def kinds(section: type) -> dict[str, Any]:
+def kinds(section: Any) -> dict[str, Any]:
     """Every setting of a dataclass and of those in it -> its type: {"images": int, "es3net.batch": int, ...}."""
     hints = get_type_hints(section)
     types = {}
     for field in fields(section):
-        inner = hints[field.name]
-        nested = {f"{field.name}.{name}": kind for name, kind in kinds(inner).items()} if is_dataclass(inner) else {}
+        inner: Any = hints[field.name]
+        has_own = is_dataclass(inner)
+        nested = {f"{field.name}.{name}": kind for name, kind in kinds(hints[field.name]).items()} if has_own else {}
         types |= nested or {field.name: inner}
     return types
 
@@ -27,7 +28,8 @@ def changed(profile: Any, changes: dict[str, Any]) -> Any:
     Raises KeyError for a name that no setting has, and ValueError for a value of another type.
     """
     sections = {name: kind for name, kind in get_type_hints(type(profile)).items() if is_dataclass(kind)}
-    known = {**kinds(type(profile)), **sections}
+    whole: Any = type(profile)
+    known = {**kinds(whole), **sections}
     for name, value in changes.items():
         if name not in known:
             raise KeyError(unknown(name, known))
@@ -50,7 +52,8 @@ def unknown(name: str, known: Iterable[str]) -> str:
 
 def settings_of(profile: Any) -> dict[str, Any]:
     """Every setting of a profile -> its value, in the order of the dataclasses."""
-    return {name: attrgetter(name)(profile) for name in kinds(type(profile))}
+    whole: Any = type(profile)
+    return {name: attrgetter(name)(profile) for name in kinds(whole)}
 
 
 def fits(value: Any, kind: Any) -> bool:

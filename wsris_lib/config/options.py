@@ -48,7 +48,7 @@ def add(parser: argparse.ArgumentParser, without: tuple[str, ...] = ()) -> None:
         if name not in without:
             spellings = dict.fromkeys((f"--{name}", f"--{name.replace('_', '-')}"))
             several = any(get_origin(one) is tuple for one in (kind, *get_args(kind)))
-            look = {"nargs": "*"} if several else {}
+            look: dict[str, Any] = {"nargs": "*"} if several else {}
             parser.add_argument(
                 *spellings, action=_Note, const=name, dest="settings", default={}, help=argparse.SUPPRESS, **look
             )

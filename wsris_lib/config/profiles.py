@@ -11,6 +11,7 @@ import warnings
 from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -81,7 +82,7 @@ for _name, (_base, _differences) in BASES.items():
     PROFILES[_name] = changed(replace(PROFILES[_base], name=_name), _values)
 
 
-def shell_settings() -> dict[str, object]:
+def shell_settings() -> dict[str, Any]:
     """The settings of `$WSRIS_SETTINGS`, a JSON object like {"es3net.batch": 100}; {} where it is empty.
 
     The command line's options are handed on by it to the kernels of lessons. Raises ValueError where it is no object.
@@ -102,7 +103,7 @@ def named(base: str, settings: dict[str, object]) -> str:
     return f"{base}+{hashlib.sha256(json.dumps(read, sort_keys=True).encode()).hexdigest()[:4]}" if read else base
 
 
-def load(name: str = "", checkpoints: str = "", **changes: object) -> Profile:
+def load(name: str = "", checkpoints: str = "", **changes: Any) -> Profile:
     """The profile called `name` (empty: `$WSRIS_PROFILE`, else "tiny"), with the settings of `changes` instead.
 
     A change is a field, `images=100`, a section, `es3net=Es3netConfig(...)`, or, `**{"es3net.batch": 100}`, a setting
@@ -146,7 +147,7 @@ def as_trial(profile: Profile) -> Profile:
 
     All models at their own size; nothing that comes out means anything.
     """
-    step = dict(batch=2, epochs=0.1)
+    step: dict[str, Any] = dict(batch=2, epochs=0.1)
     return replace(
         profile,
         images=profile.trial,

@@ -189,8 +189,8 @@ class CaddConfig:
     horizon: float = 0.3  # ours, where alpha is 0: of the steps after the burn-in
     alpha: float = 0.9996  # of eq. 11, C.3; 0: what `horizon` makes of the steps
     batch: int = 48  # C.3
-    # Of a batch, each with batch norms of its own: as many GPUs can share it, see `Trainer.micro_batches`. C.3's 4 GPUs,
-    # 12 sentences each; LAVT shares their norms.
+    # Of a batch, each with batch norms of its own: as many GPUs can share it, see `Trainer.micro_batches`. C.3's 4
+    # GPUs, 12 sentences each; LAVT shares their norms.
     grad_accum_steps: int = 4
     burn_in: float = 4  # C.3; epochs
     epochs: float = 10  # C.3; after it

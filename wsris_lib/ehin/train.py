@@ -105,6 +105,13 @@ def train(
     return modules.eval(), run.curve
 
 
+def backbone_of(modules: nn.ModuleDict, shared: Backbone) -> Backbone:
+    """The one that was trained with the head, or the shared one, which is frozen."""
+    own = modules["backbone"] if "backbone" in modules else shared
+    assert isinstance(own, Backbone)
+    return own
+
+
 def stored_modules(backbone: Backbone, settings: EhinConfig, weights: dict[str, Tensor]) -> nn.ModuleDict:
     """What `train` returned, made of its state dict."""
     modules = nn.ModuleDict({"head": Head(backbone.channels, backbone.sentence_width, settings)})

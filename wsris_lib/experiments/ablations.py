@@ -7,6 +7,7 @@ dealt out under torchrun.
 
 from collections import defaultdict
 from dataclasses import asdict, fields, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -51,7 +52,12 @@ def run(profile: Profile, name: str) -> dict:
         for row, changes in RESPONSE.get(name, {}).items():
             rows += _responses(profile, seed, row, changes)
     split = profile.train_split if name == "table6" else profile.val_split
-    board = {"table": name, "corpus": papers.MERGED if name == MERGED else profile.corpus, "split": split, "rows": rows}
+    board: dict[str, Any] = {
+        "table": name,
+        "corpus": papers.MERGED if name == MERGED else profile.corpus,
+        "split": split,
+        "rows": rows,
+    }
     board |= {"es3net": asdict(profile.es3net), "ehin": asdict(profile.ehin)}
     if distributed.is_main_process():
         artefacts.write_json(Run(profile).folder / "ablations" / f"{name}.json", board)
@@ -66,7 +72,7 @@ def trainings(profile: Profile, name: str) -> list[tuple[int, parallel.Job]]:
         for corpus_profile in _corpora(profile, name)
         for row in CHOICE.get(name, {}).values()
     ]
-    jobs = []
+    jobs: list[tuple[int, parallel.Job]] = []
     for changes, run in changed:
         es3net.training_tables(run)
         run.evaluation()

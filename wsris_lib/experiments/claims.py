@@ -4,6 +4,7 @@
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 from wsris_lib.experiments import papers
 from wsris_lib.experiments.arms import Arm, Choice, ClipMap, Label, Refined, Response, Stage2, Student, Untrained
@@ -78,7 +79,7 @@ ALIGNMENT = [
     Claim("ESEM above the baseline, RefCOCO+", "05", BASELINE, ESEM, printed=(T2, "baseline", "ESEM"), place=PLUS,
           corpora=("refcoco+",)),
 ]
-MERGED_CORPORA = dict(place=MERGED, corpora=("refcoco", "refcoco+", "refcocog"), subset="spatial")
+MERGED_CORPORA: dict[str, Any] = dict(place=MERGED, corpora=("refcoco", "refcoco+", "refcocog"), subset="spatial")
 PLACES = [
     Claim("max pooling above mean", "04", choice(geometry="none", pooling="mean"), choice(geometry="none"),
           printed=(T4, "mean pooling, none", "max pooling, none"), **MERGED_CORPORA),
@@ -101,7 +102,7 @@ STUDENTS = [
     Claim("CADD finds what no proposal has: above the best one there", "10", Untrained("oracle"), GREEDY, "students",
           subset="missed", metrics=("Pr@0.5", "mIoU")),
 ]
-ABLATION = dict(group="ehin", paper="ehin", place=PLUS, corpora=("refcoco+",))
+ABLATION: dict[str, Any] = dict(group="ehin", paper="ehin", place=PLUS, corpora=("refcoco+",))
 RESPONSES = [
     Claim("HIPM's two layers above one prompt", "07", response(layers=1), EHIN,
           printed=(T3, "1 layer", "2 layers"), **ABLATION),

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 DRAWS = 4000  # of the images, for an interval
@@ -37,7 +37,7 @@ class Difference:
         return "can't be told here"
 
 
-def difference(lower: Sequence[NDArray], higher: Sequence[NDArray], images: Sequence) -> Difference:
+def difference(lower: Sequence[ArrayLike], higher: Sequence[ArrayLike], images: Sequence) -> Difference:
     """Compare two methods of the same seeds; one of them may be the same for every seed, and is then given once.
 
     Args:
@@ -46,12 +46,12 @@ def difference(lower: Sequence[NDArray], higher: Sequence[NDArray], images: Sequ
 
     Raises ValueError if there is no sentence, or if both have several seeds and not the same number.
     """
-    lower, higher = (100 * np.asarray(values, float) for values in (lower, higher))  # [seeds, S]
-    if not lower.size or not higher.size:
+    low, high = (100 * np.asarray(values, float) for values in (lower, higher))  # [seeds, S]
+    if not low.size or not high.size:
         raise ValueError("there is no sentence to compare on")
-    if len(lower) > 1 and len(higher) > 1 and len(lower) != len(higher):
-        raise ValueError(f"{len(lower)} and {len(higher)} seeds can't be paired; give both the same ones")
-    gains = higher - lower  # [seeds, S]
+    if len(low) > 1 and len(high) > 1 and len(low) != len(high):
+        raise ValueError(f"{len(low)} and {len(high)} seeds can't be paired; give both the same ones")
+    gains = high - low  # [seeds, S]
     of_seed = gains.mean(1)
     several = len(of_seed) > 1
     spread = float(of_seed.std(ddof=1)) if several else float("nan")
@@ -59,7 +59,7 @@ def difference(lower: Sequence[NDArray], higher: Sequence[NDArray], images: Sequ
     _, image = np.unique(np.asarray(images), return_inverse=True)
     interval = _resampled(gains.mean(0), image)
     counts = dict(seeds=len(of_seed), sentences=gains.shape[1], images=int(image.max()) + 1)
-    return Difference(float(lower.mean()), float(higher.mean()), float(of_seed.mean()), spread, interval, p, **counts)
+    return Difference(float(low.mean()), float(high.mean()), float(of_seed.mean()), spread, interval, p, **counts)
 
 
 def _resampled(values: NDArray, image: NDArray) -> tuple[float, float]:

@@ -1,8 +1,11 @@
 """EHIN's ablations (Tables 3 to 9, Fig. 7) as changes of the profile's settings, and what to know of each table."""
 
+from typing import Any
+
 from wsris_lib.pipeline.ehin import TRIS
 
-RESPONSE = {  # EHIN: table -> row -> what differs from the profile's settings; judged on val
+# EHIN: table -> row -> what differs from the profile's settings; judged on val.
+RESPONSE: dict[str, dict[str, dict[str, Any]]] = {
     "ehin-table3": {f"{n} layer{'s' * (n > 1)}": {"layers": n} for n in (1, 2, 3, 4)},
     "ehin-table4": {
         "repeat once": {"reuse": (1,)},

@@ -24,7 +24,8 @@ class WakefulChannel(AsyncZMQSocketChannel):
     zmq then may never announce that reply: the cell has run, and nbclient sleeps until its timeout.
     """
 
-    async def get_msg(self, timeout: float | None = None) -> dict:
+    # jupyter_client types its asynchronous channel as the synchronous one that it derives from
+    async def get_msg(self, timeout: float | None = None) -> dict:  # type: ignore[override]
         """The next message; raises Empty after `timeout` seconds without one."""
         deadline = float("inf") if timeout is None else time.monotonic() + timeout
         while True:

@@ -170,8 +170,9 @@ def choices(profile: Profile, seed: int) -> dict[str, torch.Tensor]:
     """Every method's chosen proposals on val, long [S] each."""
     run = Run(profile)
     alone = run.changed(es3net={"consistency": 0.0})
-    rows = {"baseline": (run, seed, False), "esem": (alone, seed), "lcm": (run, seed)}  # Table 2's
-    return es3net.floor_choices(run, seed) | {name: es3net.trained_choice(*row)[0] for name, row in rows.items()}
+    rows = {"baseline": (run, False), "esem": (alone, True), "lcm": (run, True)}  # Table 2's
+    trained = {name: es3net.trained_choice(own_run, seed, esem)[0] for name, (own_run, esem) in rows.items()}
+    return es3net.floor_choices(run, seed) | trained
 
 
 def responses(profile: Profile, seed: int, untrained: bool = True) -> dict[str, list[SampleMetrics]]:

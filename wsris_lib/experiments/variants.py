@@ -1,6 +1,7 @@
 """The rows of both papers' ablations: what differs in each, and which of two the paper finds better."""
 
 from itertools import pairwise
+from typing import Any
 
 from wsris_lib.experiments.ehin_tables import OURS, RESPONSE
 from wsris_lib.pipeline.pseudo_labels import KINDS
@@ -10,7 +11,8 @@ LCM = {"consistency": 1.0}
 BASELINE = {"esem": False}
 # Table -> row -> what differs from the profile's settings; judged on val. Of Table 3 the paper says that LCM is on; of
 # Table 4, Fig. 9 and Fig. 10 nothing, so there too it is as in the profile, whose default is the paper's full loss.
-CHOICE = {
+Changes = dict[str, Any]  # setting -> its value
+CHOICE: dict[str, dict[str, Changes]] = {
     "table2": {"baseline": BASELINE, "+ ESEM": ESEM, "+ LCM": LCM},
     "table3": {
         f"patches {patches}, class token {token}": {"patches_from": patches.lower(), "class_from": token.lower()}

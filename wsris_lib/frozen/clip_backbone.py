@@ -1,5 +1,7 @@
 """CLIP as EHIN uses it: a map of the image before it is pooled, a vector of the sentence, and a critic of masks."""
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from open_clip.modified_resnet import ModifiedResNet
@@ -109,7 +111,7 @@ class Critic(nn.Module):
         return torch.einsum("be,bke->bk", image, sentences)  # both of length 1
 
 
-def _resize_positions(module: nn.Module, grid: int) -> None:
+def _resize_positions(module: Any, grid: int) -> None:
     """Interpolate position codes [1 + g * g, W] to grid x grid cells, as open_clip's `force_image_size` does."""
     codes = module.positional_embedding.detach()
     side = round((len(codes) - 1) ** 0.5)

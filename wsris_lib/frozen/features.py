@@ -18,7 +18,7 @@ from wsris_lib.frozen.sentence_encoder import SentenceEncoder
 from wsris_lib.frozen.tables import joined
 from wsris_lib.infra.artefacts import content_hash, runs_dir, save_tensors, try_load_tensors
 from wsris_lib.infra.code_digest import code_digest
-from wsris_lib.refer.masks import decode_rle, encode_rle
+from wsris_lib.refer.masks import Rle, decode_rle, encode_rle
 from wsris_lib.refer.views import View
 
 # Whose code decides on a feature: part of every name. What finds and stores files isn't among them.
@@ -59,7 +59,7 @@ class ImageFeatures:
     pooled_mean: torch.Tensor
     geometry: torch.Tensor
     scores: torch.Tensor
-    masks: Sequence[dict]
+    masks: Sequence[Rle]
     offsets: dict[int, tuple[int, int]]
 
 

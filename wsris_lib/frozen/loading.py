@@ -8,6 +8,7 @@ import logging
 import re
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from transformers import AutoConfig, AutoTokenizer, PretrainedConfig
@@ -26,7 +27,7 @@ IDLE = r"num_batches_tracked$"  # older files lack this counter of batch norms; 
 ANEW = "its files don't belong together, are damaged or are another model's: fetch or copy it anew"
 
 
-def pretrained(cls: type, name: str, kinds: Collection[str] = (), leaves: Collection[str] = (), **options: object):
+def pretrained(cls: Any, name: str, kinds: Collection[str] = (), leaves: Collection[str] = (), **options: object):
     """A model of transformers with all its weights from the checkpoint `name`, in float32 and evaluation mode.
 
     Pickled weights are read by torch's restricted unpickler, which runs no code of theirs.
@@ -76,7 +77,7 @@ def read_config(name: str, kinds: Collection[str] = ()) -> PretrainedConfig:
     return config
 
 
-def beside(cls: type, name: str):
+def beside(cls: Any, name: str):
     """What `cls` reads (a processor) from beside a checkpoint's weights. ValueError when it can't be read."""
     folder = resolve(name)
     try:

@@ -8,6 +8,7 @@ modules are put together here as the checkpoint's config says; those of the memo
 """
 
 import re
+from typing import Any
 
 import torch
 from PIL import Image
@@ -55,7 +56,7 @@ class PackageProposer(Sam2Proposer):
     """
 
     @torch.no_grad()
-    def __init__(self, checkpoint: str, device: str = "cpu", **settings: float):
+    def __init__(self, checkpoint: str, device: str = "cpu", **settings: Any):
         super().__init__(checkpoint, device, **settings)
         branch = image_branch(self.model, checkpoint).to(device)
         frame = [Image.radial_gradient("L").convert("RGB")]
@@ -82,7 +83,10 @@ class PackageProposer(Sam2Proposer):
         """As `Sam2Proposer.decode`."""
         prompts = self.model.sam_prompt_encoder
         kinds = [1] if boxes is None else [2, 3]  # on the object; a box's upper left and lower right corner
-        where = (points if boxes is None else boxes).to(self.device)  # [B, P, 2 or 4] as fractions of the frame
+        places = points if boxes is None else boxes
+        if places is None:
+            raise ValueError("neither points nor boxes to decode; give one of them")
+        where = places.to(self.device)  # [B, P, 2 or 4] as fractions of the frame
         B, P = where.shape[:2]
         pixels = (where * prompts.input_image_size[0]).view(B * P, len(kinds), 2)
         sparse, dense = prompts((pixels, torch.tensor(kinds, device=self.device).expand(B * P, -1)), None, None)

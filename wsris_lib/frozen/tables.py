@@ -18,6 +18,7 @@ from wsris_lib.frozen import image_cache
 from wsris_lib.frozen.image_cache import ImageCache
 from wsris_lib.infra import distributed
 from wsris_lib.infra.artefacts import load_tensors, save_parts, try_load_tensors
+from wsris_lib.refer.masks import Rle
 
 Offsets = dict[int, tuple[int, int]]  # image_id -> (start, stop), its rows
 OUTLINES = ("mask_lengths", "mask_sizes", "mask_text")
@@ -43,7 +44,7 @@ class LazyRleMasks(Sequence):
         return {"size": self._sizes[row].tolist(), "counts": counts}
 
 
-def joined(kept: ImageCache, out: Path, what: str) -> tuple[dict[str, Tensor], Sequence[dict], Offsets]:
+def joined(kept: ImageCache, out: Path, what: str) -> tuple[dict[str, Tensor], Sequence[Rle], Offsets]:
     """The tensors of all images one below the other, by name, the masks in their notes, and each image's rows.
 
     Beyond perimage.MEMORY all but the last lie in a file WHAT-table-KEY.safetensors in the folder `out`. Under torchrun
@@ -63,7 +64,7 @@ def joined(kept: ImageCache, out: Path, what: str) -> tuple[dict[str, Tensor], S
     return tables, masks, _offsets(kept, notes["rows"])
 
 
-def _in_memory(kept: ImageCache) -> tuple[dict[str, Tensor], list[dict], Offsets]:
+def _in_memory(kept: ImageCache) -> tuple[dict[str, Tensor], list[Rle], Offsets]:
     offsets = _offsets(kept, [_rows(tensors) for tensors, _ in kept.values()])
     masks = []
     tables = {}

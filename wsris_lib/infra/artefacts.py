@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # imported where it is used: SynRef's worker processes come through here and need no torch
     import torch
@@ -79,8 +79,8 @@ def write_json(path: Path, value: object) -> None:
         temporary.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
 
 
-def read_json(path: Path) -> object:
-    """Raises CorruptArtefact (and removes the file) when it holds no valid JSON."""
+def read_json(path: Path) -> Any:
+    """What a file of JSON holds. Raises CorruptArtefact (and removes the file) when it holds no valid JSON."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as why:
@@ -135,7 +135,7 @@ def save_parts(path: Path, parts: "Callable[[], Iterable[dict[str, torch.Tensor]
         for part in parts():
             for name, tensor in part.items():
                 file.seek(start + place[name])
-                place[name] += file.write(tensor.contiguous().numpy())
+                place[name] += file.write(tensor.contiguous().numpy().data)
         digest = hashlib.sha256()
         for name in sorted(header):  # in the order of `_checksum`
             begin, end = header[name]["data_offsets"]
@@ -182,5 +182,5 @@ def _checksum(tensors: "dict[str, torch.Tensor]") -> str:
     """safetensors itself notices a damaged header and a file cut short, but no flipped bit."""
     digest = hashlib.sha256()
     for name in sorted(tensors):
-        digest.update(tensors[name].numpy())
+        digest.update(tensors[name].numpy().data)
     return digest.hexdigest()

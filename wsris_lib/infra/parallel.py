@@ -9,13 +9,14 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from typing import Any
 
 import torch
 from tqdm import tqdm
 
 from wsris_lib.infra import distributed
 
-Job = tuple[Callable, ...]  # a function that can be imported, and its arguments
+Job = tuple[Callable[..., Any], *tuple[Any, ...]]  # a function that can be imported, and its arguments
 MAX_WORKERS = 4  # processes: each takes 1 to 2 GB
 
 
@@ -73,5 +74,7 @@ def _alone() -> None:
 
 
 def _end_with_parent() -> None:
-    multiprocessing.parent_process().join()
+    parent = multiprocessing.parent_process()
+    assert parent is not None  # this is a worker's thread
+    parent.join()
     os._exit(1)

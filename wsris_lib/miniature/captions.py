@@ -93,7 +93,7 @@ class Captioned:
         theta[:, 1, 1] = places[:, 2] / full
         theta[:, :, 2] = 2 * places[:, :2] / full - 1
         size = size or self.size
-        shape = (len(scenes), 3, size, size)
+        shape = [len(scenes), 3, size, size]
         grid = F.affine_grid(torch.from_numpy(theta).to(self.where), shape, align_corners=False)
         return F.grid_sample(x, grid, align_corners=False) / std  # of the few pixels that are left
 

@@ -4,6 +4,7 @@ import math
 import platform
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -39,7 +40,7 @@ def write_card(
     *,
     name: str,
     objective: str,
-    data: dict,
+    data: dict[str, Any],
     steps: int,
     seconds: float,
     loss_curve: LossCurve,

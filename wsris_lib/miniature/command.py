@@ -29,7 +29,7 @@ def train(name: str, out: Path | None = None, steps: int | None = None, start: P
         raise FileNotFoundError(f"{start} holds no checkpoint with a card.json to go on from")
     steps = steps or parameters["steps"].default
     more = {"start": start} if start else {}
-    print(f"{name}: {steps} steps into {out}. {inspect.getdoc(module.train).splitlines()[0]}")
+    print(f"{name}: {steps} steps into {out}. {(inspect.getdoc(module.train) or '').partition(chr(10))[0]}")
     if (out / "card.json").is_file():
         card = read_json(out / "card.json")
         minutes = card["seconds"] * steps / card["steps"] / 60

@@ -160,8 +160,8 @@ def train(
         images = load_images(web, run.rng.integers(len(web.images), size=batch))
         place = striking_places(images, generator)
         global_crops, local_crops = [
-            normalise(torch.cat([view(images, size, area, place, generator) for _ in range(n)]))
-            for n, (size, *area) in ((2, big), (locals_, small))
+            normalise(torch.cat([view(images, size, (least, most), place, generator) for _ in range(n)]))
+            for n, (size, least, most) in ((2, big), (locals_, small))
         ]  # [2B, 3, G, G], [locals_ * B, 3, L, L]
         patch_mask = block_masks(2 * batch, big[0] // PATCH, hide, generator)
         loss, teacher_patches = self_distillation(student, teacher, global_crops, local_crops, patch_mask)
@@ -207,7 +207,7 @@ def probe(folder: Path, web: Web, k: int = 10) -> dict[str, float]:
     untrained.model = Dinov2Model(untrained.model.config).eval()
 
     def colour(images: list[Image.Image]) -> Tensor:
-        pixels = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float() / 255
+        pixels = torch.from_numpy(np.stack([np.asarray(image) for image in images])).permute(0, 3, 1, 2).float() / 255
         return F.avg_pool2d(normalise(pixels), PATCH)
 
     result = {}
@@ -240,10 +240,14 @@ def described(web: Web, encode: Callable[[list[Image.Image]], Tensor]) -> list[t
         masks = ids == torch.tensor([t["id"] for t in things])[:, None, None]  # [N, H, W]
         codes = torch.tensor([[scene, words[0].index(t["category"]), words[1].index(t["colour"])] for t in things])
         features = encode([Image.fromarray(np.array(web.images[scene]))])[0]  # [C, h, w]
-        n, y, x = (F.adaptive_avg_pool2d(masks.float(), features.shape[1:]) > 0.5).nonzero(as_tuple=True)
+        height, width = features.shape[1:]
+        n, y, x = (F.adaptive_avg_pool2d(masks.float(), (height, width)) > 0.5).nonzero(as_tuple=True)
         patches.append((features[:, y, x].T, codes[n]))
         objects.append((pool_patches(features, masks), codes))
-    return [tuple(torch.cat(part) for part in zip(*rows)) for rows in (patches, objects)]
+    return [
+        (torch.cat([vectors for vectors, _ in rows]), torch.cat([codes for _, codes in rows]))
+        for rows in (patches, objects)
+    ]
 
 
 def neighbours(features: Tensor, codes: Tensor, column: int, k: int) -> tuple[float, float]:

@@ -40,7 +40,7 @@ class PixelEmbedding(nn.Module):
     def forward(self, levels: list[Tensor]) -> Tensor:
         """Levels [B, C, h, w] of strides 4, 8, 16 -> [B, 16, 48, 48]."""
         maps = [head(level) for head, level in zip(self.heads, levels)]
-        return sum(F.interpolate(m, maps[0].shape[-2:], mode="bilinear") for m in maps)
+        return torch.stack([F.interpolate(m, maps[0].shape[-2:], mode="bilinear") for m in maps]).sum(0)
 
 
 def same_object_loss(embedding: Tensor, ids: Tensor, generator: torch.Generator, points: int = 200) -> Tensor:
@@ -79,8 +79,12 @@ def draw_prompts(ids: np.ndarray, rng: np.random.Generator, prompts: int = PROMP
             masks.append(mask)
     scale = PIXELS / ids.shape[1]
     shape = (len(ids), prompts)
-    clicks, boxes = (torch.tensor(np.array(a) * scale, dtype=torch.float32) for a in (clicks, boxes))
-    return clicks.view(*shape, 2), boxes.view(*shape, 4), torch.from_numpy(np.array(masks)).view(*shape, *ids.shape[1:])
+    points, frames = (torch.tensor(np.array(a) * scale, dtype=torch.float32) for a in (clicks, boxes))
+    return (
+        points.view(*shape, 2),
+        frames.view(*shape, 4),
+        torch.from_numpy(np.array(masks)).view(*shape, *ids.shape[1:]),
+    )
 
 
 def prompt_loss(logits: Tensor, predicted_iou: Tensor, masks: Tensor) -> Tensor:

@@ -67,7 +67,7 @@ def train(
         crops = _crops(data, rows, run.rng, across)
         targets = torch.from_numpy(data.codes[rows][:, columns] - 1).to(crops.device)  # [B, A]
         heads = _named(model, crops, across).split([len(names) for names in values], 1)
-        loss = sum(F.cross_entropy(logits, target) for logits, target in zip(heads, targets.T))
+        loss = torch.stack([F.cross_entropy(logits, target) for logits, target in zip(heads, targets.T)]).sum()
         run.backward_and_step(loss, lr * cosine(step, steps, warmup=max(1, steps // 50)))
     model.half().save_pretrained(out)
     earlier = read_json(start / "card.json") if start else {}

@@ -61,7 +61,13 @@ def facts_of_place(sentence: str) -> Counter[str]:
     """How often each fact of `FACTS` is said. "leftmost" and "on the left" are one fact, "far left" is two."""
     text = re.sub(r"[^a-z0-9 -]+", " ", sentence.lower())
     text = re.sub(r"\b(?:second|2nd|third|3rd|next|last) (?=to\b)", "next ", text)
-    return Counter(_names[int(match.lastgroup[1:])] for match in _fact.finditer(text))
+    return Counter(_name(match) for match in _fact.finditer(text))
+
+
+def _name(match: re.Match[str]) -> str:
+    """Of the fact that a match of `_fact` says; each alternative is a group of its own."""
+    assert match.lastgroup
+    return _names[int(match.lastgroup[1:])]
 
 
 def why_rejected(sentence: str, paraphrase: str) -> str:
@@ -95,7 +101,7 @@ def _sides(sentence: str) -> tuple[set[str], set[str]] | None:
     text = re.sub(r"[^a-z0-9 -]+", " ", sentence.lower())
     match = _side.search(text)
     if match is None:
-        match = next((m for m in _fact.finditer(text) if _names[int(m.lastgroup[1:])] in RELATIONS), None)
+        match = next((m for m in _fact.finditer(text) if _name(m) in RELATIONS), None)
     if match is None:
         return None
     thing, landmark = (

@@ -8,6 +8,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
 import openai
 
@@ -57,7 +58,7 @@ def paraphrase_all(sentences: Mapping[int, str], folder: Path, endpoint: Endpoin
                 model=endpoint.model,
                 temperature=endpoint.temperature,
                 top_p=endpoint.top_p,
-                messages=form.messages(group, k),
+                messages=cast(Any, form.messages(group, k)),  # a dict of the SDK's own for each role
             )
         except openai.AuthenticationError:
             raise

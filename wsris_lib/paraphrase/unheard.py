@@ -120,7 +120,7 @@ def _ways(text: str) -> list[str]:
         return [form.format(at=at, what=_bare(what)) for at in PLACES[place] for form in forms]
     match = _part.fullmatch(text)
     place, what = _placed(match["whole"]) if match and not facts_of_place(match["part"]) else ("", "")
-    if what:  # "handle of the left mug"
+    if match and what:  # "handle of the left mug"
         forms = [
             f"{match['part']} of {form}" for form in _fitting(("that {what} {at}", "the {what} which is {at}"), what)
         ]

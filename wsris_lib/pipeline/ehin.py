@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from wsris_lib.ehin.inputs import Images
 from wsris_lib.ehin.network import soft_masks
 from wsris_lib.ehin.predict import HALF, clip_maps, response_maps, seen_under
-from wsris_lib.ehin.train import stored_modules
+from wsris_lib.ehin.train import backbone_of, stored_modules
 from wsris_lib.ehin.train import train as fit
 from wsris_lib.frozen.clip_backbone import Backbone, Critic
 from wsris_lib.infra.trainer import LossCurve, read_curve
@@ -103,8 +103,7 @@ def maps(run: Run, seed: int, split: str = "", some: list[Sample] | None = None)
     modules, _ = train(run, seed)
     split = split or run.profile.val_split
     inputs = images(run, split)
-    if run.profile.ehin.finetune:
-        inputs = inputs.seen_by(modules["backbone"])
+    inputs = inputs.seen_by(backbone_of(modules, inputs.backbone))
     return response_maps(modules.to(run.profile.device), inputs, samples(run, split) if some is None else some)
 
 

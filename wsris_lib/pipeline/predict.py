@@ -14,6 +14,7 @@ from wsris_lib.config import profiles
 from wsris_lib.ehin.network import soft_masks
 from wsris_lib.ehin.predict import respond
 from wsris_lib.ehin.stage2 import Stage2
+from wsris_lib.ehin.train import backbone_of
 from wsris_lib.es3net.alignment import Alignment
 from wsris_lib.es3net.candidates import ProposalTable, SentenceTable
 from wsris_lib.es3net.predict import choose
@@ -68,7 +69,8 @@ class SegmenterPredictor:
     @torch.no_grad()
     def __call__(self, image: Image.Image, sentence: str) -> NDArray[np.float32]:
         """As `load` says."""
-        sentence = warn_if_truncated(check_sentence(sentence), getattr(self.network, "backbone", self.network))
+        hears = self.network.backbone if isinstance(self.network, Stage2) else self.network
+        sentence = warn_if_truncated(check_sentence(sentence), hears)
         logit = self.network.answer(self.network.prepare(image)[None], [0], [sentence])[0]
         return soft_mask(logit.float().cpu(), image.height, image.width).numpy()
 
@@ -111,8 +113,7 @@ class ResponseMapPredictor:
 
     def __init__(self, run: Run, seed: int):
         self.modules, _ = ehin.train(run, seed)
-        finetuned = run.profile.ehin.finetune
-        self.backbone = self.modules["backbone"] if finetuned else ehin.images(run, run.profile.train_split).backbone
+        self.backbone = backbone_of(self.modules, ehin.images(run, run.profile.train_split).backbone)
 
     @torch.no_grad()
     def __call__(self, image: Image.Image, sentence: str) -> NDArray[np.float32]:

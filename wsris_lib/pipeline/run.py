@@ -82,7 +82,7 @@ class Run:
 
     def changed(self, **changes: object) -> "Run":
         """The run with other fields of the profile, those of a section by a dict: changed(es3net={"batch": 100})."""
-        whole = {
+        whole: dict[str, Any] = {
             name: replace(getattr(self.profile, name), **value) if isinstance(value, dict) else value
             for name, value in changes.items()
         }

@@ -32,7 +32,7 @@ def annotation_mask(
 
     Raises ValueError that says what is wrong with `segmentation`. The mask may be empty; the caller judges that.
     """
-    parts: list[Any] = [segmentation] if isinstance(segmentation, dict) else segmentation
+    parts: Any = [segmentation] if isinstance(segmentation, dict) else segmentation
     if not isinstance(parts, list) or not parts:
         raise ValueError(f"segmentation is {segmentation!r:.40}, expected polygons or RLE")
     if all(isinstance(part, dict) for part in parts):

@@ -3,19 +3,28 @@
 import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from wsris_lib.frozen.clip_backbone import Backbone
-from wsris_lib.frozen.image_cache import prepared_images
+from wsris_lib.frozen.image_cache import Prepares, prepared_images
 from wsris_lib.infra import artefacts
 from wsris_lib.refer.errors import DataError
 from wsris_lib.refer.labels import PseudoLabel
 from wsris_lib.refer.masks import Rle, decode_rle, encode_rle
 from wsris_lib.refer.views import Sample, TrainingView
+
+
+class Tokenizes(Prepares, Protocol):
+    """A network with a way to prepare an image and to cut a sentence into tokens: `Backbone` and `Lavt`."""
+
+    max_tokens: int
+
+    def tokenizer(self, sentences: list[str], context_length: int) -> Tensor:
+        """Long [S, context_length]."""
 
 
 class PseudoLabelDataset:
@@ -36,7 +45,7 @@ class PseudoLabelDataset:
     or of another size than its image; if there is no label, or no image that can be opened.
     """
 
-    def __init__(self, view: TrainingView, labels: Sequence[PseudoLabel], backbone: Backbone):
+    def __init__(self, view: TrainingView, labels: Sequence[PseudoLabel], backbone: Tokenizes):
         self.image_size = backbone.image_size
         samples = {sample.sent_id: sample for sample in view}
         for label in labels:
@@ -81,7 +90,8 @@ class PseudoLabelDataset:
         label_fields = [
             (label.sent_id, label.ref_id, label.confidence, mask) for label, mask in zip(self.labels, self._masks)
         ]
-        images = [(i, hashlib.sha256(inputs["pixels"].numpy()).hexdigest()) for i, (inputs, _) in self._images.items()]
+        pixels = {image_id: tensors["pixels"].numpy() for image_id, (tensors, _) in self._images.items()}
+        images = [(image_id, hashlib.sha256(array.data).hexdigest()) for image_id, array in pixels.items()]
         return artefacts.content_hash(label_fields, self._tokens.tolist(), images)
 
     def _squashed(self, label: PseudoLabel) -> Rle:

@@ -5,7 +5,7 @@ import platform
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, requires, version
 from itertools import groupby
@@ -73,7 +73,7 @@ def packages(profile: Profile) -> Iterator[Check]:
             continue
         try:
             installed = version(package.name)
-            ok = package.specifier.contains(installed, prereleases=True)
+            ok: bool | None = package.specifier.contains(installed, prereleases=True)
             message = installed if ok else f"{installed}, needed {package.specifier}"
         except PackageNotFoundError:
             ok = None if needed_by == ["crf"] else False
@@ -129,7 +129,7 @@ def data(profile: Profile) -> Iterator[Check]:
             message = f"SynRef has no corpus {profile.corpus!r} split by {profile.split_by!r}; it has {there}"
             yield Check("data", message, False, "choose another by --corpus, or give --data")
             return
-        splits = list(dict.fromkeys(renamed.get(pool, pool) for pool in POOLS))
+        splits: Collection[str] = list(dict.fromkeys(renamed.get(pool, pool) for pool in POOLS))
     else:
         try:
             refer = Refer(profile.data, profile.corpus, profile.split_by)

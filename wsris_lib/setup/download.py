@@ -149,7 +149,7 @@ class _Transfer:
             with requests.get(url, headers=headers, stream=True, timeout=self.patience.stall) as response:
                 self._receive(response, start, tag)
         except (requests.RequestException, HTTPError) as error:
-            cause = error
+            cause: BaseException = error
             while inner := cause.__cause__ or cause.__context__:  # the socket's own words, without four wrappings
                 cause = inner
             unknown_host = getattr(cause, "errno", 0) == socket.EAI_NONAME

@@ -143,7 +143,7 @@ def fetch(
     if CHECKPOINTS in names and constants.HF_HUB_OFFLINE and not dry_run:
         raise DownloadError(hub.OFFLINE)  # before anything is fetched: it would fail for all
     root = Path(profiles.PROFILES["paper"].data if profile.data == "synref" else profile.data)
-    errands = []
+    errands: list[DownloadTask] = []
     for name in names:
         errands += map(_checkpoint, hubs(profile)) if name == CHECKPOINTS else [_archive(root, name, patience)]
     print(*errands, sep="\n")

@@ -105,8 +105,8 @@ def train(
     return modules.eval(), run.curve
 
 
-def backbone_of(modules: nn.ModuleDict, shared: Backbone) -> Backbone:
-    """The one that was trained with the head, or the shared one, which is frozen."""
+def backbone_of(modules: nn.ModuleDict, shared: Backbone | None) -> Backbone:
+    """The one that was trained with the head, or else the shared one, which is frozen."""
     own = modules["backbone"] if "backbone" in modules else shared
     assert isinstance(own, Backbone)
     return own

@@ -113,7 +113,8 @@ class ResponseMapPredictor:
 
     def __init__(self, run: Run, seed: int):
         self.modules, _ = ehin.train(run, seed)
-        self.backbone = backbone_of(self.modules, ehin.images(run, run.profile.train_split).backbone)
+        shared = None if run.profile.ehin.finetune else ehin.images(run, run.profile.train_split).backbone
+        self.backbone = backbone_of(self.modules, shared)
 
     @torch.no_grad()
     def __call__(self, image: Image.Image, sentence: str) -> NDArray[np.float32]:

@@ -61,7 +61,9 @@ def main(name: str = "tiny", epochs: str = "", seeds: str = "", *kinds: str) -> 
     for kind, _, own in (given.partition(":") for given in kinds or pseudo_labels.LABELS):
         seeds_of[kind] = tuple(map(int, own.split(","))) if own else profile.seeds
     val = Run(profile).evaluation()
-    note(rows, "best proposal", profile.seeds[0], val.samples, val.judge(es3net.floor_choices(Run(profile))["oracle"]))
+    note(
+        rows, "best proposal", profile.seeds[0], val.samples, val.judge(es3net.baseline_choices(Run(profile))["oracle"])
+    )
     for seed in sorted({*profile.seeds, *(seed for kind_seeds in seeds_of.values() for seed in kind_seeds)}):
         note(rows, CHOICE, seed, val.samples, val.judge(es3net.trained_choice(Run(profile), seed)[0]))
         for kind in (kind for kind, kind_seeds in seeds_of.items() if seed in kind_seeds):
@@ -241,7 +243,7 @@ def missed(profile: profiles.Profile, seeds_of: dict[str, tuple[int, ...]]) -> l
         split_profile = replace(profile, val_split=split)
         val = Run(split_profile).evaluation()
         keys = [(split, sample.sent_id) for sample in val.samples]
-        best = dict(zip(keys, val.judge(es3net.floor_choices(Run(split_profile))["oracle"])))
+        best = dict(zip(keys, val.judge(es3net.baseline_choices(Run(split_profile))["oracle"])))
         for key, sample in zip(keys, val.samples):
             if best[key].iou < 0.5:
                 targets["part" if sample.part else "whole thing"][key] = split, sample.ann_id

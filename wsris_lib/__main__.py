@@ -32,7 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m wsris_lib", description=sys.modules["wsris_lib"].__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, run, purpose in (
-        ("reproduce", reproduce, "data, features, training, scoreboard and every notebook; goes on where it stopped"),
+        ("reproduce", reproduce, "data, features, training, scoreboard and every notebook; resumes where it stopped"),
         ("scoreboard", show_scoreboard, "print the table of a finished run"),
     ):
         sub = commands.add_parser(name, help=purpose, description=purpose)
@@ -78,7 +78,7 @@ def main(arguments: list[str] | None = None) -> int:
     purpose = "bring ReferIt's pickles, as TRIS ships them, into the layout of the others (FOLDER/referit)"
     sub = commands.add_parser("convert", help=purpose, description=purpose)
     sub.add_argument("folder", type=Path, help="with annotations/*.pickle and images/ in it")
-    purpose = "download corpora, photographs and public checkpoints; goes on where it was stopped"
+    purpose = "download corpora, photographs and public checkpoints; resumes"
     sub = commands.add_parser("fetch", help=purpose, description=purpose + ". Nothing else here downloads anything.")
     sub.add_argument(
         "what", nargs="*", metavar="WHAT", help=f"of {', '.join(KNOWN)} (default: all that the profile needs)"
@@ -137,7 +137,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: {error.args[0] if isinstance(error, KeyError) else error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("stopped; what is finished is kept, and the same command goes on", file=sys.stderr)
+        print("stopped; what is finished is kept, and the same command resumes", file=sys.stderr)
         return 130
 
 
@@ -176,7 +176,7 @@ def get(what: list[str], profile: str | None, data: str | None, pin: bool, dry_r
     try:
         fetch(profiles.load(profile or "", data=data or None, device="cpu"), what, pin, dry_run)
     except KeyboardInterrupt:
-        print("stopped; what has come is kept, the same command goes on", file=sys.stderr)
+        print("stopped; what has come is kept, the same command resumes", file=sys.stderr)
         return 130
     return 0
 

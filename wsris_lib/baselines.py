@@ -1,4 +1,4 @@
-"""What needs no training: floors that a method must beat, and the ceiling that its proposals allow.
+"""What needs no training: baselines that a method must beat, and the upper bound that its proposals allow.
 
 Each returns long [S], the chosen proposal within the image of each sentence, -1 where the image has none; just as
 `es3net.predict.choose` does.
@@ -38,7 +38,7 @@ def zero_shot_clip(proposals: ProposalTable, sentences: SentenceTable) -> Tensor
 
 
 def oracle(proposals: Mapping[int, Sequence[Rle]], image_ids: Sequence[int], gts: Sequence[Rle]) -> Tensor:
-    """The proposal of best IoU with the ground truth: a ceiling, for evaluation only.
+    """The proposal of best IoU with the ground truth: an upper bound, for evaluation only.
 
     proposals: image_id -> masks of its proposals as RLE {"size", "counts"}; gts: one RLE for each sentence.
     """

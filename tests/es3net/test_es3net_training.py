@@ -153,7 +153,7 @@ def test_an_image_without_proposals_is_left_out_of_training_and_chosen_as_minus_
         train(proposals, alone, settings, seed=0)
 
 
-def test_language_blind_floors():
+def test_language_blind_baselines():
     proposals, sentences, answers, _ = scenes(50, seed=0)
     place = proposals.geometry.view(50, N, 3)
     central = central_proposal(proposals, sentences).view(50, N)

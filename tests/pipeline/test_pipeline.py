@@ -112,7 +112,7 @@ def test_a_trained_alignment_is_found_again(small, monkeypatch):
 
 
 def test_tables_on_disk_train_and_choose_as_those_in_memory(small, monkeypatch):
-    """Bit for bit, under the same names: weights, choices, floors and labels, with Table 3's features too."""
+    """Bit for bit, under the same names: weights, choices, baselines and labels, with Table 3's features too."""
     home = artefacts.runs_dir() / "cache"
 
     def everything():
@@ -122,7 +122,7 @@ def test_tables_on_disk_train_and_choose_as_those_in_memory(small, monkeypatch):
         cells = run.changed(es3net={"centroid": "cells"})
         shutil.rmtree(home / "alignments", ignore_errors=True)
         shutil.rmtree(home / "labels", ignore_errors=True)
-        chosen = {name: (row, None) for name, row in es3net.floor_choices(run).items()}
+        chosen = {name: (row, None) for name, row in es3net.baseline_choices(run).items()}
         chosen |= {"own": es3net.trained_choice(run, 0), "swapped": es3net.trained_choice(swapped, 0)}
         chosen["cells"] = es3net.trained_choice(cells, 0)
         chosen |= pseudo_labels.chosen(run, 0)
@@ -154,7 +154,7 @@ def test_settings_of_the_alignment_share_the_features(small):
     assert Run(small).evaluation() is Run(small).changed(es3net={"geometry": "2d"}).evaluation()
 
 
-def test_scoreboard_holds_every_method_between_floors_and_ceiling(small):
+def test_scoreboard_holds_every_method_between_baselines_and_upper_bounds(small):
     board = scoreboard.make(small)
     assert json.loads((Run(small).folder / "scoreboard.json").read_text()) == board
     assert board["dataset"] == "data/refcoco" and board["split"] == "unc/val" and board["resolution"] == "original"
@@ -315,7 +315,7 @@ def test_the_number_of_candidates_at_test_trains_nothing(small, monkeypatch):
     es3net.trained_choice(Run(small), 0)
     monkeypatch.setattr(es3net, "train", lambda *_, **__: pytest.fail("trained again"))
     one, _ = es3net.trained_choice(Run(small).changed(es3net={"candidates_eval": 1}), 0)
-    assert torch.equal(one, es3net.floor_choices(Run(small))["zero_shot_clip"])
+    assert torch.equal(one, es3net.baseline_choices(Run(small))["zero_shot_clip"])
 
 
 @pytest.mark.parametrize("kind", pseudo_labels.KINDS)
@@ -402,7 +402,7 @@ def test_judging_agrees_with_evaluate(small):
     from wsris_lib.metrics import evaluate
 
     val = Run(small).evaluation()
-    chosen = es3net.floor_choices(Run(small))["random"]
+    chosen = es3net.baseline_choices(Run(small))["random"]
     masks = (val.mask(s.image_id, n) for s, n in zip(val.samples, chosen.tolist()))
     rows = evaluate(val.samples, masks, (val.view.mask(s.ann_id) for s in val.samples))
     ours = scoreboard.rows_of(val, "random", 0, chosen)

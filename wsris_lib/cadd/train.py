@@ -47,7 +47,7 @@ def distil(
 
     The paper's AdamW, or Muon beside it (`optimisers_of`); the rate falls as LAVT's does, or stays where settings.power
     is 0. Gradients are cut to the norm settings.clip, which is ours. The same seed gives the same weights, bit for bit,
-    on one machine; killed, it goes on from a checkpoint beside `out`, which the caller writes. Mixed precision on a
+    on one machine; killed, it resumes from a checkpoint beside `out`, which the caller writes. Mixed precision on a
     GPU.
 
     Args:

@@ -28,7 +28,7 @@ def train(
     backbone's rate and not the head's, and the teacher averages after every step from the first on (there: every tenth,
     from the hundredth on). The student is what TRIS tests.
 
-    The same seed gives the same weights, bit for bit, on one machine. Killed, it goes on from a checkpoint beside `out`
+    The same seed gives the same weights, bit for bit, on one machine. Killed, it resumes from a checkpoint beside `out`
     (which the caller writes). Mixed precision on a GPU.
 
     Returns student and, if settings.teacher, teacher, evaluating, and the loss curve. Raises ValueError for a loss or

@@ -55,7 +55,7 @@ def train(
 ) -> tuple[nn.ModuleDict, LossCurve]:
     """Fit the head, and the backbone where settings.finetune says so; an epoch visits each ref with one sentence.
 
-    The same seed gives the same weights, bit for bit, on one machine. Killed, it goes on from a checkpoint beside `out`
+    The same seed gives the same weights, bit for bit, on one machine. Killed, it resumes from a checkpoint beside `out`
     (which the caller writes). Mixed precision on a GPU.
 
     Returns {"head": Head, and "backbone" if fine-tuned} and the loss curve [[step, mean loss], ...].

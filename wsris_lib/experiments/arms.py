@@ -71,14 +71,14 @@ class Choice(Arm):
 
 @dataclass(frozen=True)
 class Untrained(Arm):
-    """A floor or the oracle of `es3net.floor_choices`."""
+    """A baseline or the oracle of `es3net.baseline_choices`."""
 
     name: str
     seeded = False
 
     def answers(self, profile, seed):
         run = Run(profile)
-        return _of_proposals(run.evaluation(), es3net.floor_choices(run, seed)[self.name])
+        return _of_proposals(run.evaluation(), es3net.baseline_choices(run, seed)[self.name])
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The table that a run ends in: every method on the same sentences, between its floors and its ceiling."""
+"""The table that a run ends in: every method on the same sentences, between baselines and upper bounds."""
 
 import json
 import platform
@@ -172,7 +172,7 @@ def choices(profile: Profile, seed: int) -> dict[str, torch.Tensor]:
     alone = run.changed(es3net={"consistency": 0.0})
     rows = {"baseline": (run, False), "esem": (alone, True), "lcm": (run, True)}  # Table 2's
     trained = {name: es3net.trained_choice(own_run, seed, esem)[0] for name, (own_run, esem) in rows.items()}
-    return es3net.floor_choices(run, seed) | trained
+    return es3net.baseline_choices(run, seed) | trained
 
 
 def responses(profile: Profile, seed: int, untrained: bool = True) -> dict[str, list[SampleMetrics]]:

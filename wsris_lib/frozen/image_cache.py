@@ -1,6 +1,6 @@
 """What is computed once for each image and kept: a file an image, named after all it was made from.
 
-So whatever is there is valid and whatever is missing is made; a run that was killed goes on where it was and ends in
+So whatever is there is valid and whatever is missing is made; a run that was killed resumes where it was and ends in
 the same bytes; and corpora that share their images, as RefCOCO, RefCOCO+ and RefCOCOg do, share the files.
 """
 
@@ -106,7 +106,7 @@ def cached_per_image(
     kept = ImageCache({i: out / f"{what}-{content_hash(common, _digest(view, i))}.safetensors" for i in ids})
     for i in ids:
         kept.read(i)
-    # Batches are cut from all ids, not from those that are missing: a run that goes on computes in the same company,
+    # Batches are cut from all ids, not from those that are missing: a run that resumes computes in the same company,
     # on which the last bits of a sum may depend.
     batches = [ids[i : i + BATCH] for i in range(0, len(ids), BATCH)]
     missing = [batch for batch in distributed.shard(batches) if any(i not in kept for i in batch)]

@@ -1,6 +1,6 @@
 """Files that outlive a run: written whole or not at all, keyed by what they were made from, never unpickled.
 
-Every stage of the project stores its result through these few functions, so that an interrupted run goes on where it
+Every stage of the project stores its result through these few functions, so that an interrupted run resumes where it
 stopped and a damaged file is named, removed and made again.
 """
 

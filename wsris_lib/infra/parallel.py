@@ -25,7 +25,7 @@ def run_jobs(jobs: Sequence[Job], title: str, workers: int | None = None) -> Non
 
     workers: processes; None: one a core, at most MOST. With one worker or one job all run here. Under torchrun its
     processes share the jobs and wait for each other at the end.
-    The first error ends the rest and is raised; what was begun goes on from its checkpoint the next time.
+    The first error ends the rest and is raised; what was begun resumes from its checkpoint the next time.
     """
     if distributed.world() > 1:
         own = distributed.shard(jobs)

@@ -37,7 +37,7 @@ def paraphrase_all(
 ) -> dict[int, list[str]]:
     """k paraphrases ("" where none passed) of each sentence, by sent_id; one JSON file a sentence in `folder`.
 
-    What the folder holds of this `model` and `form` is not asked for again, so a run that was stopped goes on.
+    What the folder holds of this `model` and `form` is not asked for again, so a run that was stopped resumes.
 
     Args:
         ask: (sentences, k) -> the model's answer; may raise NoAnswer. Called from `concurrent` threads.

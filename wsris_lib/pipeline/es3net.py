@@ -134,8 +134,8 @@ def align(run: Run, seed: int, esem: bool = True, *, out: Path) -> tuple[Alignme
     return train(*training_tables(run), run.profile.es3net, seed, esem=esem, device=run.profile.device)
 
 
-def floor_choices(run: Run, seed: int = 0) -> dict[str, Tensor]:
-    """What the untrained methods choose on val: the floors, zero-shot CLIP, and the oracle that bounds them all."""
+def baseline_choices(run: Run, seed: int = 0) -> dict[str, Tensor]:
+    """What the untrained methods choose on val: the baselines, zero-shot CLIP, and the oracle, their upper bound."""
     val = run.evaluation()
     proposals = proposal_table(run, run.profile.val_split)
     areas = torch.tensor([int(decode_rle(mask).sum()) for mask in val.features.masks])

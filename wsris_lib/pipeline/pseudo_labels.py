@@ -177,7 +177,7 @@ def refined(run: Run, seed: int, labels: PseudoLabels, how: str = "crf") -> Pseu
 def from_truth(run: Run) -> PseudoLabels:
     """The fully supervised oracle's: each sentence's true mask, confidence 1. Nothing else here trains on a mask.
 
-    A ceiling for what is learned from the same sentences without masks.
+    An upper bound for what is learned from the same sentences without masks.
     """
     split = run.profile.train_split
     view = run.corpus.evaluation_view(split)

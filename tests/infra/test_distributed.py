@@ -71,7 +71,7 @@ def test_a_training_in_pieces_ends_in_the_same_bits_in_any_number_of_processes(t
     for n, report in enumerate(reports):
         assert (report["rank"], report["world"], report["told"]) == (n, processes, False)
         assert report["alone"] == [0, 1, [0, 1, 2, 3, 4]] and report["same"]
-        assert report["curve"] == curve
+        assert report["curve"] == [list(point) for point in curve]
         assert report["weights"] == {name: tensor.tolist() for name, tensor in whole.items()}
     assert sorted(n for report in reports for n in report["dealt"]) == list(range(5))
     assert not list(tmp_path.glob(".*partial*"))

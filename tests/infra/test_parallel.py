@@ -45,13 +45,13 @@ def test_a_worker_keeps_to_one_thread_and_ends_with_its_parent(tmp_path):
     script.write_text(
         "import os, sys, time, torch\n"
         "from pathlib import Path\n"
-        "from wsris_lib import together\n"
+        "from wsris_lib.infra import parallel\n"
         "def job(name):\n"
         "    threads = os.environ['OMP_NUM_THREADS'], torch.get_num_threads()\n"
         "    Path(name).write_text(f'{os.getpid()} {threads}')\n"
         "    time.sleep(120)\n"
         "if __name__ == '__main__':\n"
-        "    together.run([(job, sys.argv[1]), (job, sys.argv[2])], 'jobs', 2)\n"
+        "    parallel.run_jobs([(job, sys.argv[1]), (job, sys.argv[2])], 'jobs', 2)\n"
     )
     names = [tmp_path / "a", tmp_path / "b"]
     parent = subprocess.Popen([sys.executable, script, *names], stderr=subprocess.DEVNULL)

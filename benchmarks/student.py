@@ -25,9 +25,9 @@ COLUMNS = [(subset, metric) for subset in ("all", "decisive", "other") for metri
 def main(name: str = "tiny", seeds: str = "0") -> None:
     """Train what is missing and write the table."""
     usual = profiles.load(name)
-    ours = {change: getattr(usual.cadd, change) for change in ("places", "heads", "optimiser")}
+    ours = {change: getattr(usual.cadd, change) for change in ("coord_features", "num_heads", "optimiser")}
     steps = [{}] + [dict(list(ours.items())[: n + 1]) for n in range(len(ours))]
-    titles = ["LAVT as published", "+ x and y of each cell", f"+ {ours['heads']} heads", f"+ {ours['optimiser']}"]
+    titles = ["LAVT as published", "+ x and y of each cell", f"+ {ours['num_heads']} heads", f"+ {ours['optimiser']}"]
     settings = usual.cadd
     lines = [
         "# What the student's training owes to what",

@@ -183,7 +183,7 @@ def test_no_import_goes_round():
 
 def test_no_frozen_model_and_no_method_knows_an_annotation():
     """Weak means weak: features and training have no name for what only evaluation may see."""
-    annotations = {"EvaluationView", "evaluation_view", "JudgedSample", "annotation_mask", "ann_id"}
+    annotations = {"EvaluationView", "evaluation_view", "AnnotatedSample", "annotation_mask", "ann_id"}
     blind = {"frozen", "segmentation", "es3net", "ehin", "refine", "cadd"}
     middle = {
         dotted(p): names(tree) & annotations

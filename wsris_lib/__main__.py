@@ -29,7 +29,8 @@ USER_ERRORS = (OSError, KeyError, ValueError, artefacts.CorruptArtefact, noteboo
 
 def main(arguments: list[str] | None = None) -> int:
     """Parse, run, and turn the errors that a user can mend into one line. Returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m wsris_lib", description=sys.modules["wsris_lib"].__doc__)
+    purpose = (sys.modules["wsris_lib"].__doc__ or "").partition("\n")[0]  # what follows is about `import wsris_lib`
+    parser = argparse.ArgumentParser(prog="python -m wsris_lib", description=purpose)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, run, purpose in (
         ("reproduce", reproduce, "data, features, training, scoreboard and every notebook; resumes where it stopped"),

@@ -31,7 +31,7 @@ IDS = [3, 7, 20, 41]  # the second has no proposal
 
 
 class Pictures:
-    """What `each_image` asks of a view."""
+    """What `cached_per_image` asks of a view."""
 
     def __init__(self, image_ids):
         self.image_ids = list(image_ids)

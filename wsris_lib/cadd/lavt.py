@@ -90,7 +90,7 @@ class Decoder(nn.Module):
     """From the coarsest map down to the finest: enlarge, join, twice (3 x 3 convolution, batch norm, ReLU); 2 logits.
 
     LAVT enlarges with align_corners=True. Here it is False, as in all the rest: cell centres then stay where they are,
-    and one affine (`warp`) holds for pixels, probabilities and features.
+    and one affine (`augment`) holds for pixels, probabilities and features.
 
     Args:
         channels: of the maps, the finest first. width: of each level; LAVT: half of the coarsest map's channels.
@@ -118,17 +118,18 @@ class Lavt(nn.Module):
     having norms of its own, and BERT's pooler, as in LAVT. It stands in for `PseudoLabelDataset`'s backbone.
 
     Args:
-        image_model: a Swin: a checkpoint's name that `zoo.resolve` knows, or a config, for random weights.
+        image_model: a Swin: a checkpoint's name that `checkpoints.resolve` knows, or a config, for random weights.
         text_model: the name of a BERT checkpoint; its tokenizer comes with it, so a config wouldn't do.
-        pixels: side of the square that `prepare` makes; LAVT: 480. The network itself takes other sizes too.
-        words: tokens of a sentence, [CLS] and [SEP] among them. A longer one keeps its [SEP], which LAVT cuts off.
+        image_size: P, side of the square that `prepare` makes; LAVT: 480. The network itself takes other sizes too.
+        max_tokens: of a sentence, [CLS] and [SEP] among them. A longer one keeps its [SEP], which LAVT cuts off.
         width: of the decoder; 0: LAVT's, half of the coarsest map's channels.
-        heads: of the attention to the words, in every stage; LAVT: 1.
-        places: tell each cell where it is before it asks the words, a linear layer of x and y in each stage. LAVT
-            doesn't: its maps of 15 x 15 cells and more find out from their edges, a miniature's 4 x 4 hardly do.
+        num_heads: of the attention to the words, in every stage; LAVT: 1.
+        coord_features: tell each cell where it is before it asks the words, a linear layer of x and y in each stage.
+            LAVT doesn't: its maps of 15 x 15 cells and more find out from their edges, a miniature's 4 x 4 hardly do.
         drop_path: stochastic depth of the Swin; LAVT: 0.3; None: as the config has it.
 
-    Raises ValueError for a checkpoint of another kind or that can't be read, FileNotFoundError as `zoo.resolve`.
+    Raises ValueError for a checkpoint of another kind or that can't be read, FileNotFoundError as
+    `checkpoints.resolve`.
     """
 
     def __init__(
@@ -166,7 +167,7 @@ class Lavt(nn.Module):
         self.eval()  # as transformers hands out its models
 
     def prepare(self, image: Image.Image) -> Tensor:
-        """uint8 [3, pixels, pixels]: the image squashed to a square, as LAVT does, and not yet normalised.
+        """uint8 [3, P, P]: the image squashed to a square, as LAVT does, and not yet normalised.
 
         Its rows lie one after the other, as a compiled export takes for granted; torchvision's have the colours last.
         """

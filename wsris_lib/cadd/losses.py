@@ -1,4 +1,4 @@
-"""What CADD minimises (ES3Net, C.3, eq. 7-10; eq. 11 is `teacher`).
+"""What CADD minimises (ES3Net, C.3, eq. 7-10; eq. 11 is in `segmentation.mean_teacher`).
 
 All of it is compared in the student's frame. `inside` says which of its cells lie in the image; the others don't count.
 Nothing gives the teacher a gradient.
@@ -28,7 +28,7 @@ def confidence_weighted_ce(logits: Tensor, labels: Tensor, confidence: Tensor, i
 
 
 def weighted_dice(logits: Tensor, labels: Tensor, confidence: Tensor, inside: Tensor) -> Tensor:
-    """Dice beside eq. 7, weighted by sigma as it is: ours; the paper has cross entropy alone. As `supervised` takes it.
+    """Dice beside eq. 7, weighted by sigma as it is: ours; the paper has cross entropy alone. Arguments as eq. 7's.
 
     LAVT's authors found a Dice loss to help. An object of 3 % of the image is 3 % of the cross entropy too (lesson 09).
     """

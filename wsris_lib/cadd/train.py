@@ -40,7 +40,7 @@ def distil(
 
     During the burn-in eq. 7 alone; at its end the teacher is a copy of the student; from there on eq. 10, and after
     every step the teacher moves towards the student. The teacher sees image and sentence as they are, the student both
-    changed: `warp` the image, another wording the sentence (where it has one, the student never hears the original).
+    changed: a `Warp` the image, another wording the sentence (where it has one, the student never hears the original).
     Without settings.augment the student sees them as they are too, and without augment_burn_in during the burn-in. An
     epoch visits each ref with one of its labelled sentences. With settings.early_image_size all but the last steps see
     smaller images: a Swin that has learnt at one size soon learns at another.

@@ -66,7 +66,7 @@ TINY: Differences = {
     "cadd.text_model": ("zoo:text", "a miniature"),
     "cadd.image_size": (128, "SynRef's own size"),
     "cadd.decoder_dim": (32, "time: a CPU"),
-    "cadd.num_heads": (4, "with places +6.7, one run, benchmarks/student.md"),
+    "cadd.num_heads": (4, "with coord_features +6.7, one run, benchmarks/student.md"),
     "cadd.coord_features": (True, "a map of 4 x 4 cells doesn't know where it is"),
     "cadd.augment_burn_in": (True, "short trainings can't spare it"),
     "cadd.zoom": ((0.8, 1.2), "a miniature's things come in few sizes"),

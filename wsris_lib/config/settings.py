@@ -91,9 +91,8 @@ class EhinConfig:
     contrast: float = 2.0  # lambda 2 of eq. 17, 3.4
     contrast_on: str = "early"  # 3.3: the map before HIPM; or "late"
     batch: int = 24  # 4.2; TRIS has 48
-    grad_accum_steps: int = (
-        1  # batches to a step, 1, 2, 4, ...; the classification sees each alone; see `Trainer.micro_batches`
-    )
+    # Parts of a batch, 1, 2, 4, ...; the classification sees each alone; see `Trainer.micro_batches`.
+    grad_accum_steps: int = 1
     epochs: float = 15  # 4.2; over refs, one sentence of each
     learning_rate: float = 5e-5  # TRIS's code; of what is new
     weight_decay: float = 0.01  # TRIS's code
@@ -181,7 +180,7 @@ class CaddConfig:
     coord_features: bool = False  # ours: tell each cell its x and y before it asks the words
     augment: bool = True  # C.3
     augment_burn_in: bool = False  # C.3 speaks of it for the time after the burn-in alone; True: from the start
-    zoom: tuple[float, float] = (0.8, 1.0)  # ours, C.3 names crops; above 1 the image shrinks, see `warp.draw`
+    zoom: tuple[float, float] = (0.8, 1.0)  # ours, C.3 names crops; above 1 the image shrinks, see `augment.draw`
     confidence: bool = True  # eq. 7: weigh by sigma; False: all labels alike
     dice: float = 0.0  # ours: of the labels, beside eq. 7
     masks: float = 0.5  # lambda 1 of eq. 10, C.3

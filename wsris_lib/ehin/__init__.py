@@ -1,1 +1,1 @@
-"""EHIN, stage 1: a response map for a sentence, learnt from image-sentence pairs alone."""
+"""EHIN: a response map for a sentence, learnt from image-sentence pairs alone; and the network of its stage 2."""

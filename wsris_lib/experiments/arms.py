@@ -28,7 +28,7 @@ class Arm:
     seeded = True
 
     def jobs(self, profile: Profile, seed: int) -> list[tuple]:
-        """The trainings that `answers` needs, as jobs for `parallel.run`."""
+        """The trainings that `answers` needs, as jobs for `parallel.run_jobs`."""
         return []
 
     def answers(self, profile: Profile, seed: int) -> Answers:

@@ -17,8 +17,8 @@ class Backbone(nn.Module):
 
     Args:
         checkpoint: as for `frozen.clip.ClipEncoder`.
-        pixels: side of the input; a ResNet's map has a 32nd of it, a ViT's a cell for each patch.
-        words: tokens of a sentence. A longer one is cut and keeps its end-of-text token, which TRIS loses.
+        image_size: P, side of the input; a ResNet's map has a 32nd of it, a ViT's a cell for each patch.
+        max_tokens: of a sentence. A longer one is cut and keeps its end-of-text token, which TRIS loses.
     """
 
     def __init__(self, checkpoint: str, image_size: int, max_tokens: int = 20):
@@ -42,7 +42,7 @@ class Backbone(nn.Module):
         self.eval()  # open_clip hands out models that train: one image would move a ResNet's batch norms
 
     def prepare(self, image: Image.Image) -> Tensor:
-        """uint8 [3, pixels, pixels]: the image squashed to a square, as TRIS does, and not yet normalised."""
+        """uint8 [3, P, P]: the image squashed to a square, as TRIS does, and not yet normalised."""
         return pil_to_tensor(image.convert("RGB").resize((self.image_size, self.image_size), Image.Resampling.BILINEAR))
 
     def normalise(self, prepared: Tensor) -> Tensor:

@@ -11,8 +11,8 @@ class DepthEstimator:
     """A frozen relative Depth Anything model.
 
     Args:
-        checkpoint: a name that `zoo.resolve` knows; the folder holds the model and its image processor, which decides
-            whether a frame keeps its shape. ValueError for a metric model, whose output grows with the distance.
+        checkpoint: a name that `checkpoints.resolve` knows; the folder holds the model and its image processor, which
+            decides whether a frame keeps its shape. ValueError for a metric model, whose output grows with distance.
         size: side in pixels that the processor resizes to.
     """
 

@@ -27,8 +27,8 @@ class Detector:
     """Any of transformers' detectors, made class-agnostic: its categories are forgotten, its scores kept.
 
     Args:
-        checkpoint: a name that `zoo.resolve` knows, of a model that AutoModelForObjectDetection opens (DETR, Deformable
-            DETR, RT-DETR, YOLOS, ...).
+        checkpoint: a name that `checkpoints.resolve` knows, of a model that AutoModelForObjectDetection opens (DETR,
+            Deformable DETR, RT-DETR, YOLOS, ...).
         threshold: boxes of lower score are dropped; low, for a box too many costs less than an object missed.
         nms_iou: of two boxes that overlap more than this the better is kept; they may differ in category only.
         limit: boxes kept per image.

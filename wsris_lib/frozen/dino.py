@@ -15,7 +15,7 @@ class DinoEncoder:
     """A frozen DINOv2 whose patch grid covers the whole frame.
 
     Args:
-        checkpoint: a name that `zoo.resolve` knows; the folder holds the model and its image processor.
+        checkpoint: a name that `checkpoints.resolve` knows; the folder holds the model and its image processor.
         size: side in pixels to which a frame is squashed, so that cell (i, j) of the grid is that part of the frame
             whatever its shape. The processor's own centre crop would lose the margins, where objects are.
             ValueError unless it is a multiple of the patch: DINOv2 drops the rest without a word.

@@ -66,7 +66,7 @@ class ImageFeatures:
 def extract(view: View, profile: Profile, out: Path | None = None) -> ImageFeatures:
     """The features of a view's images: read from the folder `out` where they are there, made where they are not.
 
-    See `each_image` for what it says and raises.
+    See `cached_per_image` for what it says and raises.
     """
     stored = cached_per_image(view, _folder(out), "features", made_from(profile), lambda: _maker(Extractor(profile)))
     tables, masks, offsets = joined(stored, _folder(out), "features")

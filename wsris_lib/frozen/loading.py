@@ -34,13 +34,13 @@ def pretrained(cls: Any, name: str, kinds: Collection[str] = (), leaves: Collect
 
     Args:
         cls: a model class or an Auto class.
-        name: what `zoo.resolve` knows.
+        name: what `checkpoints.resolve` knows.
         kinds: of config, `model_type`; the first is named as expected. Empty: those that an Auto class opens.
         leaves: patterns of weights that may be left in the file, such as a head of the training. What `cls` itself
             declares is left too.
 
     Raises ValueError for a config of another kind, missing, unexpected or misshapen weights, and files that can't be
-    read; FileNotFoundError as `zoo.resolve`.
+    read; FileNotFoundError as `checkpoints.resolve`.
     """
     config = read_config(name, kinds)
     try:

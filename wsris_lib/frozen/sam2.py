@@ -37,7 +37,7 @@ class Sam2Proposer:
     """A frozen SAM2 that proposes masks.
 
     Args:
-        checkpoint: a name that `zoo.resolve` knows; the folder holds the model and its processor.
+        checkpoint: a name that `checkpoints.resolve` knows; the folder holds the model and its processor.
         points_per_side: prompts per image = its square.
         mask_threshold: logit above which a pixel belongs to the mask.
         iou_threshold: masks of lower predicted IoU are dropped.

@@ -15,7 +15,7 @@ HEADS = (r"^cls\.", r"^lm_head\.")  # what BERT and SimCSE were trained with and
 
 
 class SentenceEncoder:
-    """A frozen sentence encoder; `checkpoint` is a name that `zoo.resolve` knows.
+    """A frozen sentence encoder; `checkpoint` is a name that `checkpoints.resolve` knows.
 
     The vector is the mean of the words' states if the checkpoint says so (as our miniature does), else the pooled
     output, the tanh of a layer on [CLS] (as the public SimCSE models have it).

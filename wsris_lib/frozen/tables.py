@@ -47,8 +47,8 @@ class LazyRleMasks(Sequence):
 def joined(kept: ImageCache, out: Path, what: str) -> tuple[dict[str, Tensor], Sequence[Rle], Offsets]:
     """The tensors of all images one below the other, by name, the masks in their notes, and each image's rows.
 
-    Beyond perimage.MEMORY all but the last lie in a file WHAT-table-KEY.safetensors in the folder `out`. Under torchrun
-    the first process writes it and the others wait for it.
+    Beyond `image_cache.MEMORY` all but the last lie in a file WHAT-table-KEY.safetensors in the folder `out`. Under
+    torchrun the first process writes it and the others wait for it.
     """
     if kept.size <= image_cache.MEMORY:
         return _in_memory(kept)

@@ -18,7 +18,7 @@ from torch import Tensor
 TORCHRUN_VARIABLES = ("RANK", "LOCAL_RANK", "WORLD_SIZE")  # by torchrun, in the environment
 TIMEOUT = timedelta(days=7)  # one training may take a day while the others wait for it
 
-_alone = 0  # how many `alone` are open
+_alone = 0  # how many `local_only` are open
 
 
 def start(device: str = "cpu") -> None:
@@ -42,12 +42,12 @@ def start(device: str = "cpu") -> None:
 
 
 def world() -> int:
-    """How many processes there are; 1 within `alone`."""
+    """How many processes there are; 1 within `local_only`."""
     return dist.get_world_size() if dist.is_initialized() and not _alone else 1
 
 
 def rank() -> int:
-    """Which of them this is, from 0; 0 within `alone`."""
+    """Which of them this is, from 0; 0 within `local_only`."""
     return dist.get_rank() if dist.is_initialized() and not _alone else 0
 
 

@@ -23,8 +23,8 @@ MAX_WORKERS = 4  # processes: each takes 1 to 2 GB
 def run_jobs(jobs: Sequence[Job], title: str, workers: int | None = None) -> None:
     """Run all jobs for what they leave on disk; what they return is lost. They start in the order given.
 
-    workers: processes; None: one a core, at most MOST. With one worker or one job all run here. Under torchrun its
-    processes share the jobs and wait for each other at the end.
+    workers: processes; None: one a core, at most MAX_WORKERS. With one worker or one job all run here. Under torchrun
+    its processes share the jobs and wait for each other at the end.
     The first error ends the rest and is raised; what was begun resumes from its checkpoint the next time.
     """
     if distributed.world() > 1:
@@ -52,7 +52,7 @@ def run_jobs(jobs: Sequence[Job], title: str, workers: int | None = None) -> Non
 
 
 def run_jobs_distributed(jobs: Sequence[tuple[int, Job]], title: str, workers: int | None = None) -> None:
-    """As `run`, of (pieces, job): under torchrun all processes do a job in several pieces together, before the rest."""
+    """As `run_jobs`, of (pieces, job): under torchrun all processes share a job in several pieces, before the rest."""
     if distributed.world() > 1:
         for pieces, (job, *arguments) in jobs:
             if pieces > 1:

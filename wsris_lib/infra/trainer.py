@@ -49,8 +49,8 @@ class Trainer:
         model: all modules with a state, a mean teacher among them.
         optimiser: or several, each with parameters of its own.
         settings: what else a checkpoint must agree in (numbers and texts).
-        pieces: of a step; with 1, each process does all of it. Raises ValueError unless it is a power of 2 that the
-            number of processes divides.
+        grad_accum_steps: pieces of a step; with 1, each process does all of it. Raises ValueError unless it is a power
+            of 2 that the number of processes divides.
     """
 
     save_seconds = 60.0  # the most time that killing a run can cost
@@ -174,7 +174,7 @@ class Trainer:
             self._sum = 0.0
 
     def backward_and_step(self, loss: Tensor, lr: float, clip: float = 1.0) -> None:
-        """A step of one piece: `learn` and `step`."""
+        """A step of one piece: `backward` and `optimizer_step`."""
         self.backward(loss)
         self.optimizer_step(lr, clip)
 

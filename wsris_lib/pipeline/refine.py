@@ -92,7 +92,7 @@ def _one_of_each_ref(samples: list[Sample]) -> list[int]:
 
 
 def _affinities(image: Image.Image, R: Tensor, walk: Refine | None, settings: RefineConfig) -> np.ndarray:
-    """IRNet's label of a response map [h, w], or of what a walk makes of it: 0, 1 and 255, uint8 [pixels, pixels]."""
+    """IRNet's label of a response map [h, w], or of what a walk makes of it: 0, 1 and 255, uint8 [P, P]."""
     small = np.asarray(shrunk(image, settings.side))
     soft = strength(R, *small.shape[:2])
     if walk is not None:

@@ -49,7 +49,7 @@ class Run:
 
     Attributes:
         profile: whose run it is.
-        home: `artefacts.home()` at the time; `$WSRIS_HOME` changes it.
+        home: `artefacts.runs_dir()` at the time; `$WSRIS_HOME` changes it.
     """
 
     _all: ClassVar[dict[tuple[Path, Profile], Any]] = {}
@@ -178,7 +178,7 @@ class Run:
 
     @shared
     def fingerprint(self, checkpoint: str) -> str:
-        """As `zoo.fingerprint`, looked up once."""
+        """As `checkpoints.fingerprint`, looked up once."""
         return checkpoints.fingerprint(checkpoint)
 
     @shared

@@ -1,4 +1,4 @@
-"""Referring data in the REFER layout: a safe reader with a training and an evaluation view, a writer, and SynRef."""
+"""Referring data in the REFER layout: a safe reader with a training and an evaluation view, a writer; pseudo labels."""
 
 from wsris_lib.refer.errors import DataError, DataWarning
 from wsris_lib.refer.reader import Refer

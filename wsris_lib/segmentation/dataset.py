@@ -1,4 +1,4 @@
-"""What stage 2 learns from: images, sentences, and the masks that some method believes they mean."""
+"""What stage 2 and CADD's students learn from: images, sentences, and the masks that some method believes they mean."""
 
 import hashlib
 from collections import defaultdict
@@ -30,7 +30,7 @@ class Tokenizes(Prepares, Protocol):
 class PseudoLabelDataset:
     """Pseudo labels with their sentences and images; rows are labels.
 
-    Images are squashed to the backbone's square, each once, and kept as `perimage` keeps things. Labels are squashed
+    Images are squashed to the backbone's square, each once, and kept as `image_cache` keeps things. Labels are squashed
     too, each pixel of the square taking the nearest of the image, so that they stay hard (TRIS's way), and kept as run
     lengths: the 120,000 of RefCOCO would take 12 GB as bytes at 320 pixels. Images that can't be opened are left out,
     with one warning that counts them.
@@ -39,7 +39,7 @@ class PseudoLabelDataset:
         view: where the sentences and the images come from; no mask can be reached through it.
         labels: of its sentences, not necessarily of all.
         backbone: says how an image is prepared and a sentence is cut into tokens; any untrained one of the same
-            checkpoint, pixels and words will do.
+            checkpoint, image_size and max_tokens will do.
 
     Raises DataError for a label of a sentence that the view doesn't have, of another image or ref than the view says,
     or of another size than its image; if there is no label, or no image that can be opened.

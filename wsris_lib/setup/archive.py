@@ -18,7 +18,7 @@ def unpacked(archive: Path, folder: Path) -> Path:
     Each file appears by renaming, and at the end a stamp with the archive's digest: without it, as after a kill, or
     when a file is gone, what is lacking is unpacked. Raises ValueError for a damaged zip and, before anything is
     written, for a member that is encrypted, is a link, would lie outside of `folder`, or in the place of a file with
-    another content; NotFetched where the disk is too small for what the members declare.
+    another content; DownloadError where the disk is too small for what the members declare.
     """
     stamp = folder / f".{archive.name}.json"
     digest = {"sha256": file_digest(archive)}

@@ -68,7 +68,7 @@ def download(
 
     What comes is kept in `.NAME.part` beside it, through errors and kills, and a later call asks only for the rest if
     the server says that it is still the same file. `out` appears by renaming, after its size `bytes`, its digest
-    `sha256` and, for a .zip, its index were checked, as far as they are known. Raises NotFetched, with all that was
+    `sha256` and, for a .zip, its index were checked, as far as they are known. Raises DownloadError, with all that was
     tried, also when the disk is too small (before it begins) and when `out` is there but is another file (it stays).
     """
     if out.is_file():
@@ -221,7 +221,7 @@ def _fault(path: Path, sha256: str | None, size: int | None) -> str:
 
 
 def enough_room(place: Path, needed: int) -> None:
-    """Raise NotFetched when the disk under `place` has fewer than `needed` bytes free."""
+    """Raise DownloadError when the disk under `place` has fewer than `needed` bytes free."""
     folder = next(folder for folder in place.absolute().parents if folder.is_dir())
     free = shutil.disk_usage(folder).free
     if needed > free:

@@ -127,8 +127,8 @@ def fetch(
         what: of `KNOWN`; empty: what the profile needs.
         pin: write the commits of the checkpoints that were got into data/checkpoints.json.
 
-    Raises KeyError for something unknown, ValueError for checkpoints of a profile that has none to fetch. NotFetched is
-    raised, with all that failed, after everything else was got.
+    Raises KeyError for something unknown, ValueError for checkpoints of a profile that has none to fetch. DownloadError
+    is raised, with all that failed, after everything else was got.
     """
     names = dict.fromkeys(what or needs(profile))
     if unknown := [name for name in names if name not in KNOWN]:

@@ -43,9 +43,9 @@ class Snapshot:
 
 
 def look(name: str) -> Snapshot:
-    """What there is to fetch for a hub id or open_clip's MODEL:TAG, at the revision that `zoo.hub` gives.
+    """What there is to fetch for a hub id or open_clip's MODEL:TAG, at the revision that `checkpoints.hub` gives.
 
-    Raises NotFetched when the hub can't be asked or doesn't have it.
+    Raises DownloadError when the hub can't be asked or doesn't have it.
     """
     repository, revision = checkpoints.hub(name)
     if constants.HF_HUB_OFFLINE:
@@ -63,10 +63,10 @@ def look(name: str) -> Snapshot:
 
 
 def get(snapshot: Snapshot) -> Path:
-    """Fetch a snapshot's missing files; returns its folder, that which `zoo.resolve` finds.
+    """Fetch a snapshot's missing files; returns its folder, that which `checkpoints.resolve` finds.
 
     What was fetched is compared with the digest that the hub gives for it: huggingface_hub itself looks at sizes only.
-    A file that is another is removed. Raises NotFetched.
+    A file that is another is removed. Raises DownloadError.
     """
     for file in snapshot.files:
         try:  # by the revision's name: for a bare commit the cache wouldn't learn what is `main`

@@ -206,7 +206,7 @@ def test_the_ideal_map_has_each_cells_share_of_what_is_meant(small):
         for i, j in np.ndindex(4, 8):
             assert soft[i, j].item() == pytest.approx(mask[16 * i : 16 * i + 16, 8 * j : 8 * j + 8].mean())
     ideal = scoreboard.summarise(ehin.judge(Run(small), cells - 0.3))
-    assert ideal["mIoU"] > 0.3 > scoreboard.summarise(ehin.floor(Run(small)))["mIoU"]
+    assert ideal["mIoU"] > 0.3 > scoreboard.summarise(ehin.central_baseline(Run(small)))["mIoU"]
     assert ehin.seen_by_critic(Run(small), cells).shape == (len(samples),)
 
 

@@ -180,7 +180,7 @@ def responses(profile: Profile, seed: int, untrained: bool = True) -> dict[str, 
     run = Run(profile)
     measures = {}
     if untrained:
-        measures = {"centre": ehin.floor(run), "clip_map": ehin.judge(run, ehin.zero_shot(run))}
+        measures = {"centre": ehin.central_baseline(run), "clip_map": ehin.judge(run, ehin.zero_shot(run))}
     for name, changes in (("tris", ehin.TRIS), ("ehin", {})):
         changed = run.changed(ehin=changes)
         measures[name] = ehin.judge(changed, ehin.maps(changed, seed))

@@ -128,7 +128,8 @@ class Trainer:
             return
         if len(rows) < self.grad_accum_steps:
             raise ValueError(
-                f"a step has {len(rows)} rows and {self.grad_accum_steps} pieces; raise the batch or lower the pieces"
+                f"a step has {len(rows)} rows and {self.grad_accum_steps} pieces; "
+                "raise the batch or lower grad_accum_steps"
             )
         each = self.grad_accum_steps // distributed.world()
         cuts = [len(rows) * n // self.grad_accum_steps for n in range(self.grad_accum_steps + 1)]

@@ -66,7 +66,7 @@ def _inputs(run: Run, seed: int) -> Inputs:
     split = run.profile.train_split
     checkpoints = [run.fingerprint(settings.backbone), run.fingerprint(settings.critic)]
     data = {"samples": run.samples_key(split), "images": run.images_key(split)}
-    return {"config.settings": settings, "checkpoints": checkpoints, **data, "seed": seed}
+    return {"settings": settings, "checkpoints": checkpoints, **data, "seed": seed}
 
 
 def _restored(state: dict[str, Tensor], run: Run, seed: int) -> nn.ModuleDict:
@@ -81,7 +81,7 @@ STAGE_1 = (
 
 
 @cached_step(
-    "groundings",
+    "ehin",
     uses=STAGE_1,
     inputs=_inputs,
     form=weights(_restored, read_curve),
@@ -175,7 +175,7 @@ def true_cells(run: Run, height: int, width: int, split: str = "") -> Tensor:
     return torch.stack([pool(torch.from_numpy(truth)[None].float())[0] for truth in truths])
 
 
-def floor(run: Run) -> list[SampleMetrics]:
+def central_baseline(run: Run) -> list[SampleMetrics]:
     """What needs no sentence: the middle of the image, half its width and height."""
     center = torch.full((8, 8), -1.0)
     center[2:6, 2:6] = 1.0

@@ -106,7 +106,7 @@ def _inputs(run: Run, seed: int, esem: bool) -> Inputs:
     del settings["candidates_eval"]  # takes no part in training: the rows of Fig. 10 share theirs
     wording = wordings_key(run) if settings["consistency"] else ""
     features = run.features_key(run.profile.train_split)
-    return {"config.settings": settings, "esem": esem, "features": features, "paraphrases": wording, "seed": seed}
+    return {"settings": settings, "esem": esem, "features": features, "paraphrases": wording, "seed": seed}
 
 
 def _restored(state: dict[str, Tensor], run: Run, seed: int, esem: bool) -> Alignment:

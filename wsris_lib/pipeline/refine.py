@@ -48,7 +48,7 @@ def _irnet_inputs(run: Run, seed: int, select: str) -> Inputs:
     images = run.images_key(run.profile.train_split)
     model = run.fingerprint(run.profile.refine.backbone)
     made_from = {"ehin": ehin.train.key(run, seed), "images": images, "backbone": model, "seed": seed}
-    return made_from | {"config.settings": _settings(run), "select": select or run.profile.refine.select}
+    return made_from | {"settings": _settings(run), "select": select or run.profile.refine.select}
 
 
 def _restored(state: dict[str, Tensor], run: Run, seed: int, select: str) -> IRNet:
@@ -119,7 +119,7 @@ def refinement_key(run: Run, seed: int, how: str, inputs: Inputs, select: str = 
     """Of what a refinement makes of masks that are known by `inputs`. Raises KeyError for an unknown refinement."""
     if how not in HOW:
         raise KeyError(f"no refinement {how!r}; choose one of {', '.join(HOW)}")
-    inputs = inputs | {"config.settings": _settings(run), "how": how}
+    inputs = inputs | {"settings": _settings(run), "how": how}
     if how.startswith("irnet"):
         inputs["irnet"] = irnet.key(run, seed, select)
     return step_key("masks", (*CODE, "pipeline.refine"), inputs)

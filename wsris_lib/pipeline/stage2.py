@@ -22,7 +22,7 @@ from wsris_lib.segmentation.mean_teacher import StudentAndTeacher
 def _inputs(run: Run, seed: int, how: str, select: str) -> Inputs:
     settings = run.profile.stage2
     labels = pseudo_labels.from_responses.key(run, seed, how, select)
-    return {"labels": labels, "config.settings": settings, "backbone": run.fingerprint(settings.backbone), "seed": seed}
+    return {"labels": labels, "settings": settings, "backbone": run.fingerprint(settings.backbone), "seed": seed}
 
 
 def _restored(state: dict[str, Tensor], run: Run, seed: int, how: str, select: str) -> StudentAndTeacher[Stage2]:

@@ -25,7 +25,7 @@ def _inputs(run: Run, seed: int, kind: str) -> Inputs:
     models = [run.fingerprint(name) for name in (settings.image_model, settings.text_model) if name]
     data = {"labels": pseudo_labels.labels_key(run, seed, kind), "samples": run.samples_key(split)}
     data |= {"images": run.images_key(split), "paraphrases": wordings_key(run)}
-    return {"config.settings": settings, "checkpoints": models, **data, "seed": seed}
+    return {"settings": settings, "checkpoints": models, **data, "seed": seed}
 
 
 def _restored(state: dict[str, Tensor], run: Run, seed: int, kind: str) -> StudentAndTeacher[Lavt]:

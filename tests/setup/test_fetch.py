@@ -178,7 +178,7 @@ def test_ctrl_c_is_no_stack_trace(monkeypatch, capsys):
 
     monkeypatch.setattr("wsris_lib.__main__.fetch", stopped)
     assert main(["fetch", "coco"]) == 130
-    assert "the same command goes on" in capsys.readouterr().err
+    assert "the same command resumes" in capsys.readouterr().err
 
 
 def test_checkpoints_are_fetched_and_pinned(server, tmp_path, monkeypatch, capsys):

@@ -191,8 +191,7 @@ def test_no_frozen_model_and_no_method_knows_an_annotation():
         if dotted(p).split(".")[1:2] and dotted(p).split(".")[1] in blind
     }
     assert {name.split(".")[1] for name in middle} == blind
-    assert middle
-    assert not {name: imports for name, imports in middle.items() if imports}
+    assert not {name: known for name, known in middle.items() if known}
 
 
 def test_no_stage_holds_the_training_and_the_evaluation_view_at_once():

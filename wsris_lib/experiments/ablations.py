@@ -157,7 +157,7 @@ def _merged(profile: Profile, seed: int, row: str, changes: dict) -> list[dict]:
         samples += [val.samples[i] for i in spatial]
         measures += [judged[i] for i in spatial]
         rows += [{"row": row, "seed": seed, "subset": corpus_profile.corpus} | summarise([judged[i] for i in spatial])]
-    whole = [one for one in _rows(row, seed, samples, measures) if one["subset"] in ("spatial", "decisive")]
+    whole = [one for one in _rows(row, seed, samples, measures) if one["subset"] in ("spatial", "position_dependent")]
     return sorted(whole, key=lambda one: one["subset"] != "spatial") + rows
 
 
@@ -223,15 +223,16 @@ def table(board: dict, metric: str = "mIoU") -> str:
         cells[row["row"], row["subset"]].append(100 * row[metric])
     names = list(dict.fromkeys(row["row"] for row in board["rows"]))
     paper = printed(board, metric)
+    width = {name: max(13, len(name) + 2) for name in subset_names}
     lines = [f"{board['table']}, {board['corpus']}, {metric} in percent, ± over seeds" + headed(paper)]
-    lines += [f"{'':30s}" + "".join(f"{name:>13s}" for name in subset_names) + ("     paper" if paper else "")]
+    lines += [f"{'':30s}" + "".join(f"{n:>{width[n]}s}" for n in subset_names) + ("     paper" if paper else "")]
     for name in names:
         values = [cells[name, subset] for subset in subset_names]
         texts = [
             f"{np.mean(v):.1f}" + (f" ± {np.std(v, ddof=1):.1f}" if len(v) > 1 else "") if v else "" for v in values
         ]
         beside = f"{paper[name]!s:>10s}" if name in paper else ""
-        lines.append(f"{name:30s}" + "".join(f"{t:>13s}" for t in texts) + beside)
+        lines.append(f"{name:30s}" + "".join(f"{t:>{w}s}" for t, w in zip(texts, width.values())) + beside)
     lines += tested(f"a row against another, {subset_names[0]} sentences, paired over seeds", compare(board, metric))
     if more := extras(board["table"]):
         lines += tested("beside rows that the paper doesn't have", compare(board, metric, pairs=more))

@@ -209,11 +209,11 @@ def table(board: dict, metrics: tuple[str, ...] = ("mIoU", "oIoU", "Pr@0.5", "Po
     lines = [f"{board['dataset']} {board['split']}, {board['sentences']} sentences, {board['resolution']} resolution"]
     for subset in dict.fromkeys(row["subset"] for row in board["rows"]):
         n = next(row["sentences"] for row in board["rows"] if row["subset"] == subset)
-        lines += ["", f"{subset + f' ({n})':24s}" + "".join(f"{m:>14s}" for m in metrics)]
+        lines += ["", f"{subset + f' ({n})':26s}" + "".join(f"{m:>14s}" for m in metrics)]
         for method in METHODS:
             rows = groups.get((subset, method), [])
             if rows:
-                lines.append(f"  {method:22s}" + "".join(f"{cell([r[m] for r in rows]):>14s}" for m in metrics))
+                lines.append(f"  {method:24s}" + "".join(f"{cell([r[m] for r in rows]):>14s}" for m in metrics))
     return "\n".join([*lines, "", f"Percent; ± over seeds. {board['supervision']}."])
 
 

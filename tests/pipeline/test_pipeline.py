@@ -75,7 +75,7 @@ def small(tiny_zoo, tmp_path, monkeypatch):
 
 def weights(profile) -> dict[str, torch.Tensor]:
     Run.forget()
-    return es3net.align(Run(profile), seed=0)[0].state_dict()
+    return es3net.align(Run(profile), seed=0).model.state_dict()
 
 
 def test_no_trained_weight_knows_a_mask(small, tmp_path, monkeypatch):
@@ -97,17 +97,17 @@ def test_no_trained_weight_knows_a_mask(small, tmp_path, monkeypatch):
 def test_training_follows_the_sentences_and_the_seed(small):
     """The counterpart: what may matter does."""
     first = weights(small)
-    assert not torch.equal(first["class_weight"], es3net.align(Run(small), seed=1)[0].class_weight)
+    assert not torch.equal(first["class_weight"], es3net.align(Run(small), seed=1).model.class_weight)
     path = Run(small).corpus.refs_path
     path.write_bytes(path.read_bytes().replace(b"left", b"ball"))
     assert not torch.equal(first["class_weight"], weights(small)["class_weight"])
 
 
 def test_a_trained_alignment_is_found_again(small, monkeypatch):
-    model, history = es3net.align(Run(small), seed=0)
+    model, curve = es3net.align(Run(small), seed=0)
     monkeypatch.setattr(es3net, "train", lambda *_, **__: pytest.fail("trained again"))
     again, read = es3net.align(Run(small), seed=0)
-    assert read == history and len(history) == 2
+    assert read == curve and len(curve) == 2
     assert all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), again.state_dict().values()))
 
 
@@ -140,9 +140,9 @@ def test_tables_on_disk_train_and_choose_as_those_in_memory(small, monkeypatch):
 
 def test_as_printed_coordinates_are_as_loud_as_the_grids_indices(small):
     printed = Run(small).changed(es3net={"centroid": "cells", "geometry_gain": 3.0})
-    model, _ = es3net.align(printed, 0)
+    model = es3net.align(printed, 0).model
     assert float(model.esem.gain) == (48 // 8 - 1) / 2  # 6 x 6 patches
-    assert float(es3net.align(Run(small), 0)[0].esem.gain) == small.es3net.geometry_gain
+    assert float(es3net.align(Run(small), 0).model.esem.gain) == small.es3net.geometry_gain
     places = es3net.proposal_table(printed, "val").geometry
     assert 0 <= places.min() and places.max() <= 1 and not torch.equal(places, Run(small).features("val").geometry)
     with pytest.raises(KeyError, match="centroid can be"):

@@ -61,7 +61,7 @@ class Choice(Arm):
         texts = unheard(val.samples)
         kept = [n for n, text in enumerate(texts) if text]
         sentences = run.sentences([replace(val.samples[n], sentence=texts[n]) for n in kept])
-        model = es3net.align(run, seed, self.esem)[0]
+        model = es3net.align(run, seed, self.esem).model
         settings = run.profile.es3net
         proposals = es3net.proposal_table(run, profile.val_split)
         chosen, _ = choose(model, proposals, sentences, settings.candidates_eval, settings.temperature)

@@ -15,7 +15,7 @@ from torch import nn
 
 from wsris_lib.infra import artefacts
 from wsris_lib.infra.code_digest import LIBRARY, code_digest
-from wsris_lib.infra.trainer import read_curve
+from wsris_lib.infra.trainer import Trained, read_curve
 from wsris_lib.refer.labels import PseudoLabels, read_labels, write_labels
 from wsris_lib.segmentation.mean_teacher import Network, StudentAndTeacher, TrainedStudent
 
@@ -75,26 +75,26 @@ class Form(Generic[Result]):
     load: Callable[..., Result]
 
 
-def weights(restore: Callable[..., Module], curve: Callable[[Any], Result]) -> Form[tuple[Module, Result]]:
-    """The form of a training: its result is (module, curve).
+def weights(restore: Callable[..., Module], curve: Callable[[Any], Result]) -> Form[Trained[Module, Result]]:
+    """The form of a training, whose result is a `Trained`.
 
     restore: the stored weights (a state dict) and the step's arguments -> the module. curve: what JSON holds -> a
     curve, as `read_curve`.
     """
 
-    def save(path: Path, result: tuple[Module, Result], inputs: Inputs) -> None:
+    def save(path: Path, result: Trained[Module, Result], inputs: Inputs) -> None:
         plain = json.loads(json.dumps(inputs, default=_fields))
-        artefacts.save_tensors(path, result[0].state_dict(), curve=result[1], inputs=plain)
+        artefacts.save_tensors(path, result.model.state_dict(), curve=result.curve, inputs=plain)
 
-    def load(path: Path, *arguments: object) -> tuple[Module, Result]:
+    def load(path: Path, *arguments: object) -> Trained[Module, Result]:
         tensors, notes = artefacts.load_tensors(path)
-        return restore(tensors, *arguments).eval(), curve(notes["curve"])
+        return Trained(restore(tensors, *arguments).eval(), curve(notes["curve"]))
 
     return Form(".safetensors", save, load)
 
 
 def student_weights(restore: Callable[..., StudentAndTeacher[Network]]) -> Form[TrainedStudent[Network]]:
-    """The form of a segmenter's training: the step gives (modules, curve), and what is returned is a TrainedStudent."""
+    """The form of a segmenter's training: the step gives a `Trained`, and what is returned is a TrainedStudent."""
     form = weights(restore, read_curve)
 
     def load(path: Path, *arguments: object) -> TrainedStudent[Network]:
@@ -127,9 +127,9 @@ def cached_step(
     """Decorate a function of a run, so that its result is made once and read from then on.
 
         @cached_step("alignments", uses=("es3net",), inputs=_inputs, form=weights(_restored), title="training")
-        def align(run: Run, seed: int, *, out: Path) -> tuple[Alignment, list]: ...
+        def align(run: Run, seed: int, *, out: Path) -> Trained[Alignment, list]: ...
 
-        model, history = align(run, 0)
+        model, curve = align(run, 0)
         align.key(run, 0), align.path(run, 0)
 
     The key holds the function's name, its inputs, and the code of all that it uses (`code_digest`). Where an input is

@@ -14,7 +14,7 @@ from wsris_lib.ehin.predict import HALF, clip_maps, response_maps, seen_under
 from wsris_lib.ehin.train import backbone_of, stored_modules
 from wsris_lib.ehin.train import train as fit
 from wsris_lib.frozen.clip_backbone import Backbone, Critic
-from wsris_lib.infra.trainer import LossCurve, read_curve
+from wsris_lib.infra.trainer import LossCurve, Trained, read_curve
 from wsris_lib.metrics import SampleMetrics, measure
 from wsris_lib.pipeline.cache import Inputs, cached_step, weights
 from wsris_lib.pipeline.run import Run
@@ -87,7 +87,7 @@ STAGE_1 = (
     form=weights(_restored, read_curve),
     title="training of EHIN, one seed",
 )
-def train(run: Run, seed: int, *, out: Path) -> tuple[nn.ModuleDict, LossCurve]:
+def train(run: Run, seed: int, *, out: Path) -> Trained[nn.ModuleDict, LossCurve]:
     """The trained modules of stage 1 and their loss curve."""
     settings = run.profile.ehin
     split = run.profile.train_split
@@ -100,7 +100,7 @@ def train(run: Run, seed: int, *, out: Path) -> tuple[nn.ModuleDict, LossCurve]:
 
 def maps(run: Run, seed: int, split: str = "", some: list[Sample] | None = None) -> Tensor:
     """R [S, h, w] for the sentences of a split (empty: val), or for `some` of them, by the trained modules."""
-    modules, _ = train(run, seed)
+    modules = train(run, seed).model
     split = split or run.profile.val_split
     inputs = images(run, split)
     inputs = inputs.seen_by(backbone_of(modules, inputs.backbone))

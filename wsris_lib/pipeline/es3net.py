@@ -13,6 +13,7 @@ from wsris_lib.es3net.predict import choose
 from wsris_lib.es3net.train import new_model, train
 from wsris_lib.frozen.dino import grid_of
 from wsris_lib.frozen.features import extract_cells, extract_swapped, sentence_features
+from wsris_lib.infra.trainer import Trained
 from wsris_lib.paraphrase.store import wordings
 from wsris_lib.pipeline.cache import Inputs, cached_step, digest, weights
 from wsris_lib.pipeline.run import Run, shared
@@ -123,8 +124,8 @@ def _restored(state: dict[str, Tensor], run: Run, seed: int, esem: bool) -> Alig
     form=weights(_restored, list),
     title=lambda run, seed, esem: f"training of {'esem' if esem else 'baseline'}, one seed",
 )
-def align(run: Run, seed: int, esem: bool = True, *, out: Path) -> tuple[Alignment, list[dict[str, float]]]:
-    """The trained alignment and its history, a row an epoch.
+def align(run: Run, seed: int, esem: bool = True, *, out: Path) -> Trained[Alignment, list[dict[str, float]]]:
+    """The trained alignment and its curve, a row an epoch.
 
     The paper's baseline (`esem=False`) compares the class token with the whole sentence vector, d = D, as without ESEM
     there is nothing to share it with, and has no LCM, whatever the profile says. With centroid "cells" coordinates are
@@ -150,7 +151,7 @@ def baseline_choices(run: Run, seed: int = 0) -> dict[str, Tensor]:
 
 def trained_choice(run: Run, seed: int, esem: bool = True) -> tuple[Tensor, Tensor]:
     """(chosen proposal long [S] within its image, confidence [S]) of a trained alignment on val."""
-    model, _ = align(run, seed, esem)
+    model = align(run, seed, esem).model
     settings = run.profile.es3net
     proposals = proposal_table(run, run.profile.val_split)
     return choose(model, proposals, run.evaluation().sentences, settings.candidates_eval, settings.temperature)

@@ -8,7 +8,7 @@ from wsris_lib.ehin.stage2 import Stage2
 from wsris_lib.ehin.stage2_train import stored_modules
 from wsris_lib.ehin.stage2_train import train as fit
 from wsris_lib.frozen.clip_backbone import Backbone
-from wsris_lib.infra.trainer import LossCurve
+from wsris_lib.infra.trainer import LossCurve, Trained
 from wsris_lib.metrics import SampleMetrics
 from wsris_lib.pipeline import pseudo_labels
 from wsris_lib.pipeline.answers import answered
@@ -42,7 +42,7 @@ def _restored(state: dict[str, Tensor], run: Run, seed: int, how: str, select: s
 )
 def train(
     run: Run, seed: int, how: str = "", select: str = "", *, out: Path
-) -> tuple[StudentAndTeacher[Stage2], LossCurve]:
+) -> Trained[StudentAndTeacher[Stage2], LossCurve]:
     """A `TrainedStudent`; `how` and `select` name the labels as `from_responses` does."""
     settings = run.profile.stage2
     backbone = Backbone(settings.backbone, settings.image_size, settings.max_tokens)

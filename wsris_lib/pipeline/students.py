@@ -6,7 +6,7 @@ from torch import Tensor
 
 from wsris_lib.cadd.lavt import Lavt
 from wsris_lib.cadd.train import distil, new_modules, stored_modules
-from wsris_lib.infra.trainer import LossCurve
+from wsris_lib.infra.trainer import LossCurve, Trained
 from wsris_lib.metrics import SampleMetrics
 from wsris_lib.paraphrase.store import wordings
 from wsris_lib.pipeline import pseudo_labels
@@ -42,7 +42,7 @@ def _restored(state: dict[str, Tensor], run: Run, seed: int, kind: str) -> Stude
     form=student_weights(_restored),
     title=lambda run, seed, kind: f"CADD from labels {kind}, one seed",
 )
-def train(run: Run, seed: int, kind: str, *, out: Path) -> tuple[StudentAndTeacher[Lavt], LossCurve]:
+def train(run: Run, seed: int, kind: str, *, out: Path) -> Trained[StudentAndTeacher[Lavt], LossCurve]:
     """A `TrainedStudent`; `kind` is one of `pseudo_labels.LABELS`."""
     settings = run.profile.cadd
     given = pseudo_labels.labels(run, seed, kind)

@@ -149,8 +149,13 @@ def evaluate(
     The masks come in the order of `samples` and are taken one at a time, so generators will do.
     """
     measures = [measure(soft, gt) for _, soft, gt in zip(samples, soft_masks, gt_masks, strict=True)]
+    return by_subset(samples, measures)
+
+
+def by_subset(samples: Sequence[AnnotatedSample], measures: Sequence[SampleMetrics]) -> list[dict[str, float | str]]:
+    """As `evaluate`, of sentences that are measured already."""
     return [
-        {"subset": name, **summarise([measures[i] for i in chosen])}
-        for name, chosen in subsets(samples).items()
-        if chosen
+        {"subset": name, **summarise([measures[i] for i in positions])}
+        for name, positions in subsets(samples).items()
+        if positions
     ]

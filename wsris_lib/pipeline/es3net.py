@@ -137,6 +137,10 @@ def align(run: Run, seed: int, esem: bool = True, *, out: Path) -> Trained[Align
 
 def baseline_choices(run: Run, seed: int = 0) -> dict[str, Tensor]:
     """What the untrained methods choose on val: the baselines, zero-shot CLIP, and the oracle, their upper bound."""
+    return run.remember(("baselines", seed), lambda: _baseline_choices(run, seed))
+
+
+def _baseline_choices(run: Run, seed: int) -> dict[str, Tensor]:
     val = run.evaluation()
     proposals = proposal_table(run, run.profile.val_split)
     areas = torch.tensor([int(decode_rle(mask).sum()) for mask in val.features.masks])

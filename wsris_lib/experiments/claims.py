@@ -1,4 +1,4 @@
-"""The claims of both papers: which method is said to be above which, where the paper prints it, and the lesson about it.
+"""The claims of both papers: which method is above which, where the paper prints it, and the lesson about it.
 
 `claim_table` judges them.
 """

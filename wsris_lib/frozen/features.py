@@ -1,6 +1,6 @@
 """Everything the frozen models say about a data set, computed once and kept: ES3Net trains on nothing else."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from wsris_lib.frozen.extractor import Extractor, Table3Extractor
 from wsris_lib.frozen.image_cache import CacheEntry, Make, cached_per_image
 from wsris_lib.frozen.pooling import cell_geometry
 from wsris_lib.frozen.sentence_encoder import SentenceEncoder
-from wsris_lib.frozen.tables import joined
+from wsris_lib.frozen.tables import Tables, joined
 from wsris_lib.infra.artefacts import content_hash, runs_dir, save_tensors, try_load_tensors
 from wsris_lib.infra.code_digest import code_digest
 from wsris_lib.refer.masks import Rle, decode_rle, encode_rle
@@ -68,8 +68,7 @@ def extract(view: View, profile: Profile, out: Path | None = None) -> ImageFeatu
 
     See `cached_per_image` for what it says and raises.
     """
-    stored = cached_per_image(view, _folder(out), "features", made_from(profile), lambda: _maker(Extractor(profile)))
-    tables, masks, offsets = joined(stored, _folder(out), "features")
+    tables, masks, offsets = _joined(view, profile, out, "features", lambda: _maker(Extractor(profile)))
     return ImageFeatures(**tables, masks=masks, offsets=offsets)
 
 
@@ -91,8 +90,7 @@ def extract_swapped(
 
         return make
 
-    stored = cached_per_image(view, _folder(out), "swapped", made_from(profile), load)
-    return joined(stored, _folder(out), "swapped")[0]
+    return _joined(view, profile, out, "swapped", load)[0]
 
 
 def extract_cells(view: View, profile: Profile, proposals: ImageFeatures, out: Path | None = None) -> torch.Tensor:
@@ -113,8 +111,7 @@ def extract_cells(view: View, profile: Profile, proposals: ImageFeatures, out: P
 
         return make
 
-    stored = cached_per_image(view, _folder(out), "centroids", made_from(profile), load)
-    return joined(stored, _folder(out), "centroids")[0]["places"]
+    return _joined(view, profile, out, "centroids", load)[0]["places"]
 
 
 def sentence_features(
@@ -140,6 +137,11 @@ def sentence_features(
 
 def _folder(out: Path | None) -> Path:
     return out or runs_dir() / "cache" / "features"
+
+
+def _joined(view: View, profile: Profile, out: Path | None, what: str, load: Callable[[], Make]) -> Tables:
+    stored = cached_per_image(view, _folder(out), what, made_from(profile), load)
+    return joined(stored, _folder(out), what)
 
 
 def made_from(profile: Profile) -> list:

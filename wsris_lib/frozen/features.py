@@ -10,10 +10,8 @@ from PIL import Image
 from wsris_lib.config.profiles import Profile
 from wsris_lib.frozen.checkpoints import fingerprint
 from wsris_lib.frozen.clip import ClipEncoder
-from wsris_lib.frozen.dino import grid_of
 from wsris_lib.frozen.extractor import Extractor, Table3Extractor
 from wsris_lib.frozen.image_cache import CacheEntry, Make, cached_per_image
-from wsris_lib.frozen.pooling import cell_geometry
 from wsris_lib.frozen.sentence_encoder import SentenceEncoder
 from wsris_lib.frozen.tables import Tables, joined
 from wsris_lib.infra.artefacts import content_hash, runs_dir, save_tensors, try_load_tensors
@@ -48,6 +46,7 @@ class ImageFeatures:
         embeddings: float [P, E], its projected L2-normalised embedding (eq. 1).
         pooled_max, pooled_mean: float [P, C], DINO patches pooled under the mask (ES3Net 3.2).
         geometry: float [P, 3], x right, y down, z near, each in [0, 1] (eq. 2, but see `pooling.geometry`).
+        cells: float [P, 3], the same as eq. 2 prints it (`pooling.cell_geometry`).
         scores: float [P], SAM2's predicted IoU.
         masks: P masks in COCO's compressed RLE, {"size": [H, W], "counts": str}.
         offsets: image_id -> (start, stop).
@@ -58,6 +57,7 @@ class ImageFeatures:
     pooled_max: torch.Tensor
     pooled_mean: torch.Tensor
     geometry: torch.Tensor
+    cells: torch.Tensor
     scores: torch.Tensor
     masks: Sequence[Rle]
     offsets: dict[int, tuple[int, int]]
@@ -91,27 +91,6 @@ def extract_swapped(
         return make
 
     return _joined(view, profile, out, "swapped", load)[0]
-
-
-def extract_cells(view: View, profile: Profile, proposals: ImageFeatures, out: Path | None = None) -> torch.Tensor:
-    """For these proposals, eq. 2 of ES3Net as printed: [P, 3] of `pooling.cell_geometry`; kept, too."""
-
-    def load() -> Make:
-        grid = grid_of(profile.dino, profile.dino_image_size)
-
-        def make(images: dict[int, Image.Image]) -> list[CacheEntry]:
-            tables = []
-            for image_id, image in images.items():
-                rows = slice(*proposals.offsets[image_id])
-                masks = torch.zeros(rows.stop - rows.start, image.height, image.width, dtype=torch.bool)
-                for mask, rle in zip(masks, proposals.masks[rows]):
-                    mask[:] = torch.from_numpy(decode_rle(rle))
-                tables.append(({"places": cell_geometry(masks, proposals.geometry[rows, 2], grid)}, {}))
-            return tables
-
-        return make
-
-    return _joined(view, profile, out, "centroids", load)[0]["places"]
 
 
 def sentence_features(

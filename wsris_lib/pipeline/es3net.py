@@ -12,7 +12,7 @@ from wsris_lib.es3net.candidates import ProposalTable, SentenceTable
 from wsris_lib.es3net.predict import choose
 from wsris_lib.es3net.train import new_model, train
 from wsris_lib.frozen.dino import grid_of
-from wsris_lib.frozen.features import extract_cells, extract_swapped, sentence_features
+from wsris_lib.frozen.features import extract_swapped, sentence_features
 from wsris_lib.infra.trainer import Trained
 from wsris_lib.paraphrase.store import wordings
 from wsris_lib.pipeline.cache import Inputs, cached_step, digest, weights
@@ -30,7 +30,7 @@ def proposal_table(run: Run, split: str) -> ProposalTable:
     features = run.features(split)
     if settings.centroid not in ("frame", "cells"):
         raise KeyError(f'centroid can be "frame" or "cells", not {settings.centroid!r}')
-    places = features.geometry if settings.centroid == "frame" else _cells(run, split)
+    places = features.geometry if settings.centroid == "frame" else features.cells
     chosen = []
     for name, encoder, usual in (
         ("class_tokens", settings.class_from, "clip"),
@@ -40,13 +40,6 @@ def proposal_table(run: Run, split: str) -> ProposalTable:
             raise KeyError(f'class_from and patches_from can be "clip" or "dino", not {encoder!r}')
         chosen.append(getattr(features, name) if encoder == usual else _swapped(run, split)[name])
     return ProposalTable(chosen[0], features.embeddings, chosen[1], places, features.offsets)
-
-
-@shared
-def _cells(run: Run, split: str) -> Tensor:
-    """Eq. 2 as printed, made only when asked for."""
-    view = run.corpus.training_view(split)
-    return extract_cells(view, run.profile, run.features(split), run.cache / "features")
 
 
 @shared

@@ -15,6 +15,7 @@ from wsris_lib.config import profiles
 from wsris_lib.experiments import ablations, scoreboard, variants
 from wsris_lib.frozen import image_cache
 from wsris_lib.infra import artefacts
+from wsris_lib.metrics import summarise
 from wsris_lib.pipeline import ehin, es3net, pseudo_labels
 from wsris_lib.pipeline.run import Run
 from wsris_lib.refer.errors import DataError, DataWarning
@@ -205,15 +206,15 @@ def test_the_ideal_map_has_each_cells_share_of_what_is_meant(small):
         mask = view.mask(sample.ann_id)
         for i, j in np.ndindex(4, 8):
             assert soft[i, j].item() == pytest.approx(mask[16 * i : 16 * i + 16, 8 * j : 8 * j + 8].mean())
-    ideal = scoreboard.summarise(ehin.judge(Run(small), cells - 0.3))
-    assert ideal["mIoU"] > 0.3 > scoreboard.summarise(ehin.central_baseline(Run(small)))["mIoU"]
+    ideal = summarise(ehin.judge(Run(small), cells - 0.3))
+    assert ideal["mIoU"] > 0.3 > summarise(ehin.central_baseline(Run(small)))["mIoU"]
     assert ehin.seen_by_critic(Run(small), cells).shape == (len(samples),)
 
 
 @pytest.mark.parametrize("name", ablations.TABLES)
 def test_every_ablation_has_its_rows_and_trains_nothing_twice(small, name, monkeypatch, capsys):
     board = ablations.run(small, name)
-    rows = pseudo_labels.KINDS if name == "table6" else (ablations.CHOICE | ablations.RESPONSE)[name]
+    rows = ablations.TABLES[name]
     assert {row["row"] for row in board["rows"]} == set(rows) and {row["seed"] for row in board["rows"]} == {0}
     merged = name == variants.MERGED
     subset = "spatial" if merged else "all"
@@ -277,14 +278,14 @@ def test_the_baseline_and_esem_are_without_lcm_and_all_else_has_it(small, monkey
 
     train = es3net.train
     monkeypatch.setattr(es3net, "train", watched)
-    chosen = scoreboard.choices(small, 0)
+    board = {row["method"]: row["mIoU"] for row in scoreboard.make(small, "es3net")["rows"] if row["subset"] == "all"}
     assert used == [(False, 0.0, False), (True, 0.0, False), (True, 1.0, True)]
     own, _ = es3net.trained_choice(Run(small), 0)
     pseudo_labels.chosen(Run(small), 0)
-    assert len(used) == 3 and torch.equal(own, chosen["lcm"])  # labels and `predict` are of the third
+    lcm = summarise(Run(small).evaluation().judge(own))["mIoU"]
+    assert len(used) == 3 and lcm == board["lcm"]  # labels and `predict` are of the third
     rows = ablations.run(small, "table2")["rows"]
     whole = {row["row"]: row["mIoU"] for row in rows if row["subset"] == "all"}
-    board = {row["method"]: row["mIoU"] for row in scoreboard.make(small, "es3net")["rows"] if row["subset"] == "all"}
     assert len(used) == 3  # all of it was there
     assert whole == {"baseline": board["baseline"], "+ ESEM": board["esem"], "+ LCM": board["lcm"]}
 
@@ -307,8 +308,7 @@ def test_an_order_is_tested_over_seeds():
     assert noisy["verdict"] == "no difference shown" and noisy["p"] > 0.5
     worse, _ = ablations.compare(board([0.60, 0.61, 0.62], [0.50, 0.51, 0.521]))
     assert worse["verdict"] == "lower"
-    every = ablations.CHOICE | ablations.RESPONSE
-    assert all(set(pair) <= set(rows) for name, rows in every.items() for pair in ablations.orders(name))
+    assert all(set(pair) <= set(rows) for name, rows in ablations.TABLES.items() for pair in ablations.orders(name))
 
 
 def test_the_number_of_candidates_at_test_trains_nothing(small, monkeypatch):

@@ -5,6 +5,7 @@ The scoreboard, the ablations and the claims are tables of methods; what two of 
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
+from typing import Any
 
 import torch
 
@@ -67,7 +68,7 @@ class Method:
             run.evaluation()
 
 
-def distinct(jobs: Iterable[tuple[Pieces, Job]]) -> list[tuple[Pieces, Job]]:
+def distinct(jobs: Iterable[tuple[Pieces, Any]]) -> list[tuple[Pieces, Job]]:
     """Without those that give the same result, so that it isn't made twice at once."""
     return list({job[0].key(*job[1:]): (pieces, job) for pieces, job in jobs}.values())
 

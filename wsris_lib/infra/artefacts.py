@@ -102,8 +102,8 @@ def save_parts(path: Path, parts: "Callable[[], Iterable[dict[str, torch.Tensor]
 
     Args:
         parts: gives them, in the same order each time; called twice, to measure and to write. All have tensors of the
-            same names and types, and of the same shapes but for the first dimension. They are joined in files beside
-            `path`, so the disk needs room for them twice.
+            same names and types, and of the same shapes but for the first dimension. They are joined on the disk of
+            `path`, which needs room for them twice.
     """
     import torch
 
@@ -114,19 +114,19 @@ def save_parts(path: Path, parts: "Callable[[], Iterable[dict[str, torch.Tensor]
             empty[name] = tensor[:0]
             rows[name] += len(tensor)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
-        whole = {}
+    whole = {}
+    with TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.", ignore_cleanup_errors=True) as folder:
         for name, like in empty.items():
             shape = (rows[name], *like.shape[1:])
             size = math.prod(shape)
             mapped = torch.from_file(f"{folder}/{name}", True, size, dtype=like.dtype) if size else like
             whole[name] = mapped.view(shape)
-        place = dict.fromkeys(whole, 0)
-        for part in parts():
-            for name, tensor in part.items():
-                whole[name][place[name] : place[name] + len(tensor)] = tensor
-                place[name] += len(tensor)
-        save_tensors(path, whole, **notes)
+    place = dict.fromkeys(whole, 0)  # the files have no name any more: whatever happens, none is left behind
+    for part in parts():
+        for name, tensor in part.items():
+            whole[name][place[name] : place[name] + len(tensor)] = tensor
+            place[name] += len(tensor)
+    save_tensors(path, whole, **notes)
 
 
 def load_tensors(path: Path) -> "tuple[dict[str, torch.Tensor], dict]":

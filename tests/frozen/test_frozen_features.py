@@ -200,9 +200,10 @@ def test_what_does_not_fit_into_memory_is_read_again(view, profile, extracted, t
         view, out, "features", features.made_from(profile), lambda: pytest.fail("made anew")
     )
     assert list(kept) == sorted(view.image_ids) and len(kept) == len(view.image_ids) and -1 not in kept
-    held = sum(tensor.nbytes for tensors, _ in kept._in_memory.values() for tensor in tensors.values())
-    assert held <= room and kept._on_disk
-    last = max(kept._on_disk)
+    held = sum(tensor.nbytes for stored in kept._stored.values() if stored for tensor in stored[0].values())
+    on_disk = [image_id for image_id, stored in kept._stored.items() if not stored]
+    assert held <= room and on_disk
+    last = max(on_disk)
     kept._paths[last].write_bytes(b"cut short")
     with pytest.raises(CorruptArtefact, match=r"features-.*can't be read"):
         kept[last]

@@ -51,11 +51,12 @@ class Method:
 
     def jobs(self, profile: Profile, seeds: Iterable[int]) -> list[tuple[Pieces, Job]]:
         """The training of each seed, for `parallel.run_jobs_distributed`."""
+        if not self.training:
+            return []
         run = self.run(profile)
+        step, *rest = self.training
         pieces = getattr(getattr(run.profile, self.section), "grad_accum_steps", 1)
-        return [
-            (pieces, (step, run, seed, *rest)) for step, *rest in [self.training] if self.training for seed in seeds
-        ]
+        return [(pieces, (step, run, seed, *rest)) for seed in seeds]
 
     def prepare(self, profile: Profile) -> None:
         """Make what the trainings of both stages 1 read, with all cores at work on it."""
@@ -106,7 +107,8 @@ def response(**changes: object) -> Method:
 
 def refined(how: str) -> Method:
     """EHIN's response after one of `refine.HOW`."""
-    return Method(_of_refined, (how,), (refine.irnet if "irnet" in how else ehin.train,), "refine")
+    trained = (refine.irnet,) if "irnet" in how else (ehin.train,)
+    return Method(_of_refined, (how,), trained, "refine" if "irnet" in how else "ehin")
 
 
 def student(kind: str) -> Method:

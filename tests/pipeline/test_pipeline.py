@@ -136,7 +136,7 @@ def test_tables_on_disk_train_and_choose_as_those_in_memory(small, monkeypatch):
     monkeypatch.setattr(image_cache, "MEMORY", 0)
     assert everything() == near
     tables = [path.name.split("-")[0] for path in (home / "features").glob("*-table-*")]
-    assert sorted(tables) == ["centroids"] * 2 + ["features"] * 2 + ["swapped"] * 2  # of train and val
+    assert sorted(tables) == ["features"] * 2 + ["swapped"] * 2  # of train and val
 
 
 def test_as_printed_coordinates_are_as_loud_as_the_grids_indices(small):

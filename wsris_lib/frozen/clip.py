@@ -14,7 +14,8 @@ from open_clip.convert import convert_state_dict
 from open_clip.factory import load_state_dict
 from PIL import Image
 from torchvision.transforms import InterpolationMode
-from torchvision.transforms.functional import pil_to_tensor, resized_crop
+from torchvision.transforms.functional import crop as cropped
+from torchvision.transforms.functional import pil_to_tensor, resize
 
 from wsris_lib.frozen.checkpoints import is_tag, resolve
 from wsris_lib.frozen.loading import quiet, refuse, unreadable
@@ -106,8 +107,8 @@ def cut(pixels: torch.Tensor, masks: torch.Tensor, size: int, crop: str = "squar
     places = squares(masks) if crop == "square" else squares(torch.ones_like(masks), margin=0)
     crops = pixels.new_empty(len(masks), 3, size, size)
     for n, (left, top, side) in enumerate(torch.stack(places, 1).tolist()):
-        masked = pixels * masks[n].to(pixels.device)
-        crops[n] = resized_crop(masked, top, left, side, side, [size, size], InterpolationMode.BICUBIC)
+        square, mask = (cropped(plane, top, left, side, side) for plane in (pixels, masks[n, None].to(pixels)))
+        crops[n] = resize(square * mask, [size, size], InterpolationMode.BICUBIC)
     return crops
 
 

@@ -25,6 +25,7 @@ from wsris_lib.refer.errors import DataError
 from wsris_lib.refer.leakage import exposure, read_declarations
 from wsris_lib.refer.published import compare
 from wsris_lib.refer.reader import Refer
+from wsris_lib.refine.crf import published
 from wsris_lib.setup.fetch import IMAGES_OF
 from wsris_lib.synref.make import CORPORA, POOLS
 
@@ -67,7 +68,7 @@ def doctor(profile: Profile, measure: bool = False) -> int:
 
 def packages(profile: Profile) -> Iterator[Check]:
     """Those that the library needs, then those that it is better with, or that this profile needs besides."""
-    extras = ["", "crf", *(["sam2"] if profile.proposals.backend == "sam2" else [])]  # Meta's sam2, not transformers'
+    extras = ["", *(["sam2"] if profile.proposals.backend == "sam2" else [])]  # Meta's sam2, not transformers'
     yield Check("python", platform.python_version(), sys.version_info >= (3, 11))
     for package in map(Requirement, requires("wsris") or []):
         needed_by = [extra for extra in extras if not package.marker or package.marker.evaluate({"extra": extra})]
@@ -75,12 +76,17 @@ def packages(profile: Profile) -> Iterator[Check]:
             continue
         try:
             installed = version(package.name)
-            ok: bool | None = package.specifier.contains(installed, prereleases=True)
+            ok = package.specifier.contains(installed, prereleases=True)
             message = installed if ok else f"{installed}, needed {package.specifier}"
         except PackageNotFoundError:
-            ok = None if needed_by == ["crf"] else False
-            message = "not installed; the dense CRF is slower without" if ok is None else "not installed"
+            ok = False
+            message = "not installed"
         yield Check(package.name, message, ok, f'pip install "{package.name}{package.specifier}"')
+    module, why = published()  # imported, as it may be there and broken
+    reason, _, remedy = why.rpartition("; ")
+    yield Check(
+        "pydensecrf", "usable" if module else f"{reason}: the dense CRF is slower", module is not None or None, remedy
+    )
 
 
 def machine(profile: Profile) -> Iterator[Check]:

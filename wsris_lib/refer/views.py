@@ -2,20 +2,22 @@
 
 import hashlib
 import io
-import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import TypeVar, overload
+from typing import IO, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import ExifTags, Image
 
-from wsris_lib.refer.errors import DataError, DataWarning
+from wsris_lib.refer.errors import DataError
 from wsris_lib.refer.masks import Segmentation, annotation_mask
 from wsris_lib.refer.photos import Photo
+
+
+TURNED = 5  # the first of EXIF's orientations that exchange height and width
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,7 @@ class ImageFile:
 
 
 S = TypeVar("S", bound=Sample, covariant=True)  # what a view is made of
+T = TypeVar("T")
 
 
 class View(Sequence[S]):
@@ -95,20 +98,33 @@ class View(Sequence[S]):
 
         An EXIF rotation is not applied: COCO's annotations are drawn on the pixels as stored.
         """
+        return self._read(image_id, io.BytesIO(self._bytes(image_id)), lambda file: file.convert("RGB"))
+
+    def orientation(self, image_id: int) -> int:
+        """How EXIF wants the photograph turned, 1 (as it is) to 8. Raises as `image`, as far as the first bytes tell."""
         path = self.image_path(image_id)
-        size = self.image_size(image_id)
-        data = self._bytes(image_id)
         try:
-            with Image.open(io.BytesIO(data)) as file:
-                image = file.convert("RGB")
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as why:  # what Pillow raises
+            with path.open("rb") if isinstance(path, Path) else path.open() as data:
+                return self._read(image_id, data, _orientation)
+        except OSError as why:
+            raise DataError(f"{path}: can't be read ({why.strerror}); fetch it again") from None
+
+    def _read(self, image_id: int, data: IO[bytes], use: Callable[[Image.Image], T]) -> T:
+        """What `use` makes of the opened image. Raises DataError for one that can't be read or is of another size."""
+        path = self.image_path(image_id)
+        height, width = self.image_size(image_id)
+        try:
+            with Image.open(data) as file:
+                if (size := file.size) == (width, height):
+                    return use(file)
+                orientation = _orientation(file)
+        except Exception as why:  # OSError, SyntaxError, struct.error, ...: whatever a decoder raises
             raise DataError(f"{path}: can't be read as an image ({why}); fetch it again") from None
-        if (image.height, image.width) != size:
-            raise DataError(
-                f"{path}: {image.height} x {image.width} pixels (height x width), but instances.json says "
-                f"{size[0]} x {size[1]}; fetch the original image"
-            )
-        return image
+        here = f"{path}: {size[1]} x {size[0]} pixels (height x width), but instances.json says {height} x {width}"
+        if orientation >= TURNED and size == (height, width):
+            how = f"its EXIF (orientation {orientation}) turns it into that, and annotations belong to pixels as stored"
+            raise DataError(f"{here}: {how}; store it turned, without that tag")
+        raise DataError(f"{here}; fetch the original image")
 
     def _bytes(self, image_id: int) -> bytes:
         path = self.image_path(image_id)
@@ -116,6 +132,14 @@ class View(Sequence[S]):
             return path.read_bytes()
         except OSError as why:
             raise DataError(f"{path}: can't be read ({why.strerror}); fetch it again") from None
+
+
+def _orientation(file: Image.Image) -> int:
+    """How EXIF wants a picture turned, 1 (as it is) to 8; 1 as well where that can't be read."""
+    try:
+        return int(file.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:  # TypeError, struct.error, ...: EXIF is written by anybody
+        return 1
 
 
 class TrainingView(View[Sample]):
@@ -161,14 +185,3 @@ class EvaluationView(View[AnnotatedSample]):
             mask = self.mask(ann_id)
             for _ in group:
                 yield mask
-
-
-def warn_skipped(where: str, reason: str, lost: list[Sample]) -> None:
-    """One warning for all the sentences that were skipped for one reason, with the first of them by id."""
-    first = lost[0]
-    warnings.warn(
-        f"{where}: {len(lost)} sentence(s) skipped because they {reason}, "
-        f"the first is sent_id {first.sent_id} of ref {first.ref_id}, image {first.image_id}",
-        DataWarning,
-        stacklevel=4,  # whoever asked for the view: past this, the method and its decorator
-    )

@@ -16,7 +16,6 @@ from wsris_lib.refer.errors import DataError
 from wsris_lib.refer.masks import Segmentation, annotation_mask
 from wsris_lib.refer.photos import Photo
 
-
 TURNED = 5  # the first of EXIF's orientations that exchange height and width
 
 
@@ -101,7 +100,7 @@ class View(Sequence[S]):
         return self._read(image_id, io.BytesIO(self._bytes(image_id)), lambda file: file.convert("RGB"))
 
     def orientation(self, image_id: int) -> int:
-        """How EXIF wants the photograph turned, 1 (as it is) to 8. Raises as `image`, as far as the first bytes tell."""
+        """How EXIF wants the photograph turned, 1 (not) to 8. Raises as `image`, as far as the first bytes tell."""
         path = self.image_path(image_id)
         try:
             with path.open("rb") if isinstance(path, Path) else path.open() as data:

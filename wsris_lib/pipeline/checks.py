@@ -24,7 +24,7 @@ def check_data(profile: Profile, refer: Refer) -> list[Fault]:
     faults = [*check_judged(refer, profile.val_split), *check_trained(refer, profile.train_split)]
     if "truth" in profile.students:
         faults += check_masks(refer, profile.train_split)
-    return faults
+    return list({(fault.where, fault.what): fault for fault in reversed(faults)}.values())[::-1]
 
 
 def refuse_faulty(run: Run) -> None:

@@ -36,7 +36,7 @@ def check_refs(refs: list[Record], path: Path) -> None:
         if ref.get("ann_id") is not None:
             _check(faults, path, "ref", who, ref, whole=("ann_id",))
         sentences = ref.get("sentences")
-        if not isinstance(sentences, list):
+        if not isinstance(sentences, list | tuple):
             faults.add(path, "ref(s) without a list 'sentences'", f"{who}: {sentences!r:.40}", ANEW)
             continue
         for sentence in sentences:
@@ -46,6 +46,10 @@ def check_refs(refs: list[Record], path: Path) -> None:
                 continue
             _check(faults, path, "sentence", who, sentence, whole=("sent_id",), text=("sent",))
             sent_ids.append(sentence.get("sent_id"))
+            if isinstance(sent := sentence.get("sent"), str) and not _is_text(sent):
+                faults.add(
+                    path, "sentence(s) with half a character, which can't be stored", f"{who}: {sent!a:.60}", ANEW
+                )
     _check_unique(faults, path, "ref_id", (ref.get("ref_id") for ref in refs))
     _check_unique(faults, path, "sent_id", sent_ids)
     faults.check()
@@ -94,7 +98,9 @@ def read_instances(path: Path, **parts: tuple[str, ...]) -> list[list[Record]]:
     try:
         content = json.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
-        raise DataError(f"{path}: no such file; put REFER's instances.json there") from None
+        there = ", ".join(sorted(other.name for other in path.parent.glob("*.json")))
+        hint = f", or rename what is: {there}" if there else ""
+        raise DataError(f"{path}: no such file; put REFER's instances.json there{hint}") from None
     except (ValueError, RecursionError) as why:
         raise DataError(f"{path}: not valid JSON ({why}); fetch it again") from None
     faults = Faults()
@@ -139,7 +145,12 @@ def _check_unique(faults: Faults, path: Path, what: str, ids: Iterable[object]) 
 
 
 def _is_whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1 << 63  # as tensors hold it
+
+
+def _is_text(value: str) -> bool:
+    """Whether it can be written as UTF-8: halves of characters, as JSON of some programs has them, can't."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in value)
 
 
 def _is_number(value: object) -> bool:
@@ -148,5 +159,7 @@ def _is_number(value: object) -> bool:
 
 def _kind(value: object) -> str:
     """What a value is, in words for people who don't program."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return "a number" if _is_whole(value) else "a number of more than 64 bits"
     names = {str: "text", float: "a number with a fraction", bool: "true or false", type(None): "empty", list: "a list"}
     return names.get(type(value), type(value).__name__)

@@ -35,10 +35,13 @@ def annotation_mask(
     parts: Any = [segmentation] if isinstance(segmentation, dict) else segmentation
     if not isinstance(parts, list) or not parts:
         raise ValueError(f"segmentation is {segmentation!r:.40}, expected polygons or RLE")
+    if all(isinstance(part, int | float) for part in parts):
+        raise ValueError(f"segmentation is {segmentation!r:.40}, expected a list of polygons, each a list of numbers")
     if all(isinstance(part, dict) for part in parts):
         for size in (part.get("size") for part in parts):
             if not isinstance(size, list | tuple) or list(size) != [height, width]:  # before memory is taken for it
-                raise ValueError(f"RLE is of size {size!r:.40}, the image {height} x {width}")
+                here = " x ".join(map(str, size)) if isinstance(size, list | tuple) else f"of size {size!r}"
+                raise ValueError(f"RLE is {here:.40}, the image {height} x {width}")
         planes = np.stack([decode_rle(part) for part in parts], axis=-1)  # [H, W, P]
     else:
         good = parts[:1] if len(parts) == degenerate(parts) else [part for part in parts if not _is_degenerate(part)]

@@ -3,7 +3,7 @@
 import os
 import re
 import zipfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
@@ -65,8 +65,7 @@ def _in_folder(place: Path) -> Callable[[str], Photo]:
     @cache
     def endings() -> dict[str, str | None]:
         """Made when a file isn't where it is expected: it takes a walk through all folders."""
-        folders = ((Path(folder), names) for folder, _, names in os.walk(place))
-        return _endings((folder / name).relative_to(place).as_posix() for folder, names in folders for name in names)
+        return _endings(path.relative_to(place).as_posix() for path in _below(place))
 
     def find(name: str) -> Path:
         path = place / name
@@ -74,6 +73,17 @@ def _in_folder(place: Path) -> Callable[[str], Photo]:
         return place / other if other else path
 
     return find
+
+
+def _below(place: Path) -> Iterator[Path]:
+    """The files in all folders, those behind links, too, each folder once."""
+    been = set()
+    for folder, inner, names in os.walk(place, followlinks=True):
+        if (real := os.path.realpath(folder)) in been:
+            inner.clear()  # not to go in circles
+        else:
+            been.add(real)
+            yield from (Path(folder, name) for name in names)
 
 
 def _in_zip(place: Path) -> Callable[[str], Photo]:

@@ -35,8 +35,8 @@ def annotation_folder(root: Path, corpus: str) -> Path:
     """The folder with instances.json and refs(*).p. Raises DataError that says which root was probably meant."""
     names = [name.format(corpus=corpus) for name in ANNOTATION_FOLDERS]
     for name in names:
-        if (root / name).is_dir():
-            return root / name
+        if (folder := _existing(root, name)) and folder.is_dir():
+            return folder
     looked = f"looked for {', '.join(names)} in it"
     if not root.is_dir():
         raise DataError(f"{root}: no such folder; {looked}; say by --data where the corpora are")
@@ -69,7 +69,8 @@ def image_place(root: Path, corpus: str, names: Sequence[str], given: str | Path
             raise DataError(f"{place}: no such folder or zip; name the one that the images are in")
         return place
     looked = [name.format(corpus=corpus) for name in (*IMAGE_PLACES.get(corpus, COCO_PLACES), *OTHER_PLACES)]
-    there = [root / name for name in dict.fromkeys(looked) if _is_place(root / name)]
+    places = [place for name in dict.fromkeys(looked) if (place := _existing(root, name))]
+    there = [place for place in places if (place.is_file() if place.suffix.lower() == ".zip" else place.is_dir())]
     if not there:
         raise DataError(
             f"{root}: no folder with the images; looked for {', '.join(looked)} in it; "
@@ -79,8 +80,18 @@ def image_place(root: Path, corpus: str, names: Sequence[str], given: str | Path
     return next((place for place in there if _has_any(place, probed)), there[0]) if len(there) > 1 else there[0]
 
 
-def _is_place(place: Path) -> bool:
-    return place.is_file() if place.suffix == ".zip" else place.is_dir()
+def _existing(root: Path, name: str) -> Path | None:
+    """What is called so below `root`, in capitals or not; None where nothing is, or several are."""
+    path = root / name
+    if path.exists():
+        return path
+    path = root
+    for part in name.split("/"):
+        alike = [entry for entry in path.iterdir() if entry.name.lower() == part.lower()] if path.is_dir() else []
+        if len(alike) != 1:
+            return None
+        path = alike[0]
+    return path
 
 
 def _has_any(place: Path, names: Sequence[str]) -> bool:

@@ -18,7 +18,7 @@ def coco_name(image_id):
 
 
 def contents():
-    """(instances, refs): an object and two sentences on each image; ids 1 to 4, annotations 10 to 40, sentences 2 to 9."""
+    """(instances, refs): an object and two sentences on each image; annotations 10 to 40, sentences 2 to 9."""
     images = [{"id": i, "file_name": coco_name(i), "height": H, "width": W} for i in SPLITS]
     whose = {"category_id": 3, "bbox": [6, 4, 14, 8], "area": 112, "iscrowd": 0}
     annotations = [{"id": 10 * i, "image_id": i, **whose, "segmentation": OUTLINE} for i in SPLITS]

@@ -49,7 +49,7 @@ def test_a_corpus_without_fault_is_called_so(tmp_path):
         ([[6, 4, 20, 4, 20, 12 * H]], "further beyond the image, 24 x 32"),
         ({"size": [H, W], "counts": [-5, 100, H * W - 95]}, "RLE has a run of -5"),
         ({"size": [H, W], "counts": [0.5, H * W - 0.5]}, "RLE has a run of 0.5"),
-        ({"size": [H, W], "counts": "~~~"}, "not an RLE"),
+        ({"size": [H, W], "counts": ""}, "not an RLE (ValueError: counts are empty or cut short)"),
         ({"size": [W, H], "counts": [0, H * W]}, "RLE is 32 x 24, the image 24 x 32"),
         ({"counts": [0, H * W]}, "RLE is of size None, the image 24 x 32"),
         ([6, 4, 20, 4, 20, 12, 6, 12], "expected a list of polygons, each a list of numbers"),

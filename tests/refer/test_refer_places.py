@@ -71,6 +71,7 @@ def test_images_are_found_where_people_put_them(tmp_path, expected, corpus, plac
 def test_an_image_folder_can_be_anywhere(tmp_path, expected, monkeypatch):
     root = small_corpus.write(tmp_path / "data")
     shutil.move(root / COCO, tmp_path / "photographs")
+    shutil.rmtree(root / "images")
     fails(lambda: Refer(root), root, COCO, "--image-folder")
     assert digests(root, images=tmp_path / "photographs") == expected
     monkeypatch.setenv("HOME", str(tmp_path))

@@ -14,6 +14,7 @@ from wsris_lib.refer.errors import Fault, Faults, refuse
 from wsris_lib.refer.reader import Refer
 
 Cuts = Callable[[list[str], int], list[bool]]  # sentences, the most tokens heard of one -> whether each is cut
+Open = Callable[[str], tuple[Cuts, int]]  # a checkpoint -> that, and the tokens that its positions suffice for
 
 
 def check_data(profile: Profile, refer: Refer) -> list[Fault]:
@@ -58,14 +59,15 @@ def check_lengths(profile: Profile, refer: Refer) -> list[Fault]:
 
 def _networks(profile: Profile) -> Iterator[tuple[str, Cuts, int]]:
     """(names, cuts, the most tokens heard) of each way in which a sentence is heard; those alike are one."""
-    ways: dict[tuple[Callable[[str], tuple[Cuts, int]], str, int], list[str]] = {}
-    for name, open_way, checkpoint, most in (
+    heard: tuple[tuple[str, Open, str, int], ...] = (
         ("ES3Net's CLIP", _clip, profile.clip, 0),
         ("ES3Net's sentence encoder", _bert, profile.text, 0),
         ("EHIN", _clip, profile.ehin.backbone, profile.ehin.max_tokens),
         ("stage 2", _clip, profile.stage2.backbone, profile.stage2.max_tokens),
         ("CADD's students", _bert, profile.cadd.text_model, profile.cadd.max_tokens),
-    ):
+    )
+    ways: dict[tuple[Open, str, int], list[str]] = {}
+    for name, open_way, checkpoint, most in heard:
         ways.setdefault((open_way, checkpoint, most), []).append(name)
     for (open_way, checkpoint, most), names in ways.items():
         cuts, positions = open_way(checkpoint)

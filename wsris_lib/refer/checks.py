@@ -10,7 +10,7 @@ from tqdm import tqdm
 from wsris_lib.infra import distributed
 from wsris_lib.refer.errors import DataError, Fault, Faults
 from wsris_lib.refer.reader import Refer
-from wsris_lib.refer.views import EvaluationView, View
+from wsris_lib.refer.views import EvaluationView, Sample, View
 
 T = TypeVar("T")
 
@@ -76,7 +76,7 @@ def _draw(refer: Refer, view: EvaluationView, split: str, faults: Faults) -> Non
             _add(faults, refer.instances_path, f"mask(s) of split {split!r} that can't be drawn", why)
 
 
-def _note_turned(refer: Refer, view: View, image_id: int, faults: Faults) -> None:
+def _note_turned(refer: Refer, view: View[Sample], image_id: int, faults: Faults) -> None:
     """Note a photograph that EXIF turns although it has the size that the annotations have as it is stored."""
     if (orientation := view.orientation(image_id)) > 1:
         what = "image(s) that EXIF would turn, which are taken as stored, as COCO's annotations are"
@@ -84,7 +84,7 @@ def _note_turned(refer: Refer, view: View, image_id: int, faults: Faults) -> Non
         faults.add(refer.image_folder, what, example, "see that yours are, too", stops=False)
 
 
-def _note_wordless(refer: Refer, view: View, split: str, faults: Faults) -> None:
+def _note_wordless(refer: Refer, view: View[Sample], split: str, faults: Faults) -> None:
     for sample in view:
         if not any(map(str.isalnum, sample.sentence)):
             what = f"sentence(s) of split {split!r} without any word"

@@ -35,7 +35,8 @@ def annotation_folder(root: Path, corpus: str) -> Path:
     """The folder with instances.json and refs(*).p. Raises DataError that says which root was probably meant."""
     names = [name.format(corpus=corpus) for name in ANNOTATION_FOLDERS]
     for name in names:
-        if (folder := _existing(root, name)) and folder.is_dir():
+        folder = _existing(root, name)
+        if folder and folder.is_dir():
             return folder
     looked = f"looked for {', '.join(names)} in it"
     if not root.is_dir():

@@ -80,7 +80,9 @@ class Refer:
         check_refs(self._refs, self.refs_path)
         for split, count in (most or {}).items():
             self._refs = _fewer(self._refs, split, count, corpus)
-        self.splits = dict(Counter(name for ref in self._refs for name in split_names(ref["split"], corpus)))
+        counts = Counter(name for ref in self._refs for name in split_names(ref["split"], corpus))
+        own = dict.fromkeys(ref["split"] for ref in self._refs)
+        self.splits = {name: counts[name] for name in dict.fromkeys([*own, *counts])}
         # A ref's own file_name carries an annotation id and names no file; the list of images has the real name.
         (listed,) = read_instances(self.instances_path, images=("id", "file_name", "height", "width"))
         check_images(listed, self.instances_path)
@@ -217,14 +219,14 @@ class Refer:
 
     def _check_annotation(self, ref: Record, annotation: Record, names: dict[int, str], faults: Faults) -> None:
         where = f"annotation {annotation['id']}"
-        if annotation["image_id"] != ref["image_id"]:
+        if annotation["image_id"] != ref["image_id"] in self._files:
             example = f"ref {ref['ref_id']} is on image {ref['image_id']}, {where} on image {annotation['image_id']}"
             faults.add(self.refs_path, "ref(s) on another image than their annotation", example, ONE_RELEASE)
         if annotation["category_id"] not in names:
             example = f"{where} has category_id {annotation['category_id']}"
             faults.add(self.instances_path, "annotation(s) of an unlisted category", example, ONE_RELEASE)
         check_box(annotation, self.instances_path, faults)
-        segmentation = annotation.get("segmentation")
+        segmentation = annotation.get("segmentation") or []
         if 0 < degenerate(segmentation) < len(segmentation):
             what = "annotation(s) with a polygon of fewer than 3 points beside good ones, which alone are drawn"
             faults.add(self.instances_path, what, where, stops=False)

@@ -59,8 +59,8 @@ def test_sentences_that_a_network_cuts_are_counted(tmp_path):
     profile = profiles.load("smoke")
     faults = check_lengths(profile, Refer(small_corpus.write(tmp_path, spoil)))
     assert all(not fault.stops for fault in faults)
-    heard = {fault.what: fault.count for fault in faults}
-    assert heard["sentence(s) of more than the 20 tokens that EHIN and stage 2 can hear"] == 2
-    assert heard["sentence(s) of more than the 20 tokens that CADD's students can hear"] == 2
-    assert heard["sentence(s) of more than the 32 tokens that ES3Net's CLIP can hear"] == 1
+    counts = {fault.what: fault.count for fault in faults}
+    assert counts["sentence(s) of more than the 20 tokens that EHIN and stage 2 can hear"] == 2
+    assert counts["sentence(s) of more than the 20 tokens that CADD's students can hear"] == 2
+    assert counts["sentence(s) of more than the 32 tokens that ES3Net's CLIP can hear"] == 1
     assert "sent_id 3: 'mug mug" in str(faults[-1])

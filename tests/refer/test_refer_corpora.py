@@ -381,6 +381,7 @@ def test_referit_with_run_lengths_in_bytes(tmp_path):
     [
         (lambda c: c["test"]["8"]["annotations"][0].pop("query"), ("test.pickle", "'8'", "annotation 0", "'query'")),
         (lambda c: c["test"]["8"]["annotations"][0].update(bbox=[[1, 2, 3]]), ("test.pickle", "'8'", "four numbers")),
+        (lambda c: c["test"]["8"]["annotations"][0].update(bbox=[[1, 2, None, 3]]), ("test.pickle", "four numbers")),
         (lambda c: c["test"]["8"]["annotations"][0].update(segmentation=[[1, 2, 3]]), ("test.pickle", "'8'", "RLE")),
         (
             lambda c: c["test"]["8"]["annotations"][0].update(

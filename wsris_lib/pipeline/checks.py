@@ -59,7 +59,7 @@ def check_lengths(profile: Profile, refer: Refer) -> list[Fault]:
 
 def _networks(profile: Profile) -> Iterator[tuple[str, Cuts, int]]:
     """(names, cuts, the most tokens heard) of each way in which a sentence is heard; those alike are one."""
-    heard: tuple[tuple[str, Open, str, int], ...] = (
+    networks: tuple[tuple[str, Open, str, int], ...] = (
         ("ES3Net's CLIP", _clip, profile.clip, 0),
         ("ES3Net's sentence encoder", _bert, profile.text, 0),
         ("EHIN", _clip, profile.ehin.backbone, profile.ehin.max_tokens),
@@ -67,7 +67,7 @@ def _networks(profile: Profile) -> Iterator[tuple[str, Cuts, int]]:
         ("CADD's students", _bert, profile.cadd.text_model, profile.cadd.max_tokens),
     )
     ways: dict[tuple[Open, str, int], list[str]] = {}
-    for name, open_way, checkpoint, most in heard:
+    for name, open_way, checkpoint, most in networks:
         ways.setdefault((open_way, checkpoint, most), []).append(name)
     for (open_way, checkpoint, most), names in ways.items():
         cuts, positions = open_way(checkpoint)

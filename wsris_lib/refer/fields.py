@@ -88,7 +88,7 @@ def check_annotations(annotations: list[Record], categories: list[Record], path:
 def check_box(annotation: Record, path: Path, faults: Faults) -> None:
     """Note a `bbox` that isn't four numbers, x, y, width and height in pixels."""
     box = annotation["bbox"]
-    if not isinstance(box, list | tuple) or len(box) != 4 or not all(map(_is_number, box)):
+    if not isinstance(box, list | tuple) or len(box) != 4 or not all(map(is_number, box)):
         example = f"annotation {annotation['id']}: {box!r:.60}"
         faults.add(path, "annotation(s) whose bbox isn't [x, y, width, height] in pixels", example, ANEW)
 
@@ -153,7 +153,8 @@ def _is_text(value: str) -> bool:
     return not any("\ud800" <= letter <= "\udfff" for letter in value)
 
 
-def _is_number(value: object) -> bool:
+def is_number(value: object) -> bool:
+    """Whether a value is a finite number."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 

@@ -70,7 +70,7 @@ def image_place(root: Path, corpus: str, names: Sequence[str], given: str | Path
             raise DataError(f"{place}: no such folder or zip; name the one that the images are in")
         return place
     looked = [name.format(corpus=corpus) for name in (*IMAGE_PLACES.get(corpus, COCO_PLACES), *OTHER_PLACES)]
-    places = [place for name in dict.fromkeys(looked) if (place := _existing(root, name))]
+    places = [path for path in (_existing(root, name) for name in dict.fromkeys(looked)) if path]
     there = [place for place in places if (place.is_file() if place.suffix.lower() == ".zip" else place.is_dir())]
     if not there:
         raise DataError(

@@ -114,7 +114,7 @@ def test_an_image_of_the_right_size_that_exif_would_turn_is_said(tmp_path):
 
 @pytest.mark.parametrize("name", ["3", "1"])
 @pytest.mark.parametrize(
-    ("data", "why"), [(b"", "can't be read as an image"), (b"<html>404</html>", "can't be read as an image")]
+    ("data", "why"), [(b"", "empty (0 bytes)"), (b"<!DOCTYPE html><html>404</html>", "a web page")]
 )
 def test_what_is_no_image_stops_where_it_is_judged_and_is_left_out_where_it_is_learnt_from(tmp_path, name, data, why):
     root = small_corpus.write(tmp_path)
@@ -129,7 +129,7 @@ def test_a_judged_image_is_read_to_its_end(tmp_path):
     for image_id in (1, 3):
         path = root / COCO / coco_name(image_id)
         path.write_bytes(path.read_bytes()[:-200])
-    only(faults_of(root), "1 image(s) of split 'val'", coco_name(3), "fetch it again", stops=True)
+    only(faults_of(root), "1 image(s) of split 'val'", coco_name(3), "a JPEG, cut off after", stops=True)
 
 
 def test_all_faults_come_in_one_list_with_counts_and_the_first_few(tmp_path):

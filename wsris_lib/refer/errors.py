@@ -1,4 +1,4 @@
-"""What is said about bad data: an error that stops, one counted warning for what was skipped, or a list of faults."""
+"""What is said about bad data: an error that stops, a warning for what was skipped or changed, or a list of faults."""
 
 from collections import defaultdict
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ class DataError(ValueError):
 
 
 class DataWarning(UserWarning):
-    """Some sentences can't be trained on and were skipped; the message counts them, one warning for each reason."""
+    """Data that are used, but not all or not as they lie there; one warning for each reason, with the first case."""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import IO
+from typing import IO, Literal
 
 from wsris_lib.refer.errors import DataError
 
@@ -33,8 +33,8 @@ class ZippedPhoto:
         """True: the zip's index has it."""
         return True
 
-    def open(self) -> IO[bytes]:
-        """The photograph to be read from its beginning, whose header takes no more than that."""
+    def open(self, mode: Literal["rb"] = "rb") -> IO[bytes]:
+        """The photograph to be read from its beginning, whose header takes no more. Raises as zipfile does."""
         return _opened(self.archive).open(self.member)
 
     def read_bytes(self) -> bytes:

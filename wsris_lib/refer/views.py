@@ -1,18 +1,18 @@
 """What training and evaluation see of a split. Only the second kind of view has anything to do with masks."""
 
 import hashlib
-import io
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import IO, TypeVar, overload
+from typing import TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image
+from PIL import Image
 
 from wsris_lib.refer.errors import DataError
+from wsris_lib.refer.images import decoded, measured, measured_by_header, read_bytes
 from wsris_lib.refer.masks import Segmentation, annotation_mask
 from wsris_lib.refer.photos import Photo
 
@@ -54,7 +54,6 @@ class ImageFile:
 
 
 S = TypeVar("S", bound=Sample, covariant=True)  # what a view is made of
-T = TypeVar("T")
 
 
 class View(Sequence[S]):
@@ -84,7 +83,7 @@ class View(Sequence[S]):
     def image_digest(self, image_id: int) -> str | None:
         """SHA-256 of the photograph's bytes, so that a folder and a zip share caches; None if they can't be read."""
         try:
-            return hashlib.sha256(self._bytes(image_id)).hexdigest()
+            return hashlib.sha256(read_bytes(self.image_path(image_id))).hexdigest()
         except DataError:
             return None
 
@@ -97,48 +96,32 @@ class View(Sequence[S]):
 
         An EXIF rotation is not applied: COCO's annotations are drawn on the pixels as stored.
         """
-        return self._read(image_id, io.BytesIO(self._bytes(image_id)), lambda file: file.convert("RGB"))
+        path = self.image_path(image_id)
+        data = read_bytes(path)
+        image = decoded(data, str(path), upright=False)
+        if (image.height, image.width) != self.image_size(image_id):
+            self._check_size(image_id, *measured(data, str(path)))
+        return image
 
     def orientation(self, image_id: int) -> int:
         """How EXIF wants the photograph turned, 1 (not) to 8. Raises as `image`, as far as the first bytes tell."""
-        path = self.image_path(image_id)
-        try:
-            with path.open("rb") if isinstance(path, Path) else path.open() as data:
-                return self._read(image_id, data, _orientation)
-        except OSError as why:
-            raise DataError(f"{path}: can't be read ({why.strerror}); fetch it again") from None
+        measures = measured_by_header(self.image_path(image_id))
+        self._check_size(image_id, *measures)
+        return measures[2]
 
-    def _read(self, image_id: int, data: IO[bytes], use: Callable[[Image.Image], T]) -> T:
-        """What `use` makes of the opened image. Raises DataError for one that can't be read or is of another size."""
-        path = self.image_path(image_id)
-        height, width = self.image_size(image_id)
-        try:
-            with Image.open(data) as file:
-                if (size := file.size) == (width, height):
-                    return use(file)
-                orientation = _orientation(file)
-        except Exception as why:  # OSError, SyntaxError, struct.error, ...: whatever a decoder raises
-            raise DataError(f"{path}: can't be read as an image ({why}); fetch it again") from None
-        here = f"{path}: {size[1]} x {size[0]} pixels (height x width), but instances.json says {height} x {width}"
-        if orientation >= TURNED and size == (height, width):
-            how = f"its EXIF (orientation {orientation}) turns it into that, and annotations belong to pixels as stored"
-            raise DataError(f"{here}: {how}; store it turned, without that tag")
-        raise DataError(f"{here}; fetch the original image")
-
-    def _bytes(self, image_id: int) -> bytes:
-        path = self.image_path(image_id)
-        try:
-            return path.read_bytes()
-        except OSError as why:
-            raise DataError(f"{path}: can't be read ({why.strerror}); fetch it again") from None
-
-
-def _orientation(file: Image.Image) -> int:
-    """How EXIF wants a picture turned, 1 (as it is) to 8; 1 as well where that can't be read."""
-    try:
-        return int(file.getexif().get(ExifTags.Base.Orientation, 1))
-    except Exception:  # TypeError, struct.error, ...: EXIF is written by anybody
-        return 1
+    def _check_size(self, image_id: int, height: int, width: int, orientation: int) -> None:
+        """Raises DataError for a photograph, as it is stored, of another size than its annotations."""
+        listed = self.image_size(image_id)
+        if (height, width) == listed:
+            return
+        sizes = f"{height} x {width} pixels (height x width), but instances.json says {listed[0]} x {listed[1]}"
+        way_out = "; fetch the original image"
+        if orientation >= TURNED and (width, height) == listed:
+            way_out = (
+                f": its EXIF (orientation {orientation}) turns it into that, and annotations belong to pixels as "
+                "stored; store it turned, without that tag"
+            )
+        raise DataError(f"{self.image_path(image_id)}: {sizes}{way_out}")
 
 
 class TrainingView(View[Sample]):

@@ -24,9 +24,7 @@ def corpus(*rows):
 
 
 def test_equal_words_of_two_objects_and_of_one():
-    counted = counts(
-        corpus((1, 1, "dog", "train"), (1, 2, "dog", "train"), (2, 3, "dog", "val"), (2, 3, "dog", "val"))
-    )
+    counted = counts(corpus((1, 1, "dog", "train"), (1, 2, "dog", "train"), (2, 3, "dog", "val"), (2, 3, "dog", "val")))
     assert counted["sentences said word for word of another object of the image"] == (2, 4, "train 2")
     assert counted["objects with the same sentence twice"] == (1, 3, "")
     assert counted["sentences of val that stand in train word for word"] == (2, 2, "")

@@ -73,7 +73,8 @@ manleft of lright one | manright of lleft one
 leftiest | rightiest
 """
 UNCHANGED = """
-upright bear | the brightest light | copyright sign | bright one | leftover pizza | stright line | wright | all frightened | cleft | the brightest | copyrights | bowl right next to the cake
+upright bear | the brightest light | copyright sign | bright one | leftover pizza | bowl right next to the cake
+stright line | wright | all frightened | cleft | the brightest | copyrights
 dog right behind the hydrant | right above the cat | man in the middle | toys r us | elephant right in front of us
 """
 

@@ -36,7 +36,7 @@ class Expression:
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """`count` of `of` are so; `effect` says what that does to training or judging here; `parts` is the count by split."""
+    """`count` of `of` are so, by split in `parts`; `effect` says what that does to training or judging here."""
 
     name: str
     count: int
@@ -71,9 +71,7 @@ def read(path: Path) -> list[Expression]:
         text = gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8")
         with text as lines:
             rows = [json.loads(line) for line in lines]
-        return [
-            Expression(row["image_id"], row["ann_id"], row["sent"].lower(), row.get("split") or "") for row in rows
-        ]
+        return [Expression(row["image_id"], row["ann_id"], row["sent"].lower(), row.get("split") or "") for row in rows]
     except DataError:
         raise
     except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError) as why:

@@ -73,7 +73,7 @@ _MIRRORED = (
     | dict(_PAIRS)
     | {right: left for left, right in _PAIRS}
 )
-# A side may be glued to anything ("leftmost", "topleft", "leftguy", "lright"), but isn't in each word that has its letters.
+# A side may be glued to anything ("leftmost", "topleft", "leftguy"), but isn't in each word that has its letters.
 _SIDE = re.compile("left|right")
 _NO_SIDE = re.compile(
     r"[a-z]*(?:b|f)right[a-z]*|(?:play|ship)?wright[a-z]*|(?:al|up|out|down|forth|birth|copy)right[a-z]*|right(?:eous|ful|ly)[a-z]*"
@@ -93,7 +93,7 @@ def has_side(word: str) -> bool:
 
 
 def is_just(text: str, start: int, end: int) -> bool:
-    """Whether the word `text[start:end]` of a lower-case text is a "right" that means "just" ("right behind the dog")."""
+    """Whether `text[start:end]` of a lower-case text is a "right" that means "just" ("right behind the dog")."""
     return bool(text[start:end] == "right" and _JUST.match(text, end) and not _SIDE_BEFORE.search(text[:start]))
 
 

@@ -12,7 +12,7 @@ from wsris_lib.miniature.card import write_card
 Model = TypeVar("Model", bound=PreTrainedModel)
 
 
-class Training(trainer.Trainer):
+class MiniatureTrainer(trainer.Trainer):
     """Ends with `run.finish(name=..., objective=..., data=..., limits=...)`."""
 
     def finish(self, **card: Any) -> None:

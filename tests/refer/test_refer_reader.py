@@ -263,7 +263,7 @@ def test_a_truncated_jpeg_is_found_when_it_is_opened(corpus, keep):
     data = path.read_bytes()
     path.write_bytes(data[: int(keep * len(data))])
     view = quietly(lambda: Refer(corpus.root).training_view("train"))
-    fails(lambda: view.image(2), path, "fetch it again")
+    fails(lambda: view.image(2), path, "copy it again")
     assert view.image(1).size == (W, H)
 
 

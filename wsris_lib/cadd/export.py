@@ -23,6 +23,9 @@ class _Answers(nn.Module):
     Mean and deviation are buffers, which move with the program; `Lavt.normalise` makes them where its input is.
     """
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(self, model: Lavt):
         super().__init__()
         self.model = model

@@ -68,11 +68,11 @@ def _check(path: Path, notes: dict[str, Any]) -> None:
         theirs = (notes["torch"], notes["processor"])
         ours = (torch.__version__, processor())
         if theirs != ours:
-            made = f"compiled by torch {theirs[0]} for {theirs[1]}; here is torch {ours[0]} on {ours[1]}"
-            raise ValueError(f"{path}: was {made}; {again} --compile")
+            source = f"compiled by torch {theirs[0]} for {theirs[1]}; here is torch {ours[0]} on {ours[1]}"
+            raise ValueError(f"{path}: was {source}; {again} --compile")
     elif _release(notes["torch"]) > _release(torch.__version__):
-        made = f"exported by torch {notes['torch']}, newer than torch {torch.__version__} here"
-        raise ValueError(f"{path}: was {made}; install that or a later one, or {again}")
+        source = f"exported by torch {notes['torch']}, newer than torch {torch.__version__} here"
+        raise ValueError(f"{path}: was {source}; install that or a later one, or {again}")
 
 
 def _release(version: str) -> tuple[int, ...]:

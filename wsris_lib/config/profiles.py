@@ -38,6 +38,7 @@ class Profile:
 
     name: str = "paper"
     data: str = "data/refer"  # ours: where `fetch` puts the corpora
+    image_folder: str = ""  # ours: folder or zip of the images; empty: looked for in `data`, see `refer.places`
     corpus: str = "refcoco"  # 4.1, the first of three
     split_by: str = "unc"  # 4.1
     train_split: str = "train"
@@ -114,7 +115,8 @@ def load(name: str = "", checkpoints: str = "", **changes: Any) -> Profile:
     (empty: `$WSRIS_CHECKPOINTS`, else none). Raises KeyError that lists the known names, and for a setting that isn't
     there, ValueError for a value of another type and for a device that can't be used, and FileNotFoundError for
     checkpoints that aren't in the folder, and for a folder of paraphrases that isn't there (without one given:
-    `$WSRIS_PARAPHRASES`, else the profile's own).
+    `$WSRIS_PARAPHRASES`, else the profile's own; so with `image_folder` and `$WSRIS_IMAGE_FOLDER`). A path may begin
+    with ~.
     """
     name = name or os.environ.get("WSRIS_PROFILE") or "tiny"
     base = name.partition("+")[0]
@@ -128,8 +130,12 @@ def load(name: str = "", checkpoints: str = "", **changes: Any) -> Profile:
         raise ValueError("data is empty; give a folder, or None for the profile's own")
     if given.get("corpus") in SPLIT_BY:
         given.setdefault("split_by", SPLIT_BY[given["corpus"]])
-    if os.environ.get("WSRIS_PARAPHRASES"):
-        given.setdefault("paraphrases", os.environ["WSRIS_PARAPHRASES"])
+    for setting, variable in (("paraphrases", "WSRIS_PARAPHRASES"), ("image_folder", "WSRIS_IMAGE_FOLDER")):
+        if os.environ.get(variable):
+            given.setdefault(setting, os.environ[variable])
+    for setting in ("data", "paraphrases", "image_folder"):
+        if given.get(setting):  # the shell leaves the ~ of --data=~/x as it is
+            given[setting] = os.path.expanduser(given[setting])
     profile = replace(changed(PROFILES[base], given), name=named(base, shell))
     if profile.paraphrases != "rules" and not Path(profile.paraphrases).is_dir():
         raise FileNotFoundError(f"paraphrases {profile.paraphrases}: no such folder; fill one by paraphrase.llm")
@@ -143,7 +149,7 @@ def load(name: str = "", checkpoints: str = "", **changes: Any) -> Profile:
             warnings.warn(f"torch finds no GPU to compute on ({problem}): {slow}", stacklevel=2)
     check_device(profile.device)
     folder = checkpoints or os.environ.get("WSRIS_CHECKPOINTS", "")
-    return with_checkpoints(profile, Path(folder)) if folder else profile
+    return with_checkpoints(profile, Path(os.path.expanduser(folder))) if folder else profile
 
 
 def as_trial(profile: Profile) -> Profile:

@@ -6,6 +6,7 @@ import shutil
 import sys
 import time
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, requires, version
 from itertools import groupby
@@ -20,7 +21,9 @@ from wsris_lib.frozen.extractor import Extractor
 from wsris_lib.infra import artefacts
 from wsris_lib.infra import machine as limits
 from wsris_lib.infra.device import gpu_problem
+from wsris_lib.pipeline.checks import check_data, check_lengths
 from wsris_lib.pipeline.run import Run
+from wsris_lib.refer import facts
 from wsris_lib.refer.errors import DataError
 from wsris_lib.refer.leakage import exposure, read_declarations
 from wsris_lib.refer.published import compare
@@ -46,8 +49,8 @@ class Check:
 
     def __str__(self) -> str:
         mark = {True: "ok  ", False: "NO  ", None: "    "}[self.ok]
-        hint = f"\n{'':17s}-> {self.hint}" if self.hint and not self.ok else ""
-        return f"{mark}{self.name:12s} {self.message}{hint}"
+        hint = f"\n-> {self.hint}" if self.hint and not self.ok else ""
+        return f"{mark}{self.name:12s} {self.message}{hint}".replace("\n", f"\n{'':17s}")
 
 
 def doctor(profile: Profile, measure: bool = False) -> int:
@@ -158,7 +161,7 @@ def data(profile: Profile) -> Iterator[Check]:
         splits: Collection[str] = list(dict.fromkeys(renamed.get(pool, pool) for pool in POOLS))
     else:
         try:
-            refer = Refer(profile.data, profile.corpus, profile.split_by)
+            refer = Refer(profile.data, profile.corpus, profile.split_by, images=profile.image_folder)
         except DataError as why:
             images = IMAGES_OF.get(profile.corpus)  # None: of a corpus that `fetch` doesn't know
             hint = f"python -m wsris_lib fetch {profile.corpus} {images} --data {profile.data}" if images else ""
@@ -169,18 +172,29 @@ def data(profile: Profile) -> Iterator[Check]:
             numbers = [f"{c.actual:,}{'' if c.expected is None else f' of {c.expected:,}'} {c.what}" for c in counts]
             complete = all(count.complete for count in counts) or None
             yield Check("data", f"{split}: {', '.join(numbers)}".removeprefix(": "), complete)
+        yield from (Check("sentences", str(fact)) for fact in facts.measure(facts.read(refer.refs_path)) if fact.count)
         splits = refer.splits
     for split in (profile.train_split, profile.val_split):
         if split not in splits:
             message = f"no split {split!r}; there is {', '.join(splits)}"
             yield Check("data", message, False, "choose another by --split")
-    if not made_here and profile.val_split in splits:
+    if not made_here and {profile.train_split, profile.val_split} <= set(splits):
+        yield from faults(profile, refer)
         yield from leaks(profile, refer)
+
+
+def faults(profile: Profile, refer: Refer) -> Iterator[Check]:
+    """What `reproduce` would refuse of the corpus before its first training, and what it would only say."""
+    every = check_data(profile, refer)
+    with suppress(FileNotFoundError):  # a checkpoint that isn't there has a line of its own
+        every += check_lengths(profile, refer)
+    for fault in every:
+        yield Check("data", str(fault), False if fault.stops else None)
 
 
 def leaks(profile: Profile, refer: Refer) -> Iterator[Check]:
     """What each checkpoint that reads images saw of the judged split in its own training, as far as it is declared."""
-    view = refer.training_view(profile.val_split)
+    view, _ = refer.for_training(profile.val_split)
     declared = read_declarations(DECLARED)
     names = [name for field, name in profiles.checkpoints_of(profile).items() if field not in READ_NO_IMAGE]
     for name in dict.fromkeys(name for name in names if not name.startswith("zoo:")):

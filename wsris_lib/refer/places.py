@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from wsris_lib.refer.errors import DataError
+from wsris_lib.refer.errors import DataError, MissingData
 from wsris_lib.refer.photos import photos
 
 ANNOTATION_FOLDERS = ("{corpus}", "refer/{corpus}")
@@ -38,24 +38,20 @@ def annotation_folder(root: Path, corpus: str) -> Path:
         folder = _existing(root, name)
         if folder and folder.is_dir():
             return folder
-    looked = f"looked for {', '.join(names)} in it"
-    if not root.is_dir():
-        raise DataError(f"{root}: no such folder; {looked}; say by --data where the corpora are")
+    what = f"no folder with the corpus {corpus!r}" if root.is_dir() else "no folder" if root.exists() else "not there"
+    problem = f"{root}: {what}; looked for {', '.join(names)} in it"
     if meant := _meant(root, corpus):
-        raise DataError(f"{root}: no folder with the corpus {corpus!r}; {looked}; did you mean {meant}?")
-    there = sorted(path.parent.name for path in root.glob("*/instances.json"))
-    hint = f"; there is {', '.join(there)}: choose by --corpus" if there else ""
-    raise DataError(f"{root}: no folder with the corpus {corpus!r}; {looked}{hint}")
+        raise DataError(f"{problem}; did you mean {meant}?")
+    if there := sorted(path.parent.name for path in root.glob("*/instances.json")):
+        raise DataError(f"{problem}; there is {', '.join(there)}: choose by --corpus")
+    raise MissingData(f"{problem}; say by --data where the corpora are")
 
 
 def _meant(root: Path, corpus: str) -> Path | None:
-    """The root that somebody meant who named a folder above it (a clone of REFER), or one inside it."""
-    for steps in ("*", "*/*"):
-        for folder in sorted(root.glob(f"{steps}/{corpus}")):
-            if (folder / "instances.json").is_file() or any(folder.glob("*refs(*).*")):
-                return folder.parent
-    inside = root.name == corpus or (root / "instances.json").is_file()
-    return root.parent if inside else None
+    """The root that somebody meant who named a folder above it (a clone of REFER), or something inside it."""
+    below = [folder.parent for steps in ("*", "*/*") for folder in sorted(root.glob(f"{steps}/{corpus}"))]
+    above = list(root.absolute().parents)[:3]
+    return next((place for place in (*below, *above) if any((place / corpus).glob("*refs(*).*"))), None)
 
 
 def image_place(root: Path, corpus: str, names: Sequence[str], given: str | Path = "") -> Path:
@@ -73,7 +69,7 @@ def image_place(root: Path, corpus: str, names: Sequence[str], given: str | Path
     places = [path for path in (_existing(root, name) for name in dict.fromkeys(looked)) if path]
     there = [place for place in places if (place.is_file() if place.suffix.lower() == ".zip" else place.is_dir())]
     if not there:
-        raise DataError(
+        raise MissingData(
             f"{root}: no folder with the images; looked for {', '.join(looked)} in it; "
             "put them there, or say by --image-folder where they are"
         )

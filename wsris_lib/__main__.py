@@ -16,6 +16,7 @@ from wsris_lib.infra import artefacts, distributed
 from wsris_lib.miniature import command
 from wsris_lib.pipeline import predict as predicting
 from wsris_lib.pipeline import pseudo_labels, students
+from wsris_lib.pipeline.checks import refuse_faulty
 from wsris_lib.pipeline.run import Run
 from wsris_lib.refer import referit
 from wsris_lib.refer.images import load_image
@@ -213,6 +214,9 @@ def judge_claims(
     profile: profiles.Profile, seeds: int, late_seeds: int | None, students: str | None, groups: tuple[str, ...]
 ) -> None:
     """Make and print the table of claims."""
+    if distributed.is_main_process():
+        refuse_faulty(Run(profile))
+    distributed.barrier()
     late = tuple(range(late_seeds)) if late_seeds else profile.segmenter_seeds
     profile = replace(profile, seeds=tuple(range(seeds)), segmenter_seeds=late)
     student_profile = replace(profiles.load(students, data=profile.data), segmenter_seeds=late) if students else None

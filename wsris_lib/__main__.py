@@ -214,9 +214,7 @@ def judge_claims(
     profile: profiles.Profile, seeds: int, late_seeds: int | None, students: str | None, groups: tuple[str, ...]
 ) -> None:
     """Make and print the table of claims."""
-    if distributed.is_main_process():
-        refuse_faulty(Run(profile))
-    distributed.barrier()
+    refuse_faulty(Run(profile))
     late = tuple(range(late_seeds)) if late_seeds else profile.segmenter_seeds
     profile = replace(profile, seeds=tuple(range(seeds)), segmenter_seeds=late)
     student_profile = replace(profiles.load(students, data=profile.data), segmenter_seeds=late) if students else None

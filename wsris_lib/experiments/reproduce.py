@@ -28,8 +28,8 @@ def reproduce(profile: Profile) -> None:
     if distributed.is_main_process():
         print(f"profile {profile.name}, data {profile.data}, results in {run.folder}")
         run.corpus  # noqa: B018  SynRef is made by one
-        checks.refuse_faulty(run)
     distributed.barrier()
+    checks.refuse_faulty(run)
     # What many steps read is made first, with all cores at work on it.
     run.evaluation()
     es3net.training_tables(run)

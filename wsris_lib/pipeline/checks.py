@@ -7,6 +7,7 @@ from transformers import AutoTokenizer
 from wsris_lib.config.profiles import Profile
 from wsris_lib.frozen.clip import clip_tokenizer
 from wsris_lib.frozen.loading import beside, read_config
+from wsris_lib.infra import distributed
 from wsris_lib.pipeline.run import Run
 from wsris_lib.refer.checks import check_judged, check_masks, check_trained
 from wsris_lib.refer.errors import Fault, Faults, refuse
@@ -28,14 +29,11 @@ def check_data(profile: Profile, refer: Refer) -> list[Fault]:
 
 
 def refuse_faulty(run: Run) -> None:
-    """Say what is wrong with a run's data, in one process. Raises DataError with all that stops it.
-
-    SynRef is as it was made.
-    """
+    """Say what is wrong with a run's data. Raises DataError with all that stops it; SynRef's is as it was made."""
     if run.profile.data == "synref":
         return
     faults = check_data(run.profile, run.corpus) + check_lengths(run.profile, run.corpus)
-    for fault in faults:
+    for fault in faults if distributed.is_main_process() else ():
         if not fault.stops:
             print(f"note: {fault}")
     refuse(faults)

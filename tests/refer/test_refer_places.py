@@ -83,6 +83,8 @@ def test_a_folder_that_has_the_images_goes_before_one_that_has_not(tmp_path, exp
     root = small_corpus.write(tmp_path / "data", place="images/refcoco")
     (root / COCO).mkdir(parents=True)
     assert Refer(root).image_folder == root / "images/refcoco" and digests(root) == expected
+    shutil.copy(root / "images/refcoco" / coco_name(1), root / COCO)  # nor before one that has more
+    assert Refer(root).image_folder == root / "images/refcoco" and digests(root) == expected
 
 
 def test_a_name_that_fits_several_files_or_one_in_another_folder_is_missing(tmp_path):

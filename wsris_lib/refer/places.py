@@ -55,9 +55,9 @@ def _meant(root: Path, corpus: str) -> Path | None:
 
 
 def image_place(root: Path, corpus: str, names: Sequence[str], given: str | Path = "") -> Path:
-    """The folder or zip of the images: `given`, else the first place that has one of a few of the `names` listed.
+    """The folder or zip of the images: `given`, else the place that has most of a few of the `names` listed.
 
-    Where none has any, the first that is there, so that what is missing is named by it. Raises DataError when there is
+    The first of equals, also where none has any, so that what is missing is named by it. Raises DataError when there is
     no place at all, or `given` is none.
     """
     if given:
@@ -74,7 +74,9 @@ def image_place(root: Path, corpus: str, names: Sequence[str], given: str | Path
             "put them there, or say by --image-folder where they are"
         )
     probed = names[:: max(1, len(names) // PROBED)]
-    return next((place for place in there if _has_any(place, probed)), there[0]) if len(there) > 1 else there[0]
+    if _present(there[0], probed) == len(probed):  # as usual: the others needn't be walked through
+        return there[0]
+    return max(there, key=lambda place: _present(place, probed))
 
 
 def _existing(root: Path, name: str) -> Path | None:
@@ -91,9 +93,10 @@ def _existing(root: Path, name: str) -> Path | None:
     return path
 
 
-def _has_any(place: Path, names: Sequence[str]) -> bool:
+def _present(place: Path, names: Sequence[str]) -> int:
+    """How many of the names are there."""
     try:
         find = photos(place)
-        return any(find(name).is_file() for name in names)
+        return sum(find(name).is_file() for name in names)
     except DataError:  # a damaged zip is named when it is the one that is left
-        return False
+        return 0

@@ -16,6 +16,7 @@ from wsris_lib.infra import artefacts, distributed
 from wsris_lib.miniature import command
 from wsris_lib.pipeline import predict as predicting
 from wsris_lib.pipeline import pseudo_labels, students
+from wsris_lib.pipeline.checks import refuse_faulty
 from wsris_lib.pipeline.run import Run
 from wsris_lib.refer import referit
 from wsris_lib.refer.images import load_image
@@ -87,7 +88,9 @@ def main(arguments: list[str] | None = None) -> int:
         "what", nargs="*", metavar="WHAT", help=f"of {', '.join(KNOWN)} (default: all that the profile needs)"
     )
     sub.add_argument("--profile", help="whose checkpoints, and whose needs (default: tiny, which needs nothing)")
-    sub.add_argument("--data", help=f"the folder that corpora go to (default: {profiles.PROFILES['paper'].data})")
+    sub.add_argument(
+        "--data", type=_named, help=f"the folder that corpora go to (default: {profiles.PROFILES['paper'].data})"
+    )
     sub.add_argument("--pin", action="store_true", help="note the checkpoints' commits in data/checkpoints.json")
     sub.add_argument("--dry-run", action="store_true", help="only say what it would get, how large it is, and where to")
     options.add(sub)
@@ -150,14 +153,14 @@ def _of_run(parser: argparse.ArgumentParser, without: tuple[str, ...] = ()) -> N
     """The options that say which run is meant, and every setting but those that the command itself calls otherwise."""
     options.add(parser, without)
     parser.add_argument("--profile", help=f"one of {', '.join(profiles.PROFILES)} (default: tiny)")
-    parser.add_argument("--data", help="a folder in the REFER layout instead of the profile's own data")
+    parser.add_argument("--data", type=_named, help="a folder in the REFER layout instead of the profile's own data")
     parser.add_argument("--corpus", help="the folder of refs and instances in it (default: refcoco)")
     parser.add_argument("--split-by", help="whose split, the word in refs(*.p) (default: the corpus's usual one)")
     parser.add_argument("--checkpoints", help="a folder with the profile's public checkpoints, each in its own folder")
     purpose = "a folder of paraphrases by an LLM (paraphrase.llm fills one), for eq. 5, CADD (default: by rules)"
     parser.add_argument("--paraphrases", metavar="DIR", help=purpose)
     purpose = "a folder or zip with the images of --data (default: looked for in it); --images DIR means this, too"
-    parser.add_argument("--image-folder", metavar="DIR", help=purpose)
+    parser.add_argument("--image-folder", type=_named, metavar="DIR", help=purpose)
     parser.add_argument(
         "--trial", type=_count, help="so many images of each split and a step of each training, no lessons"
     )
@@ -167,6 +170,13 @@ def _of_run(parser: argparse.ArgumentParser, without: tuple[str, ...] = ()) -> N
 def _path(given: str) -> Path:
     """A path; of --data=~/x and in quotes the shell leaves the ~ as it is."""
     return Path(os.path.expanduser(given))
+
+
+def _named(given: str) -> str:
+    """A folder's name; an empty one would quietly mean the profile's own."""
+    if not given:
+        raise argparse.ArgumentTypeError("is empty, as a variable is that isn't set; name a folder")
+    return given
 
 
 def _count(given: str) -> int:
@@ -204,6 +214,7 @@ def judge_claims(
     profile: profiles.Profile, seeds: int, late_seeds: int | None, students: str | None, groups: tuple[str, ...]
 ) -> None:
     """Make and print the table of claims."""
+    refuse_faulty(Run(profile))
     late = tuple(range(late_seeds)) if late_seeds else profile.segmenter_seeds
     profile = replace(profile, seeds=tuple(range(seeds)), segmenter_seeds=late)
     student_profile = replace(profiles.load(students, data=profile.data), segmenter_seeds=late) if students else None

@@ -13,7 +13,7 @@ import torch
 from wsris_lib.config.profiles import Profile
 from wsris_lib.infra import artefacts
 from wsris_lib.metrics import SampleMetrics, subsets, summarise
-from wsris_lib.pipeline import ehin, es3net, pseudo_labels, refine, stage2, students
+from wsris_lib.pipeline import ehin, es3net, pseudo_labels, refine, stage2, students, unjudged
 from wsris_lib.pipeline.cache import Inputs, cached_step
 from wsris_lib.pipeline.evaluation import Evaluation
 from wsris_lib.pipeline.run import Run
@@ -76,8 +76,8 @@ def make(profile: Profile, *parts: str) -> dict:
     run = Run(profile)
     rows = [row for part in parts or PARTS for row in _rows_of_part(run, part)]
     board = {
-        "dataset": f"{'synref' if profile.data == 'synref' else Path(profile.data).resolve().name}/{profile.corpus}",
-        "split": f"{profile.split_by}/{profile.val_split}",
+        "dataset": f"{'synref' if profile.data == 'synref' else Path(profile.data).resolve().name}/{run.corpus.corpus}",
+        "split": f"{run.corpus.split_by}/{profile.val_split}",
         "sentences": len(run.evaluation().samples),
         "resolution": "original",
         "supervision": supervision(profile),
@@ -157,7 +157,7 @@ def _cadd(profile: Profile) -> list[dict]:
     """LAVT students of the profile's kinds of labels."""
     rows = []
     for seed in profile.segmenter_seeds:
-        for kind in profile.students:
+        for kind in unjudged.student_kinds(Run(profile)):
             answers = students.judged(Run(profile), seed, profile.val_split, kind)
             rows += judged(*answers, method=f"cadd_{kind.replace(' ', '_')}", seed=seed)
     return rows

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from wsris_lib.infra.artefacts import file_digest
 from wsris_lib.refer.errors import DataError
 from wsris_lib.refer.photos import photos
 from wsris_lib.refer.pickles import Record, load_refs
@@ -67,7 +68,7 @@ class Refer:
         self._refs = load_refs(self.refs_path)
         _check_refs(self._refs, self.refs_path)
         for split, count in (most or {}).items():
-            self._refs = _fewer(self._refs, split, count)
+            self._refs = fewer(self._refs, split, count)
         self.splits = dict(Counter(ref["split"] for ref in self._refs))
         # A ref's own file_name carries an annotation id and names no file; the list of images has the real name.
         (images,) = read_instances(self.instances_path, images=("id", "file_name", "height", "width"))
@@ -88,6 +89,20 @@ class Refer:
         files = sum(i in self._files and self._files[i].path.is_file() for i in image_ids)
         sentences = sum(len(ref["sentences"]) for ref in refs)
         return {"refs": len(refs), "sentences": sentences, "images": len(image_ids), "files": files}
+
+    def masked(self, split: str) -> int:
+        """How many refs of a split can be judged: all, or none where no annotation is theirs.
+
+        Nothing but judging wants a mask, so a corpus needn't have any. If some are missing the evaluation view says so.
+        """
+        (annotations,) = read_instances(self.instances_path, annotations=("id",))
+        known = {annotation["id"] for annotation in annotations}
+        refs = self._split(split)
+        return len(refs) if any(ref["ann_id"] in known for ref in refs) else 0
+
+    def truth_digest(self) -> str:
+        """Changes with any annotation."""
+        return file_digest(self.refs_path.parent)
 
     @_collector_paused()
     def training_view(self, split: str) -> TrainingView:
@@ -187,7 +202,7 @@ class Refer:
         raise DataError(f"{self.root}: no folder with {what}; looked for {', '.join(names)} in it")
 
 
-def _fewer(refs: list[Record], split: str, count: int) -> list[Record]:
+def fewer(refs: list[Record], split: str, count: int) -> list[Record]:
     """Without the refs on all but `count` images of a split: always the same ones, in no order that means anything."""
     ids = {ref["image_id"] for ref in refs if ref["split"] == split}
     chosen = set(sorted(ids, key=lambda i: hashlib.sha256(str(i).encode()).digest())[:count])

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, requires, version
 from itertools import groupby
+from pathlib import Path
 
 import torch
 from packaging.requirements import Requirement
@@ -22,6 +23,7 @@ from wsris_lib.pipeline.run import Run
 from wsris_lib.refer.errors import DataError
 from wsris_lib.refer.leakage import exposure, read_declarations
 from wsris_lib.refer.published import compare
+from wsris_lib.refer.pairs import open_corpus
 from wsris_lib.refer.reader import Refer
 from wsris_lib.setup.fetch import IMAGES_OF
 from wsris_lib.synref.make import CORPORA, POOLS
@@ -132,7 +134,7 @@ def data(profile: Profile) -> Iterator[Check]:
         splits: Collection[str] = list(dict.fromkeys(renamed.get(pool, pool) for pool in POOLS))
     else:
         try:
-            refer = Refer(profile.data, profile.corpus, profile.split_by)
+            refer = open_corpus(Path(profile.data), profile.corpus, profile.split_by)
         except DataError as why:
             images = IMAGES_OF.get(profile.corpus)  # None: of a corpus that `fetch` doesn't know
             hint = f"python -m wsris_lib fetch {profile.corpus} {images} --data {profile.data}" if images else ""
@@ -149,6 +151,9 @@ def data(profile: Profile) -> Iterator[Check]:
             message = f"no split {split!r}; there is {', '.join(splits)}"
             yield Check("data", message, False, "choose another by --split")
     if not made_here and profile.val_split in splits:
+        if not refer.masked(profile.val_split):
+            message = f"no masks in {profile.val_split}: answers are shown and compared with each other, not judged"
+            yield Check("data", message)
         yield from leaks(profile, refer)
 
 

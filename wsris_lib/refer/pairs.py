@@ -1,0 +1,243 @@
+"""Your own pairs of image and sentence as a corpus: a table with a row a sentence, and nothing that knows a mask.
+
+    image,sentence,split,object,mask
+    photos/desk.jpg,the mug on the left,train,1,
+
+Image and sentence are all that training needs. `split` says which rows are judged or shown ("val"); without it a tenth
+of the images, always the same, is. Rows of one image with the same `object` mean the same thing: the group of the
+multi-text prior; without it each sentence stands alone. `mask` is a picture of what is meant, to judge by.
+
+The table may be a CSV, JSON lines or Parquet, or the metadata of a folder of images as Hugging Face's datasets lays it
+out (metadata.csv beside the images, or in a folder for each split). Names of files count from the table's folder.
+"""
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from wsris_lib.infra.artefacts import content_hash
+from wsris_lib.refer.errors import DataError
+from wsris_lib.refer.masks import Rle, encode_rle
+from wsris_lib.refer.pickles import Record
+from wsris_lib.refer.reader import Refer, fewer
+from wsris_lib.refer.tables import SUFFIXES, Row, read_rows
+from wsris_lib.refer.views import AnnotatedSample, EvaluationView, ImageFile
+
+COLUMNS = {  # what a column is called here, and elsewhere
+    "image": ("image", "file_name", "image_file_name", "image_path", "path"),
+    "sentence": ("sentence", "sentences", "text", "caption", "expression"),
+    "split": ("split",),
+    "object": ("object", "object_id", "group", "group_id", "ref_id"),
+    "mask": ("mask", "mask_file_name", "mask_path"),
+    "image_id": ("image_id",),  # whole numbers: an export's, so that images keep their order
+}
+SPLITS = {"training": "train", "validation": "val", "valid": "val", "dev": "val"}  # the names of others -> ours
+TABLES = tuple(f"metadata{suffix}" for suffix in SUFFIXES)
+HELD_OUT = 10  # one image in so many becomes val where nothing is said
+SHOWN = 3  # rows that a message names
+
+
+class Pairs(Refer):
+    """A corpus of pairs, with all that is asked of `Refer`; ids are numbers in the order of the table.
+
+    path: the table, or a folder with metadata.csv (.jsonl, .parquet) or pairs.csv in it, or such a file for each split.
+    most: as of `Refer`. Raises DataError that lists all that is wrong with the table, or says which file is missing.
+    """
+
+    def __init__(self, path: str | Path, most: dict[str, int] | None = None):
+        # Not that of `Refer`, which reads its files.
+        self.root = Path(path).expanduser()
+        self.corpus = "pairs"
+        self.split_by = "table"
+        tables = tables_of(self.root)
+        if not tables:
+            raise DataError(f"{self.root}: no table of pairs; give one, or a folder with {', '.join(TABLES)} in it")
+        self.image_folder = self.root if self.root.is_dir() else self.root.parent
+        self.refs_path = self.instances_path = self.root
+        self._refs: list[Record] = []
+        self._masks: dict[int, Path] = {}  # by ref_id
+        self._files: dict[int, ImageFile] = {}
+        self._take([row for table in tables for row in _rows(table, self.root)])
+        for split, count in (most or {}).items():
+            self._refs = fewer(self._refs, split, count)
+        self.splits = dict(Counter(ref["split"] for ref in self._refs))
+
+    def masked(self, split: str) -> int:
+        """How many objects of a split have a mask."""
+        return sum(ref["ref_id"] in self._masks for ref in self._split(split))
+
+    def truth_digest(self) -> str:
+        """As of `Refer`, of the files of masks."""
+        return content_hash([[ref_id, content_hash(path)] for ref_id, path in self._masks.items()])
+
+    def evaluation_view(self, split: str) -> EvaluationView:
+        """As of `Refer`; every mask of the split is read here. All its rows have one, or none can be judged alike."""
+        refs = self._split(split)
+        bare = [ref for ref in refs if ref["ref_id"] not in self._masks]
+        if bare:
+            count = f"{len(bare)} of {len(refs)} objects of split {split!r} have no mask"
+            first = bare[0]["sentences"][0]["sent"]
+            raise DataError(f'{self.root}: {count}, the first is "{first}"; fill the column mask, or empty it')
+        samples = []
+        segmentations = {}
+        for ref in refs:
+            file = self._files[ref["image_id"]]
+            rle, box = read_mask(self._masks[ref["ref_id"]], file.height, file.width)
+            segmentations[ref["ref_id"]] = ref["image_id"], rle
+            samples += [
+                AnnotatedSample(
+                    image_id=ref["image_id"],
+                    ref_id=ref["ref_id"],
+                    sent_id=sentence["sent_id"],
+                    sentence=sentence["sent"],
+                    ann_id=ref["ref_id"],
+                    category="object",
+                    box=box,
+                    decisive=None,
+                    part=None,
+                )
+                for sentence in ref["sentences"]
+            ]
+        return EvaluationView(samples, self._files, segmentations, self.root)
+
+    def _take(self, rows: list[tuple[str, Path, Row]]) -> None:
+        """Fill refs, files and masks; everything that is wrong is listed at once."""
+        faults: dict[str, list[str]] = defaultdict(list)
+        images: dict[Path, int] = {}
+        refs: dict[object, Record] = {}
+        for where, folder, row in rows:
+            sentences = row["sentence"] if isinstance(row.get("sentence"), list) else [row.get("sentence", "")]
+            if not isinstance(row.get("image"), str) or not all(isinstance(text, str) for text in sentences):
+                faults["no name of an image, or a sentence that is no text"].append(where)
+                continue
+            texts = [" ".join(text.split()).lower() for text in sentences]
+            if not texts or not all(texts):
+                faults["an empty sentence"].append(where)
+                continue
+            path = folder / Path(row["image"]).expanduser()
+            if path not in images:
+                number = str(row.get("image_id", len(images) + 1))
+                images[path] = int(number) if number.isdecimal() else 0
+                if not images[path] or images[path] in self._files:
+                    faults["an image_id that is no whole number from 1, or another image's"].append(where)
+                try:
+                    self._files[images[path]] = ImageFile(path, *_size(path))
+                except FileNotFoundError:
+                    faults["an image that isn't there"].append(f"{where} ({path})")
+                except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as why:
+                    faults["an image that can't be read"].append(f"{where} ({path}: {why})")
+            image_id = images[path]
+            split = str(row.get("split", ""))
+            same = (image_id, split, str(row["object"])) if "object" in row else object()
+            ref = refs.setdefault(same, _new_ref(len(refs) + 1, image_id, path.name, SPLITS.get(split, split)))
+            if "mask" in row:
+                mask = folder / Path(str(row["mask"])).expanduser()
+                if self._masks.setdefault(ref["ref_id"], mask) != mask:
+                    faults["another mask than an earlier row of the same object"].append(where)
+                elif not mask.is_file():
+                    faults["a mask that isn't there"].append(f"{where} ({mask})")
+            ref["sentences"] += [{"sent": s, "raw": raw, "tokens": s.split()} for s, raw in zip(texts, sentences)]
+        _number(list(refs.values()))
+        self._refs = _with_splits(list(refs.values()), images, faults)
+        if faults:
+            raise DataError(f"{self.root}: {'; '.join(_counted(kind, where) for kind, where in faults.items())}")
+
+
+def open_corpus(path: Path, corpus: str, split_by: str, most: dict[str, int] | None = None) -> Refer:
+    """The corpus at `path`: pairs, where there is a table of them, else a folder in the REFER layout."""
+    return Pairs(path, most) if tables_of(path) else Refer(path, corpus, split_by, most)
+
+
+def tables_of(path: Path) -> list[Path]:
+    """The tables of a corpus of pairs: the file itself, or those in a folder of images; none of another folder."""
+    if path.is_file() or path.suffix.lower() in SUFFIXES:
+        return [path]
+    for pattern in (*TABLES, "pairs.csv", *(f"*/{name}" for name in TABLES)):
+        if tables := sorted(path.glob(pattern)):
+            return tables
+    return []
+
+
+def read_mask(path: Path, height: int, width: int) -> tuple[Rle, tuple[float, float, float, float]]:
+    """A picture of two colours, the darker 0 outside, as (run lengths, its box x, y, w, h in pixels).
+
+    Raises DataError for another size than the image's, more colours, or fewer than two pixels inside.
+    """
+    try:
+        with Image.open(path) as file:
+            plain = file if file.mode in ("1", "L", "P", "I", "I;16") else file.convert("L")
+            pixels = np.asarray(plain)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as why:
+        raise DataError(f"{path}: can't be read as a mask ({why})") from None
+    if pixels.shape != (height, width):
+        size = f"{pixels.shape[0]} x {pixels.shape[1]}"
+        raise DataError(f"{path}: the mask is {size} (height x width), its image {height} x {width}")
+    values = np.unique(pixels)
+    if len(values) > 2 or (len(values) == 2 and values[0] != 0):
+        some = ", ".join(map(str, values[:4].tolist()))
+        raise DataError(f"{path}: has the values {some} ...; a mask has 0 outside and one value inside, as a PNG")
+    mask = pixels > 0
+    if mask.sum() < 2:
+        raise DataError(f"{path}: the mask has {mask.sum()} pixel(s), expected 2 or more; empty that field")
+    rows = np.flatnonzero(mask.any(1)).tolist()
+    columns = np.flatnonzero(mask.any(0)).tolist()
+    return encode_rle(mask), (columns[0], rows[0], columns[-1] - columns[0] + 1, rows[-1] - rows[0] + 1)
+
+
+def _rows(table: Path, root: Path) -> Iterator[tuple[str, Path, Row]]:
+    """(where, the folder that names count from, fields by our names) of each row of a table."""
+    rows = read_rows(table)
+    columns = {name for _, row in rows for name in row}
+    ours = {name: next((other for other in others if other in columns), None) for name, others in COLUMNS.items()}
+    for name in ("image", "sentence"):
+        if ours[name] is None:
+            there = ", ".join(sorted(columns)) or "none"
+            raise DataError(f"{table}: no column {name!r}, it has {there}; its first line names the columns")
+    of_folder = {} if table.parent in (root, root.parent) else {"split": table.parent.name}
+    before = f"{table.relative_to(root)}, " if of_folder else ""
+    for where, row in rows:
+        fields = {name: row[other] for name, other in ours.items() if other in row}
+        yield before + where, table.parent, of_folder | fields
+
+
+def _size(path: Path) -> tuple[int, int]:
+    """(height, width) of an image, by its first bytes."""
+    with Image.open(path) as image:
+        return image.height, image.width
+
+
+def _new_ref(ref_id: int, image_id: int, file_name: str, split: str) -> Record:
+    ids = {"ref_id": ref_id, "ann_id": ref_id, "category_id": 1, "image_id": image_id}
+    return {**ids, "file_name": file_name, "split": split, "sentences": []}
+
+
+def _number(refs: list[Record]) -> None:
+    """Give each sentence its id."""
+    sent_id = 0
+    for ref in refs:
+        for sentence in ref["sentences"]:
+            sent_id += 1
+            sentence["sent_id"] = sent_id
+        ref["sent_ids"] = [sentence["sent_id"] for sentence in ref["sentences"]]
+
+
+def _with_splits(refs: list[Record], images: dict[Path, int], faults: dict[str, list[str]]) -> list[Record]:
+    """The refs with a split each: as the table says, or by image where it says nothing."""
+    bare = [ref for ref in refs if not ref["split"]]
+    if bare and len(bare) < len(refs):
+        faults["no split, where other rows have one"] += [f'"{ref["sentences"][0]["sent"]}"' for ref in bare]
+    elif bare:
+        names = {image_id: hashlib.sha256(path.name.encode()).digest() for path, image_id in images.items()}
+        val = set(sorted(names, key=lambda i: names[i])[: max(1, len(names) // HELD_OUT)])
+        for ref in refs:
+            ref["split"] = "val" if ref["image_id"] in val else "train"
+    return refs
+
+
+def _counted(kind: str, places: list[str]) -> str:
+    more = ", ..." if len(places) > SHOWN else ""
+    return f"{len(places)} row(s) have {kind}: {', '.join(places[:SHOWN])}{more}"

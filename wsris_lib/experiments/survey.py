@@ -17,8 +17,10 @@ from pycocotools import mask as coco
 from wsris_lib import plotting
 from wsris_lib.config.profiles import Profile
 from wsris_lib.infra import artefacts
+from wsris_lib.pipeline import pseudo_labels
 from wsris_lib.pipeline.run import Run
 from wsris_lib.pipeline.unjudged import answers, methods
+from wsris_lib.refer.coco import write_coco
 from wsris_lib.refer.labels import PseudoLabels
 from wsris_lib.refer.masks import Rle, decode_rle
 from wsris_lib.refer.views import Sample, TrainingView
@@ -67,6 +69,23 @@ def make(profile: Profile) -> dict:
             figure.savefig(temporary, format="png", dpi=110)
         plt.close(figure)
     return board
+
+
+def annotate(profile: Profile, out: Path, model: str | None = None, labels: str | None = None, seed: int = 0) -> None:
+    """Write what a method believes as files that annotation tools open.
+
+    Either a model's answers on val (default: cadd greedy), or the pseudo labels of train, one of
+    `pseudo_labels.LABELS`. Raises KeyError for another.
+    """
+    run = Run(profile)
+    split = profile.train_split if labels else profile.val_split
+    if labels:
+        given = pseudo_labels.labels(run, seed, labels)
+    else:
+        given = answers(run, model or "cadd greedy", split, seed)
+    count = write_coco(out, run.corpus.training_view(split), given, split, given.source)
+    print(f"{out}: instances.json, masks/ and pairs.csv, {count:,} objects of {split} by {given.source}")
+    print(f"their images are in {run.corpus.image_folder}")
 
 
 def parts(run: Run) -> list[tuple[str, ...]]:

@@ -8,24 +8,38 @@ from PIL import Image
 from wsris_lib.infra import artefacts
 from wsris_lib.refer.errors import DataError
 from wsris_lib.refer.masks import encode_rle
-from wsris_lib.refer.pairs import Pairs
+from wsris_lib.refer.pairs import Pairs, tables_of
 from wsris_lib.refer.reader import Refer
 from wsris_lib.refer.tables import SUFFIXES, Row, write_rows
 from wsris_lib.refer.views import TrainingView
 from wsris_lib.refer.writer import IMAGES, write_corpus
 
 
+def convert(source: Path, out: Path, corpus: str, split_by: str, masks: bool) -> tuple[dict[str, int], str]:
+    """Pairs to the REFER layout in the folder `out`, or a corpus in that layout to pairs in the table `out`.
+
+    Returns the number of sentences of each split, and the options of a command that reads the result.
+    """
+    if tables_of(source):
+        return to_refer(Pairs(source), out), f"--data {out} --corpus pairs --split-by table"
+    return to_pairs(Refer(source, corpus, split_by), out, masks), f"--pairs {out}"
+
+
 def to_refer(pairs: Pairs, root: Path) -> dict[str, int]:
-    """Write root/pairs/{instances.json, refs(table).p} and the images; returns the number of refs of each split.
+    """Write root/pairs/{instances.json, refs(table).p} and the images; returns the number of sentences by split.
 
     Read it with `Refer(root, "pairs", "table")`: the ids are the same, so is what is trained. A split becomes
     annotations where every object of it has a mask.
     """
+    if root.suffix or root.is_file():
+        raise DataError(f"{root}: the REFER layout is a folder; name one")
     images = {}
     annotations = []
     refs = {}
+    counts = {}
     for split in pairs.splits:
         view = pairs.training_view(split)
+        counts[split] = len(view)
         for image_id in view.image_ids:
             name = _copied(view, image_id, root / IMAGES)
             height, width = view.image_size(image_id)
@@ -46,7 +60,7 @@ def to_refer(pairs: Pairs, root: Path) -> dict[str, int]:
                 annotations.append(kind | shape)
     categories = [{"id": 1, "name": "object"}]
     write_corpus(root, "pairs", "table", list(images.values()), annotations, categories, list(refs.values()))
-    return pairs.splits
+    return counts
 
 
 def to_pairs(corpus: Refer, table: Path, masks: bool) -> dict[str, int]:

@@ -22,8 +22,8 @@ from wsris_lib.infra import artefacts
 from wsris_lib.pipeline.run import Run
 from wsris_lib.refer.errors import DataError
 from wsris_lib.refer.leakage import exposure, read_declarations
+from wsris_lib.refer.pairs import open_corpus, tables_of
 from wsris_lib.refer.published import compare
-from wsris_lib.refer.pairs import open_corpus
 from wsris_lib.refer.reader import Refer
 from wsris_lib.setup.fetch import IMAGES_OF
 from wsris_lib.synref.make import CORPORA, POOLS
@@ -137,7 +137,9 @@ def data(profile: Profile) -> Iterator[Check]:
             refer = open_corpus(Path(profile.data), profile.corpus, profile.split_by)
         except DataError as why:
             images = IMAGES_OF.get(profile.corpus)  # None: of a corpus that `fetch` doesn't know
-            hint = f"python -m wsris_lib fetch {profile.corpus} {images} --data {profile.data}" if images else ""
+            own = tables_of(Path(profile.data))
+            hint = f"python -m wsris_lib fetch {profile.corpus} {images} --data {profile.data}"
+            hint = hint if images and not own else ""
             yield Check("data", str(why), False, hint)
             return
         for split, group in groupby(compare(refer), key=lambda count: count.split):

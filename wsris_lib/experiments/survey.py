@@ -28,8 +28,10 @@ from wsris_lib.refer.views import Sample, TrainingView
 PICTURES = 6  # columns of a figure
 
 
-def make(profile: Profile) -> dict:
-    """Write `survey.json`, `pictures.png` (sentences spread over the split) and `disputed.png` into the run's folder.
+def make(profile: Profile, *chosen: str) -> dict:
+    """Ask every method of the run, or those that are `chosen`, and write `survey.json` into the run's folder.
+
+    Beside it stand `pictures.png`, of sentences spread over the split, and `disputed.png`, of those disputed most.
 
     Returns what is written: rows (one a method: mean confidence, mean share of the image, share of empty masks, mean
     IoU between the sentences of an object), agreement (mean IoU between the masks of two methods), and the sentences,
@@ -37,7 +39,7 @@ def make(profile: Profile) -> dict:
     """
     run = Run(profile)
     split = profile.val_split
-    labels = {method: answers(run, method, split, profile.seeds[0]) for method in methods(run)}
+    labels = {method: answers(run, method, split, profile.seeds[0]) for method in chosen or methods(run)}
     view = run.corpus.training_view(split)
     samples = {sample.sent_id: sample for sample in view}
     masks = {method: {label.sent_id: label.mask for label in given} for method, given in labels.items()}
@@ -54,6 +56,7 @@ def make(profile: Profile) -> dict:
         "agreement": [[*pair, float(np.mean(values))] for pair, values in pairs.items()],
         "disputed": [
             {
+                "sent_id": i,
                 "sentence": samples[i].sentence,
                 "image": view.image_path(samples[i].image_id).name,
                 "agreement": agreement[i],
@@ -63,8 +66,8 @@ def make(profile: Profile) -> dict:
     }
     artefacts.write_json(run.folder / "survey.json", board)
     spread = [shared[n] for n in np.linspace(0, len(shared) - 1, min(PICTURES, len(shared))).round().astype(int)]
-    for name, chosen in (("pictures", spread), ("disputed", disputed[:PICTURES])):
-        figure = pictures(view, [samples[i] for i in chosen], labels)
+    for name, ids in (("pictures", spread), ("disputed", disputed[:PICTURES])):
+        figure = pictures(view, [samples[i] for i in ids], labels)
         with artefacts.atomic_write(run.folder / f"{name}.png") as temporary:
             figure.savefig(temporary, format="png", dpi=110)
         plt.close(figure)

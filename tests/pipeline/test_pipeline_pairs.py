@@ -27,8 +27,7 @@ def pairs(small, tmp_path, monkeypatch):  # noqa: F811
     Run.forget()
     to_pairs(Run(small).corpus, tmp_path / "pairs" / "pairs.csv", masks=False)
     monkeypatch.setenv("WSRIS_HOME", str(tmp_path / "home of pairs"))
-    kinds = ("single text", "greedy", "truth")
-    return replace(small, data=str(tmp_path / "pairs" / "pairs.csv"), students=kinds)
+    return replace(small, data=str(tmp_path / "pairs" / "pairs.csv"), students=("greedy", "truth"))
 
 
 def trained(profile) -> dict[str, dict[str, torch.Tensor]]:
@@ -36,8 +35,8 @@ def trained(profile) -> dict[str, dict[str, torch.Tensor]]:
     Run.forget()
     run = Run(profile)
     weights = {"alignment": es3net.align(run, 0)[0], "ehin": ehin.train(run, 0)[0], "irnet": refine.irnet(run, 0)[0]}
-    for name, made in (("stage 2", stage2.train(run, 0)), ("cadd greedy", students.train(run, 0, "greedy"))):
-        weights |= {name: made.student, f"{name}, teacher": made.teacher}
+    student = students.train(run, 0, "greedy")
+    weights |= {"stage 2": stage2.train(run, 0).student, "student": student.student, "teacher": student.teacher}
     return {name: model.state_dict() for name, model in weights.items()}
 
 
@@ -49,7 +48,7 @@ def test_pairs_train_the_weights_of_the_refer_layout_bit_for_bit(small, pairs, t
     shutil.rmtree(tmp_path / "home")
     bare = trained(pairs)
     left = [path.name for path in tmp_path.rglob("*") if "instances" in path.name or path.suffix == ".p"]
-    assert not left and bare.keys() == annotated.keys() and len(bare) == 7
+    assert not left and bare.keys() == annotated.keys() and len(bare) == 6
     for name, weights in annotated.items():
         assert weights.keys() == bare[name].keys()
         assert all(torch.equal(weights[n], bare[name][n]) for n in weights), name
@@ -63,7 +62,7 @@ def test_without_masks_the_run_ends_in_a_survey(pairs, monkeypatch, capsys):
     run = Run(pairs)
     board = json.loads((run.folder / "survey.json").read_text())
     assert survey.table(board) in shown and "no masks: nothing is judged" in shown
-    names = [*unjudged.METHODS, "cadd single text", "cadd greedy"]  # no student of true masks
+    names = [*unjudged.METHODS, "cadd greedy"]  # no student of true masks
     assert [row["method"] for row in board["rows"]] == names
     assert all(0 <= row[name] <= 1 for row in board["rows"] for name in ("confidence", "area", "empty"))
     assert board["rows"][0]["same object"] == 1  # the largest proposal, whatever is said

@@ -161,8 +161,8 @@ def table(board: dict) -> str:
     mean = {(a, b): value for a, b, value in board["agreement"]}
     lines += ["", f"{'agreement (mean IoU)':24s}" + "".join(f"{name:>20s}" for name in names[1:])]
     for n, name in enumerate(names[:-1]):
-        cells = [f"{100 * mean[name, other]:.1f}" if other in names[n + 1 :] else "" for other in names[1:]]
-        lines.append(f"  {name:22s}" + "".join(f"{cell:>20s}" for cell in cells))
+        means = [f"{100 * mean[name, other]:.1f}" if other in names[n + 1 :] else "" for other in names[1:]]
+        lines.append(f"  {name:22s}" + "".join(f"{cell:>20s}" for cell in means))
     lines += ["", "disputed most:"]
     lines += [f"  {100 * d['agreement']:4.0f}  {d['image']}: {d['sentence']}" for d in board["disputed"][:5]]
     return "\n".join(lines)

@@ -33,19 +33,18 @@ def write_coco(folder: Path, view: TrainingView, labels: Iterable[PseudoLabel], 
     for label in labels:
         if label.ref_id not in surest or label.confidence > surest[label.ref_id].confidence:
             surest[label.ref_id] = label
-    said_of: dict[int, list[Sample]] = {}
+    sentences_of: dict[int, list[Sample]] = {}
     for sample in view:
-        said_of.setdefault(sample.ref_id, []).append(sample)
+        sentences_of.setdefault(sample.ref_id, []).append(sample)
     annotations = []
     rows = []
-    for ref_id, samples in said_of.items():
+    for ref_id, samples in sentences_of.items():
         place = view.image_path(samples[0].image_id)
-        label = surest.get(ref_id)
-        mask = decode_rle(label.mask) if label else None
+        own = surest.get(ref_id)
         name = ""
-        if label and mask is not None and mask.any():
+        if own and (mask := decode_rle(own.mask)).any():
             texts = [sample.sentence for sample in samples]
-            annotations.append(_annotation(label, mask) | {"sentences": texts})
+            annotations.append(_annotation(own, mask) | {"sentences": texts})
             name = f"masks/{Path(place.name).stem}_{ref_id}.png"
             with artefacts.atomic_write(folder / name) as temporary:
                 Image.fromarray(mask.astype(np.uint8) * 255).save(temporary, format="PNG")

@@ -9,6 +9,7 @@ from wsris_lib.infra import artefacts
 from wsris_lib.refer.errors import DataError
 from wsris_lib.refer.masks import encode_rle
 from wsris_lib.refer.pairs import Pairs, tables_of
+from wsris_lib.refer.pickles import Record
 from wsris_lib.refer.reader import Refer
 from wsris_lib.refer.tables import SUFFIXES, Row, write_rows
 from wsris_lib.refer.views import TrainingView
@@ -35,7 +36,7 @@ def to_refer(pairs: Pairs, root: Path) -> dict[str, int]:
         raise DataError(f"{root}: the REFER layout is a folder; name one")
     images = {}
     annotations = []
-    refs = {}
+    refs: dict[int, Record] = {}
     counts = {}
     for split in pairs.splits:
         view = pairs.training_view(split)

@@ -21,7 +21,7 @@ from PIL import Image
 
 from wsris_lib.infra.artefacts import content_hash
 from wsris_lib.refer.errors import DataError
-from wsris_lib.refer.masks import Rle, encode_rle
+from wsris_lib.refer.masks import Rle, Segmentation, encode_rle
 from wsris_lib.refer.pickles import Record
 from wsris_lib.refer.reader import Refer, fewer
 from wsris_lib.refer.tables import SUFFIXES, Row, read_rows
@@ -83,7 +83,7 @@ class Pairs(Refer):
             first = bare[0]["sentences"][0]["sent"]
             raise DataError(f'{self.root}: {count}, the first is "{first}"; fill the column mask, or empty it')
         samples = []
-        segmentations = {}
+        segmentations: dict[int, tuple[int, Segmentation | None]] = {}
         for ref in refs:
             file = self._files[ref["image_id"]]
             rle, box = read_mask(self._masks[ref["ref_id"]], file.height, file.width)

@@ -31,7 +31,7 @@ PICTURES = 6  # columns of a figure
 def make(profile: Profile, *chosen: str) -> dict:
     """Ask every method of the run, or those that are `chosen`, and write `survey.json` into the run's folder.
 
-    Beside it stand `pictures.png`, of sentences spread over the split, and `disputed.png`, of those disputed most.
+    Beside it stand `pictures.png`, of sentences spread over the split, and `disputed.png`, of those disputed most, one an image.
 
     Returns what is written: rows (one a method: mean confidence, mean share of the image, share of empty masks, mean
     IoU between the sentences of an object), agreement (mean IoU between the masks of two methods), and the sentences,
@@ -65,8 +65,10 @@ def make(profile: Profile, *chosen: str) -> dict:
         ],
     }
     artefacts.write_json(run.folder / "survey.json", board)
+    of_image = {samples[i].image_id: i for i in reversed(disputed)}  # each image's most disputed
+    first = sorted(of_image.values(), key=agreement.__getitem__)[:PICTURES]
     spread = [shared[n] for n in np.linspace(0, len(shared) - 1, min(PICTURES, len(shared))).round().astype(int)]
-    for name, ids in (("pictures", spread), ("disputed", disputed[:PICTURES])):
+    for name, ids in (("pictures", spread), ("disputed", first)):
         figure = pictures(view, [samples[i] for i in ids], labels)
         with artefacts.atomic_write(run.folder / f"{name}.png") as temporary:
             figure.savefig(temporary, format="png", dpi=110)
@@ -131,7 +133,7 @@ def iou(a: Rle, b: Rle) -> float:
 
 
 def pictures(view: TrainingView, samples: Sequence[Sample], labels: dict[str, PseudoLabels]) -> Figure:
-    """A row for each method and a column for each sentence; "largest" is left out."""
+    """A row for each method and a column for each sentence (of one alone a row); "largest" is left out."""
     shown = {
         method: {label.sent_id: label for label in given} for method, given in labels.items() if method != "largest"
     }
@@ -143,7 +145,9 @@ def pictures(view: TrainingView, samples: Sequence[Sample], labels: dict[str, Ps
             masks.append(mask if mask.any() else None)
             titles.append(f"{method}: {sample.sentence}" + ("" if mask.any() else " (nothing)"))
     images = [view.image(sample.image_id) for sample in samples] * len(shown)
-    return plotting.predictions(images, masks, [None] * len(masks), titles, columns=len(samples))
+    return plotting.predictions(
+        images, masks, [None] * len(masks), titles, columns=len(samples) if len(samples) > 1 else len(shown)
+    )
 
 
 def table(board: dict) -> str:

@@ -80,13 +80,13 @@ def test_answers_without_masks_are_those_that_are_judged(small):  # noqa: F811
     run = Run(small)
     chosen = es3net.trained_choice(run, 0)
     val = run.evaluation()
-    by_sentence = {label.sent_id: label for label in unjudged.answers(run, "esem", "val", 0)}
+    by_sentence = {label.sent_id: label for label in unjudged.answer_split(run, "esem", "val", 0)}
     for sample, row, sure in zip(val.samples, chosen[0].tolist(), chosen[1].tolist()):
         label = by_sentence[sample.sent_id]
         assert np.array_equal(encode_rle(val.mask(sample.image_id, row))["counts"], label.mask["counts"])
         assert label.confidence == pytest.approx(sure)
     with pytest.raises(KeyError, match="no method 'cadd'; choose one of largest, "):
-        unjudged.answers(run, "cadd", "val", 0)
+        unjudged.answer_split(run, "cadd", "val", 0)
 
 
 def test_pairs_with_masks_are_judged_as_the_refer_layout(small, tmp_path):  # noqa: F811

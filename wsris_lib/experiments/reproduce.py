@@ -49,7 +49,7 @@ def reproduce(profile: Profile) -> None:
     if judged:
         parts = [(scoreboard.make, profile, part) for part in ("route", "cadd", "es3net", "ehin")]
     else:
-        parts = [(survey.answer, profile, part) for part in survey.parts(run)]
+        parts = [(survey.answer_part, profile, part) for part in survey.parts(run)]
     parallel.run_jobs([*parts, *((run_lesson, profile, lesson) for lesson in early)], "answers and lessons", workers)
     if distributed.is_main_process():
         board = scoreboard.make(profile) if judged else survey.make(profile)

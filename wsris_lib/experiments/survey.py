@@ -19,7 +19,7 @@ from wsris_lib.config.profiles import Profile
 from wsris_lib.infra import artefacts
 from wsris_lib.pipeline import pseudo_labels
 from wsris_lib.pipeline.run import Run
-from wsris_lib.pipeline.unjudged import answers, methods
+from wsris_lib.pipeline.unjudged import answer_split, methods
 from wsris_lib.refer.coco import write_coco
 from wsris_lib.refer.labels import PseudoLabels
 from wsris_lib.refer.masks import Rle, decode_rle
@@ -31,7 +31,7 @@ PICTURES = 6  # columns of a figure
 def make(profile: Profile, *chosen: str) -> dict:
     """Ask every method of the run, or those that are `chosen`, and write `survey.json` into the run's folder.
 
-    Beside it stand `pictures.png`, of sentences spread over the split, and `disputed.png`, of those disputed most, one an image.
+    Beside it stand `pictures.png`, of sentences spread over the split, and `disputed.png`, the most disputed of some images.
 
     Returns what is written: rows (one a method: mean confidence, mean share of the image, share of empty masks, mean
     IoU between the sentences of an object), agreement (mean IoU between the masks of two methods), and the sentences,
@@ -39,7 +39,7 @@ def make(profile: Profile, *chosen: str) -> dict:
     """
     run = Run(profile)
     split = profile.val_split
-    labels = {method: answers(run, method, split, profile.seeds[0]) for method in chosen or methods(run)}
+    labels = {method: answer_split(run, method, split, profile.seeds[0]) for method in chosen or methods(run)}
     view = run.corpus.training_view(split)
     samples = {sample.sent_id: sample for sample in view}
     masks = {method: {label.sent_id: label.mask for label in given} for method, given in labels.items()}
@@ -87,7 +87,7 @@ def annotate(profile: Profile, out: Path, model: str | None = None, labels: str 
     if labels:
         given = pseudo_labels.labels(run, seed, labels)
     else:
-        given = answers(run, model or "cadd greedy", split, seed)
+        given = answer_split(run, model or "cadd greedy", split, seed)
     count = write_coco(out, run.corpus.training_view(split), given, split, given.source)
     print(f"{out}: instances.json, masks/ and pairs.csv, {count:,} objects of {split} by {given.source}")
     print(f"their images are in {run.corpus.image_folder}")
@@ -104,10 +104,10 @@ def parts(run: Run) -> list[tuple[str, ...]]:
     ]
 
 
-def answer(profile: Profile, part: tuple[str, ...]) -> None:
+def answer_part(profile: Profile, part: tuple[str, ...]) -> None:
     """Make what `make` reads of some methods."""
     for method in part:
-        answers(Run(profile), method, profile.val_split, profile.seeds[0])
+        answer_split(Run(profile), method, profile.val_split, profile.seeds[0])
 
 
 def _row(labels: PseudoLabels) -> dict[str, float | None]:

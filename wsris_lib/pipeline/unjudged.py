@@ -60,7 +60,7 @@ def _kind(method: str) -> str:
     form=LABELS,
     title=lambda run, method, split, seed: f"answers of {method} on {split}, one seed",
 )
-def answers(run: Run, method: str, split: str, seed: int, *, out: Path) -> PseudoLabels:
+def answer_split(run: Run, method: str, split: str, seed: int, *, out: Path) -> PseudoLabels:
     """The masks of one method for all sentences of a split, image by image; trains what isn't trained yet.
 
     The confidence is what the method itself has: the choice's probability (ES3Net, eq. 7), the agreement of a refined

@@ -31,7 +31,7 @@ PICTURES = 6  # columns of a figure
 def make(profile: Profile, *chosen: str) -> dict:
     """Ask every method of the run, or those that are `chosen`, and write `survey.json` into the run's folder.
 
-    Beside it stand `pictures.png`, of sentences spread over the split, and `disputed.png`, the most disputed of some images.
+    Beside it stand `pictures.png`, of sentences spread over the split, and `disputed.png`, the most disputed ones.
 
     Returns what is written: rows (one a method: mean confidence, mean share of the image, share of empty masks, mean
     IoU between the sentences of an object), agreement (mean IoU between the masks of two methods), and the sentences,

@@ -59,6 +59,17 @@ def test_the_refer_layout_becomes_pairs_that_train_the_same(tmp_path, suffix):
     assert not (tmp_path / "bare" / "masks").exists() and Pairs(tmp_path / "bare").masked("val") == 0
 
 
+def test_a_photograph_that_its_exif_turns_is_stored_turned(folder, tmp_path):  # noqa: F811
+    exif = Image.Exif()
+    exif[0x0112] = 8
+    Image.effect_noise((30, 20), 50).convert("RGB").save(folder / "photos" / "a.png", exif=exif)
+    pairs = Pairs(table(folder))
+    to_refer(pairs, tmp_path / "refer")
+    views = [c.training_view("train") for c in (pairs, Refer(tmp_path / "refer", "pairs", "table"))]
+    assert views[0].image_size(1) == views[1].image_size(1) == (30, 20)
+    assert np.array_equal(*(np.asarray(view.image(1)) for view in views))
+
+
 def test_the_commands_go_both_ways(folder, tmp_path, capsys):  # noqa: F811
     path = table(folder)
     assert main(["convert", str(path), "-o", str(tmp_path / "refer")]) == 0

@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from wsris_lib.refer.errors import DataError
-from wsris_lib.refer.pairs import Pairs, open_corpus, read_mask
+from wsris_lib.refer.mask_files import read_mask
+from wsris_lib.refer.pairs import Pairs, open_corpus
 from wsris_lib.refer.tables import SUFFIXES, read_rows, write_rows
 
 H = 20
@@ -134,6 +135,17 @@ def test_masks_are_for_judging_alone(folder):
 def test_image_ids_keep_an_order(folder):
     rows = [row | {"image_id": {"photos/a.png": 9, "photos/b.png": 4}[row["image"]]} for row in ROWS]
     assert [row[2] for row in read(table(folder, rows))] == [9, 9, 9, 4, 4]
+
+
+def test_a_photograph_is_upright_as_its_sentences_see_it(folder):
+    picture = Image.new("RGB", (W, H), "black")
+    picture.paste("white", (0, 0, W // 2, H))  # the left half, which the EXIF turns to the top
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    picture.save(folder / "photos" / "a.png", exif=exif)
+    view = Pairs(table(folder)).training_view("train")
+    assert view.image_size(1) == (W, H)
+    assert np.asarray(view.image(1))[:, :, 0].mean(1)[[0, -1]].tolist() == [255, 0]
 
 
 def test_all_that_is_wrong_with_a_table_is_one_list(folder):

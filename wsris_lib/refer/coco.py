@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 from contourpy import contour_generator
 from numpy.typing import NDArray
-from PIL import Image
 from pycocotools import mask as coco
 
 from wsris_lib.infra import artefacts
 from wsris_lib.refer.labels import PseudoLabel
+from wsris_lib.refer.mask_files import write_mask
 from wsris_lib.refer.masks import annotation_mask, decode_rle
 from wsris_lib.refer.photos import ZippedPhoto
 from wsris_lib.refer.tables import write_rows
@@ -46,8 +46,7 @@ def write_coco(folder: Path, view: TrainingView, labels: Iterable[PseudoLabel], 
             texts = [sample.sentence for sample in samples]
             annotations.append(_annotation(own, mask) | {"sentences": texts})
             name = f"masks/{Path(place.name).stem}_{ref_id}.png"
-            with artefacts.atomic_write(folder / name) as temporary:
-                Image.fromarray(mask.astype(np.uint8) * 255).save(temporary, format="PNG")
+            write_mask(folder / name, mask)
         shown = str(place) if isinstance(place, ZippedPhoto) else os.path.relpath(place, folder)
         for sample in samples:
             row = {"image": Path(shown).as_posix(), "sentence": sample.sentence, "split": split}

@@ -1,14 +1,15 @@
 """From pairs to the REFER layout and back, images and all."""
 
+import io
 from pathlib import Path
 
-import numpy as np
 from PIL import Image
 
 from wsris_lib.infra import artefacts
 from wsris_lib.refer.errors import DataError
+from wsris_lib.refer.mask_files import write_mask
 from wsris_lib.refer.masks import encode_rle
-from wsris_lib.refer.pairs import Pairs, tables_of
+from wsris_lib.refer.pairs import Pairs, orientation, tables_of
 from wsris_lib.refer.pickles import Record
 from wsris_lib.refer.reader import Refer
 from wsris_lib.refer.tables import SUFFIXES, Row, write_rows
@@ -42,7 +43,9 @@ def to_refer(pairs: Pairs, root: Path) -> dict[str, int]:
         view = pairs.training_view(split)
         counts[split] = len(view)
         for image_id in view.image_ids:
-            name = _copied(view, image_id, root / IMAGES)
+            with Image.open(io.BytesIO(view.image_path(image_id).read_bytes())) as image:
+                store = _turned if orientation(image) > 1 else _copied  # that layout's pixels are taken as stored
+            name = store(view, image_id, root / IMAGES)
             height, width = view.image_size(image_id)
             images[image_id] = {"id": image_id, "file_name": name, "height": height, "width": width}
         for sample in view:
@@ -98,12 +101,19 @@ def _copied(view: TrainingView, image_id: int, folder: Path) -> str:
     return name
 
 
+def _turned(view: TrainingView, image_id: int, folder: Path) -> str:
+    """Store a photograph as its EXIF shows it, without loss; returns the file's name."""
+    name = f"{image_id}_{Path(view.image_path(image_id).name).stem}.png"
+    with artefacts.atomic_write(folder / name) as temporary:
+        view.image(image_id).save(temporary, format="PNG")
+    return name
+
+
 def _masks(corpus: Refer, split: str, folder: Path) -> dict[int, str]:
     """Write the masks of a split; ref_id -> the file's name."""
     view = corpus.evaluation_view(split)
     names = {}
     for sample in {sample.ref_id: sample for sample in view}.values():
         names[sample.ref_id] = f"masks/{sample.ref_id}.png"
-        with artefacts.atomic_write(folder / names[sample.ref_id]) as temporary:
-            Image.fromarray(view.mask(sample.ann_id).astype(np.uint8) * 255).save(temporary, format="PNG")
+        write_mask(folder / names[sample.ref_id], view.mask(sample.ann_id))
     return names

@@ -16,12 +16,12 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-from PIL import Image
+from PIL import ExifTags, Image
 
 from wsris_lib.infra.artefacts import content_hash
 from wsris_lib.refer.errors import DataError
-from wsris_lib.refer.masks import Rle, Segmentation, encode_rle
+from wsris_lib.refer.mask_files import read_mask
+from wsris_lib.refer.masks import Segmentation
 from wsris_lib.refer.pickles import Record
 from wsris_lib.refer.reader import Refer, fewer
 from wsris_lib.refer.tables import SUFFIXES, Row, read_rows
@@ -125,7 +125,7 @@ class Pairs(Refer):
                 if not images[path] or images[path] in self._files:
                     faults["an image_id that is no whole number from 1, or another image's"].append(where)
                 try:
-                    self._files[images[path]] = ImageFile(path, *_size(path))
+                    self._files[images[path]] = ImageFile(path, *_size(path), upright=True)
                 except FileNotFoundError:
                     faults["an image that isn't there"].append(f"{where} ({path})")
                 except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as why:
@@ -162,32 +162,6 @@ def tables_of(path: Path) -> list[Path]:
     return []
 
 
-def read_mask(path: Path, height: int, width: int) -> tuple[Rle, tuple[float, float, float, float]]:
-    """A picture of two colours, the darker 0 outside, as (run lengths, its box x, y, w, h in pixels).
-
-    Raises DataError for another size than the image's, more colours, or fewer than two pixels inside.
-    """
-    try:
-        with Image.open(path) as file:
-            plain = file if file.mode in ("1", "L", "P", "I", "I;16") else file.convert("L")
-            pixels = np.asarray(plain)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as why:
-        raise DataError(f"{path}: can't be read as a mask ({why})") from None
-    if pixels.shape != (height, width):
-        size = f"{pixels.shape[0]} x {pixels.shape[1]}"
-        raise DataError(f"{path}: the mask is {size} (height x width), its image {height} x {width}")
-    values = np.unique(pixels)
-    if len(values) > 2 or (len(values) == 2 and values[0] != 0):
-        some = ", ".join(map(str, values[:4].tolist()))
-        raise DataError(f"{path}: has the values {some} ...; a mask has 0 outside and one value inside, as a PNG")
-    mask = pixels > 0
-    if mask.sum() < 2:
-        raise DataError(f"{path}: the mask has {mask.sum()} pixel(s), expected 2 or more; empty that field")
-    rows = np.flatnonzero(mask.any(1)).tolist()
-    columns = np.flatnonzero(mask.any(0)).tolist()
-    return encode_rle(mask), (columns[0], rows[0], columns[-1] - columns[0] + 1, rows[-1] - rows[0] + 1)
-
-
 def _rows(table: Path, root: Path) -> Iterator[tuple[str, Path, Row]]:
     """(where, the folder that names count from, fields by our names) of each row of a table."""
     rows = read_rows(table)
@@ -205,9 +179,14 @@ def _rows(table: Path, root: Path) -> Iterator[tuple[str, Path, Row]]:
 
 
 def _size(path: Path) -> tuple[int, int]:
-    """(height, width) of an image, by its first bytes."""
+    """(height, width) of an image as viewers show it, by its first bytes: "left" in a sentence is the viewer's."""
     with Image.open(path) as image:
-        return image.height, image.width
+        return (image.width, image.height) if orientation(image) > 4 else (image.height, image.width)
+
+
+def orientation(image: Image.Image) -> int:
+    """How the EXIF of an image that was just opened wants it turned, 1 (not) to 8."""
+    return int(image.getexif().get(ExifTags.Base.Orientation, 1))
 
 
 def _new_ref(ref_id: int, image_id: int, file_name: str, split: str) -> Record:

@@ -11,7 +11,7 @@ from typing import TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 
 from wsris_lib.refer.errors import DataError, DataWarning
 from wsris_lib.refer.masks import Segmentation, annotation_mask
@@ -45,11 +45,12 @@ class AnnotatedSample(Sample):
 
 @dataclass(frozen=True, slots=True)
 class ImageFile:
-    """Where an image is and the size that instances.json gives it, in pixels."""
+    """Where an image is and the size that instances.json gives it, in pixels; whether its EXIF turns it."""
 
     path: Photo
     height: int
     width: int
+    upright: bool = False  # as viewers show it: COCO's annotations are drawn on the pixels as stored
 
 
 S = TypeVar("S", bound=Sample, covariant=True)  # what a view is made of
@@ -93,14 +94,15 @@ class View(Sequence[S]):
     def image(self, image_id: int) -> Image.Image:
         """The photograph as RGB. Raises DataError when it is missing, damaged, cut short or of another size.
 
-        An EXIF rotation is not applied: COCO's annotations are drawn on the pixels as stored.
+        An EXIF rotation is applied to pairs alone: COCO's annotations are drawn on the pixels as stored.
         """
         path = self.image_path(image_id)
         size = self.image_size(image_id)
         data = self._bytes(image_id)
         try:
             with Image.open(io.BytesIO(data)) as file:
-                image = file.convert("RGB")
+                upright = ImageOps.exif_transpose(file) if self._files[image_id].upright else file
+                image = upright.convert("RGB")
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as why:  # what Pillow raises
             raise DataError(f"{path}: can't be read as an image ({why}); fetch it again") from None
         if (image.height, image.width) != size:

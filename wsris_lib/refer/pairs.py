@@ -12,6 +12,7 @@ out (metadata.csv beside the images, or in a folder for each split). Names of fi
 """
 
 import hashlib
+import os
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,7 +36,14 @@ COLUMNS = {  # what a column is called here, and elsewhere
     "mask": ("mask", "mask_file_name", "mask_path"),
     "image_id": ("image_id",),  # whole numbers: an export's, so that images keep their order
 }
-SPLITS = {"training": "train", "validation": "val", "valid": "val", "dev": "val"}  # the names of others -> ours
+SPLITS = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "validation": "val",
+    "valid": "val",
+    "dev": "val",
+}  # the names of others -> ours
 TABLES = tuple(f"metadata{suffix}" for suffix in SUFFIXES)
 HELD_OUT = 10  # one image in so many becomes val where nothing is said
 SHOWN = 3  # rows that a message names
@@ -118,7 +126,7 @@ class Pairs(Refer):
             if not texts or not all(texts):
                 faults["an empty sentence"].append(where)
                 continue
-            path = folder / Path(row["image"]).expanduser()
+            path = _named(folder, row["image"])
             if path not in images:
                 number = str(row.get("image_id", len(images) + 1))
                 images[path] = int(number) if number.isdecimal() else 0
@@ -127,15 +135,18 @@ class Pairs(Refer):
                 try:
                     self._files[images[path]] = ImageFile(path, *_size(path), upright=True)
                 except FileNotFoundError:
-                    faults["an image that isn't there"].append(f"{where} ({path})")
+                    web = "://" in row["image"]
+                    faults["the address of an image: download it" if web else "an image that isn't there"].append(
+                        f"{where} ({path})"
+                    )
                 except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as why:
                     faults["an image that can't be read"].append(f"{where} ({path}: {why})")
             image_id = images[path]
-            split = str(row.get("split", ""))
+            split = str(row.get("split", "")).strip()
             same = (image_id, split, str(row["object"])) if "object" in row else object()
-            ref = refs.setdefault(same, _new_ref(len(refs) + 1, image_id, path.name, SPLITS.get(split, split)))
+            ref = refs.setdefault(same, _new_ref(len(refs) + 1, image_id, path.name, SPLITS.get(split.lower(), split)))
             if "mask" in row:
-                mask = folder / Path(str(row["mask"])).expanduser()
+                mask = _named(folder, str(row["mask"]))
                 if self._masks.setdefault(ref["ref_id"], mask) != mask:
                     faults["another mask than an earlier row of the same object"].append(where)
                 elif not mask.is_file():
@@ -165,17 +176,24 @@ def tables_of(path: Path) -> list[Path]:
 def _rows(table: Path, root: Path) -> Iterator[tuple[str, Path, Row]]:
     """(where, the folder that names count from, fields by our names) of each row of a table."""
     rows = read_rows(table)
-    columns = {name for _, row in rows for name in row}
-    ours = {name: next((other for other in others if other in columns), None) for name, others in COLUMNS.items()}
+    columns = {name.lower(): name for _, row in rows for name in row}
+    ours = {name: next((columns[o] for o in others if o in columns), None) for name, others in COLUMNS.items()}
     for name in ("image", "sentence"):
         if ours[name] is None:
-            there = ", ".join(sorted(columns)) or "none"
+            there = ", ".join(sorted(columns.values())) or "none"
             raise DataError(f"{table}: no column {name!r}, it has {there}; its first line names the columns")
     of_folder = {} if table.parent in (root, root.parent) else {"split": table.parent.name}
     before = f"{table.relative_to(root)}, " if of_folder else ""
     for where, row in rows:
         fields = {name: row[other] for name, other in ours.items() if other in row}
         yield before + where, table.parent, of_folder | fields
+
+
+def _named(folder: Path, name: str) -> Path:
+    """The file of a name, in one spelling; a name from Windows is tried with its separators turned."""
+    path = folder / Path(os.path.normpath(name.strip())).expanduser()
+    turned = folder / Path(os.path.normpath(name.strip().replace("\\", "/")))
+    return turned if turned.is_file() and not path.is_file() else path
 
 
 def _size(path: Path) -> tuple[int, int]:

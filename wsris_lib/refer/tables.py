@@ -34,7 +34,8 @@ def read_rows(path: Path) -> list[tuple[str, Row]]:
         raise DataError(f'{path}: {problem}; save it again as "CSV UTF-8"') from None
     if not rows:
         raise DataError(f"{path}: has no row; write one for each sentence")
-    return [(where, {name: value for name, value in row.items() if value not in (None, "")}) for where, row in rows]
+    empty = (None, "")
+    return [(w, {n: v for n, v in row.items() if v not in empty and v == v}) for w, row in rows]  # NaN isn't itself
 
 
 def write_rows(path: Path, rows: Sequence[Row]) -> None:

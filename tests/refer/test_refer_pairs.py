@@ -98,17 +98,15 @@ def test_a_folder_of_images_as_hugging_face_lays_it_out(folder):
 
 def test_names_are_read_as_people_write_them(folder):
     """Separators of Windows, the same file in two spellings, capitals in columns and splits, pandas' empty fields."""
-    rows = [
-        row | {"image": spelt}
-        for row, spelt in zip(ROWS, ("photos\\a.png", "./photos/a.png", "photos/../photos/a.png"))
-    ]
+    spellings = ("photos\\a.png", "./photos/a.png", "photos/../photos/a.png")
+    rows = [row | {"image": spelling} for row, spelling in zip(ROWS, spellings)]
     rows += [row | {"split": "Validation"} for row in ROWS[3:]]
     rows = [{name.capitalize(): value for name, value in row.items()} for row in rows]
     assert read(table(folder, rows)) == EXPECTED
     lines = [json.dumps({"image": "photos/a.png", "text": " a  mug ", "mask": float("nan"), "object": None})]
     (folder / "pandas.jsonl").write_text("\n".join(lines))
     assert [row[-1] for row in read(folder / "pandas.jsonl")] == ["a mug"]
-    with pytest.raises(DataError, match=r"1 row\(s\) have the address of an image: download it: line 2"):
+    with pytest.raises(DataError, match=r"1 row\(s\) have an address: download the image: line 2"):
         Pairs(table(folder, [{"image": "https://example.org/a.png", "sentence": "mug"}]))
 
 

@@ -36,14 +36,10 @@ COLUMNS = {  # what a column is called here, and elsewhere
     "mask": ("mask", "mask_file_name", "mask_path"),
     "image_id": ("image_id",),  # whole numbers: an export's, so that images keep their order
 }
-SPLITS = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "validation": "val",
-    "valid": "val",
-    "dev": "val",
-}  # the names of others -> ours
+SPLITS = {  # the names of others, in any letters -> ours
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "validation", "valid", "dev"), "val"),
+}
 TABLES = tuple(f"metadata{suffix}" for suffix in SUFFIXES)
 HELD_OUT = 10  # one image in so many becomes val where nothing is said
 SHOWN = 3  # rows that a message names
@@ -135,10 +131,10 @@ class Pairs(Refer):
                 try:
                     self._files[images[path]] = ImageFile(path, *_size(path), upright=True)
                 except FileNotFoundError:
-                    web = "://" in row["image"]
-                    faults["the address of an image: download it" if web else "an image that isn't there"].append(
-                        f"{where} ({path})"
+                    kind = (
+                        "an image that isn't there" if "://" not in row["image"] else "an address: download the image"
                     )
+                    faults[kind].append(f"{where} ({path})")
                 except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as why:
                     faults["an image that can't be read"].append(f"{where} ({path}: {why})")
             image_id = images[path]

@@ -31,6 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Parse, run, and turn the errors that a user can mend into one line. Returns the exit status."""
     purpose = (sys.modules["wsris_lib"].__doc__ or "").partition("\n")[0]  # what follows is about `import wsris_lib`
     parser = argparse.ArgumentParser(prog="python -m wsris_lib", description=purpose)
+    options.add_help(parser)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, run, purpose in (
         ("reproduce", reproduce, "data, features, training, scoreboard and every notebook; resumes where it stopped"),

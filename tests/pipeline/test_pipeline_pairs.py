@@ -34,7 +34,11 @@ def trained(profile) -> dict[str, dict[str, torch.Tensor]]:
     """The weights of every training, by name."""
     Run.forget()
     run = Run(profile)
-    weights = {"alignment": es3net.align(run, 0)[0], "ehin": ehin.train(run, 0)[0], "irnet": refine.irnet(run, 0)[0]}
+    weights = {
+        "alignment": es3net.align(run, 0).model,
+        "ehin": ehin.train(run, 0).model,
+        "irnet": refine.irnet(run, 0).model,
+    }
     student = students.train(run, 0, "greedy")
     weights |= {"stage 2": stage2.train(run, 0).student, "student": student.student, "teacher": student.teacher}
     return {name: model.state_dict() for name, model in weights.items()}

@@ -45,7 +45,7 @@ class Corpus:
             ref(1, 1, "train", "red cup", "the cup on the left"),
             ref(2, 1, "train", "blue cup"),
             ref(3, 2, "train", "dog"),
-            ref(4, 3, "val", "cat", "left cat", decisive=True),
+            ref(4, 3, "val", "cat", "left cat", position_dependent=True),
             ref(5, 3, "testA", "man"),
         ]
         self.annotations = []
@@ -141,9 +141,9 @@ def test_an_evaluation_view_adds_masks_boxes_and_categories(corpus):
     assert [s.sentence for s in view] == ["cat", "left cat"]
     sample = view[0]
     assert (sample.ann_id, sample.category, sample.box) == (104, "thing of category seven", (4, 2, 8, 11))
-    assert sample.decisive is True
+    assert sample.position_dependent is True
     assert view.mask(104).sum() == 8 * 11 and view.mask(104).shape == (H, W)
-    assert Refer(corpus.root).evaluation_view("testA")[0].decisive is None  # as in real data
+    assert Refer(corpus.root).evaluation_view("testA")[0].position_dependent is None  # as in real data
 
 
 def test_the_truths_of_samples_come_one_at_a_time(corpus, monkeypatch):

@@ -11,7 +11,7 @@ from PIL import Image
 from wsris_lib.config import profiles
 from wsris_lib.ehin.network import soft_masks
 from wsris_lib.frozen.clip_backbone import Backbone
-from wsris_lib.infra import artefacts
+from wsris_lib.infra import artefacts, distributed
 from wsris_lib.metrics import measure, summarise
 from wsris_lib.pipeline import answers, ehin, pseudo_labels, refine, stage2
 from wsris_lib.pipeline.run import Run
@@ -233,11 +233,23 @@ def test_masks_are_made_once_and_found_again(profile, how, monkeypatch):
         refine.masks(Run(profile), 0, "val", "magic")
 
 
+def test_a_process_without_an_image_trains_with_the_others(profile, monkeypatch):
+    """Fewer batches of images than processes: a training in several pieces would wait for it."""
+    monkeypatch.setattr(refine, "cached_per_image", lambda *_: {})
+    trained = []
+    for processes in (1, 2):
+        monkeypatch.setattr(distributed, "world", lambda processes=processes: processes)
+        refine.each_mask(
+            Run(profile), "val", "irnet", "", [], None, lambda processes=processes: trained.append(processes)
+        )
+    assert trained == [2]
+
+
 def test_the_crf_goes_on_from_the_walks_masks(profile):
     """As one refinement after the other in one go: the CRF looks at hard masks alone."""
     samples, R = ehin.responses(Run(profile), 0, "val")
     both = in_turn(
-        by_walk(refine.irnet(Run(profile), 0)[0], refine.backbone(Run(profile)), profile.refine),
+        by_walk(refine.irnet(Run(profile), 0).model, refine.backbone(Run(profile)), profile.refine),
         by_crf(profile.refine),
     )
     view = Run(profile).corpus.training_view("val")
@@ -320,10 +332,10 @@ def test_another_round_trains_another_network(profile, monkeypatch, tmp_path):
     samples, _ = ehin.responses(Run(profile), 0, "train")
     R = torch.randn(len(samples), 2, 2, generator=torch.Generator().manual_seed(0))
     monkeypatch.setattr(ehin, "responses", lambda *_: (samples, R))
-    once, _ = refine.irnet(Run(profile), 0)
-    twice, _ = refine.irnet(Run(replace(profile, refine=replace(profile.refine, rounds=2))), 0)
+    once = refine.irnet(Run(profile), 0).model
+    twice = refine.irnet(Run(replace(profile, refine=replace(profile.refine, rounds=2))), 0).model
     assert not same(once, twice)
-    assert same(once, refine.irnet(Run(profile), 0)[0])
+    assert same(once, refine.irnet(Run(profile), 0).model)
 
 
 def test_stage_2_learns_from_labels_and_its_answers_are_kept(profile, monkeypatch):

@@ -41,8 +41,7 @@ class _Help(argparse.Action):
 
 def add(parser: argparse.ArgumentParser, without: tuple[str, ...] = ()) -> None:
     """Gives a command every setting as a hidden option, but those whose name the command itself uses otherwise."""
-    purpose = "list all settings, each an option too, like --es3net.batch 100"
-    parser.add_argument("--help-settings", action=_Help, nargs=0, default=argparse.SUPPRESS, help=purpose)
+    add_help(parser)
     parser.set_defaults(settings={})
     for name, kind in SETTINGS.items():
         if name not in without:
@@ -52,6 +51,12 @@ def add(parser: argparse.ArgumentParser, without: tuple[str, ...] = ()) -> None:
             parser.add_argument(
                 *spellings, action=_Note, const=name, dest="settings", default={}, help=argparse.SUPPRESS, **look
             )
+
+
+def add_help(parser: argparse.ArgumentParser) -> None:
+    """Gives a command, or the whole program, the option --help-settings."""
+    purpose = "list all settings, each an option too, like --es3net.batch 100"
+    parser.add_argument("--help-settings", action=_Help, nargs=0, default=argparse.SUPPRESS, help=purpose)
 
 
 def parsed(parser: argparse.ArgumentParser, arguments: list[str] | None) -> argparse.Namespace:

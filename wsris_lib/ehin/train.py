@@ -14,10 +14,10 @@ from wsris_lib.ehin.losses import background, classification, early_contrast, fo
 from wsris_lib.ehin.negatives import Negatives
 from wsris_lib.ehin.network import Head, new_head, shown
 from wsris_lib.frozen.clip_backbone import Backbone, Critic
-from wsris_lib.infra.trainer import LossCurve, Trainer
+from wsris_lib.infra.trainer import LossCurve, Trained, Trainer
 from wsris_lib.refer.views import Sample
 
-BACKBONE_SHARE = 0.1  # of the learning rate, for CLIP's own weights (TRIS)
+BACKBONE_LR_SCALE = 0.1  # of CLIP's own weights (TRIS)
 
 
 def losses(
@@ -52,13 +52,13 @@ def total(terms: dict[str, Tensor], settings: EhinConfig) -> Tensor:
 
 def train(
     images: Images, samples: Sequence[Sample], critic: Critic, settings: EhinConfig, seed: int, out: Path
-) -> tuple[nn.ModuleDict, LossCurve]:
+) -> Trained[nn.ModuleDict, LossCurve]:
     """Fit the head, and the backbone where settings.finetune says so; an epoch visits each ref with one sentence.
 
     The same seed gives the same weights, bit for bit, on one machine. Killed, it resumes from a checkpoint beside `out`
     (which the caller writes). Mixed precision on a GPU.
 
-    Returns {"head": Head, and "backbone" if fine-tuned} and the loss curve [[step, mean loss], ...].
+    Returns {"head": Head, and "backbone" if fine-tuned} and the loss curve.
     """
     backbone = images.backbone
     device = images.device
@@ -83,7 +83,7 @@ def train(
     steps = max(1, round(settings.epochs * per_epoch))
     parts: list[dict[str, Any]] = [{"params": list(modules["head"].parameters())}]
     if settings.finetune:
-        parts.append({"params": list(backbone.parameters()), "share": BACKBONE_SHARE})
+        parts.append({"params": list(backbone.parameters()), "lr_scale": BACKBONE_LR_SCALE})
     optimiser = torch.optim.AdamW(parts, lr=settings.learning_rate, weight_decay=settings.weight_decay)
     run = Trainer(out, modules, optimiser, steps, seed, {"settings": repr(settings)}, settings.grad_accum_steps)
     for step in run:
@@ -102,7 +102,7 @@ def train(
             run.backward(total(terms, settings))
         run.optimizer_step(settings.learning_rate * (1 - step / steps) ** 0.9)
     run.delete_checkpoint()
-    return modules.eval(), run.curve
+    return Trained(modules.eval(), run.curve)
 
 
 def backbone_of(modules: nn.ModuleDict, shared: Backbone | None) -> Backbone:

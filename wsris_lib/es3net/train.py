@@ -10,6 +10,7 @@ from wsris_lib.config.settings import Es3netConfig
 from wsris_lib.es3net.alignment import Alignment
 from wsris_lib.es3net.candidates import ProposalTable, SentenceTable, candidate_table, gathered
 from wsris_lib.es3net.losses import language_consistency, mask_contrast, own_scores
+from wsris_lib.infra.trainer import Trained
 
 MEANS = ("reworded", "batch")  # what eq. 5 may be averaged over
 
@@ -41,7 +42,7 @@ def train(
     *,
     esem: bool = True,
     device: str = "cpu",
-) -> tuple[Alignment, list[dict[str, float]]]:
+) -> Trained[Alignment, list[dict[str, float]]]:
     """Fit eq. 3 by eq. 4, and by eq. 5 where `settings.consistency` > 0 and the sentences have paraphrases.
 
     The same seed gives the same weights, bit for bit, on one machine. Of a sentence's paraphrases one is drawn a step.
@@ -96,7 +97,7 @@ def train(
         loss, entropy = (sums / len(usable)).tolist()
         history.append({"epoch": epoch, "loss": loss, "entropy": entropy})
         bar.set_postfix(loss=f"{loss:.3f}", entropy=f"{entropy:.3f}")
-    return model, history
+    return Trained(model, history)
 
 
 def _weighted_consistency(

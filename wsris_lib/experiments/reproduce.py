@@ -7,6 +7,7 @@ from pathlib import Path
 
 from wsris_lib.config.profiles import Profile
 from wsris_lib.experiments import notebooks, scoreboard, survey
+from wsris_lib.experiments.methods import Pieces
 from wsris_lib.infra import artefacts, distributed, parallel
 from wsris_lib.infra.code_digest import code_digest
 from wsris_lib.pipeline import ehin, es3net, stage2, students, unjudged
@@ -64,20 +65,10 @@ def reproduce(profile: Profile) -> None:
             print("A trial: every step runs; its numbers mean nothing.")
 
 
-Pieces = int  # of a step of the training that a job is; with several all processes work on one job
-
-
 def trainings(run: Run) -> list[tuple[Pieces, parallel.Job]]:
     """Stage 1 of both papers, every seed; the longest first."""
-    tris = run.changed(ehin=ehin.TRIS)
-    esem = run.changed(es3net={"consistency": 0.0})
-    pieces = run.profile.ehin.grad_accum_steps
-    seeds = run.profile.seeds
-    return [
-        *((pieces, (ehin.train, variant, seed)) for variant in (run, tris) for seed in seeds),
-        *((1, (es3net.align, variant, seed)) for variant in (run, esem) for seed in seeds),
-        *((1, (es3net.align, run, seed, False)) for seed in seeds),
-    ]
+    methods = [*scoreboard.PARTS["es3net"].values(), *scoreboard.PARTS["ehin"].values()]
+    return [job for method in reversed(methods) for job in method.jobs(run.profile, run.profile.seeds)]
 
 
 def segmenters(run: Run) -> list[tuple[Pieces, parallel.Job]]:

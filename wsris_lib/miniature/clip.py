@@ -22,7 +22,7 @@ from wsris_lib.frozen.clip import ClipEncoder, encode_text
 from wsris_lib.infra import artefacts
 from wsris_lib.miniature.captions import FRAMES, MEAN, SIZE, STD, Captioned
 from wsris_lib.miniature.card import adamw, cosine
-from wsris_lib.miniature.training import Training
+from wsris_lib.miniature.training import MiniatureTrainer
 from wsris_lib.synref import shapes, wording
 from wsris_lib.synref.web import Web
 
@@ -97,7 +97,7 @@ def train(
     data = Captioned(web, size=vision["image_size"])
     model = open_clip.create_model(f"local-dir:{out}", load_weights=False, force_patch_dropout=0.5)
     model.to(data.where).train()
-    run = Training(
+    run = MiniatureTrainer(
         out, model, adamw(model, lr), steps, seed, dict(batch=batch, words=tokenizer.vocab_size, wholes=wholes)
     )
     for step in run:

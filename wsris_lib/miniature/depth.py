@@ -16,7 +16,7 @@ from transformers import DepthAnythingConfig, DepthAnythingForDepthEstimation, D
 from wsris_lib.frozen.depth import DepthEstimator
 from wsris_lib.miniature.card import adamw, cosine, device
 from wsris_lib.miniature.dino import PATCH, SIZE, config
-from wsris_lib.miniature.training import Training
+from wsris_lib.miniature.training import MiniatureTrainer
 from wsris_lib.miniature.views import MEAN, STD, jitter, load_images, normalise, uniform
 from wsris_lib.synref.web import Web
 
@@ -74,7 +74,7 @@ def train(
     """
     torch.manual_seed(seed)
     model = build(dino or out.parent / "dino").to(device()).train()
-    run = Training(out, model, adamw(model, lr), steps, seed, dict(batch=batch))
+    run = MiniatureTrainer(out, model, adamw(model, lr), steps, seed, dict(batch=batch))
     for step in run:
         index = run.rng.integers(len(web.images), size=batch)
         images = jitter(load_images(web, index), run.generator)

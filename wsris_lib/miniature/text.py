@@ -22,7 +22,7 @@ from transformers import BertConfig, BertModel, BertTokenizer
 
 from wsris_lib.frozen.sentence_encoder import SentenceEncoder, mean_of_words, write_pooling
 from wsris_lib.miniature.card import adamw, cosine, device, linear_accuracy
-from wsris_lib.miniature.training import Training
+from wsris_lib.miniature.training import MiniatureTrainer
 from wsris_lib.synref import wording
 from wsris_lib.synref.web import Web
 
@@ -95,7 +95,7 @@ def train(
     model = BertModel(config).to(where).train()
     head = WordHead(model.embeddings.word_embeddings).to(where)
     both = nn.ModuleList([model, head])
-    run = Training(out, both, adamw(both, lr), steps, seed, dict(batch=batch, words=len(tokenizer)))
+    run = MiniatureTrainer(out, both, adamw(both, lr), steps, seed, dict(batch=batch, words=len(tokenizer)))
     for step in run:
         chosen = run.rng.choice(len(pairs), min(batch, len(pairs)), replace=False)
         texts = [sentence for wording in zip(*(pairs[i] for i in chosen)) for sentence in wording]

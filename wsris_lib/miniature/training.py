@@ -6,7 +6,7 @@ from wsris_lib.infra import trainer
 from wsris_lib.miniature.card import write_card
 
 
-class Training(trainer.Trainer):
+class MiniatureTrainer(trainer.Trainer):
     """Ends with `run.finish(name=..., objective=..., data=..., limits=...)`."""
 
     def finish(self, **card: Any) -> None:

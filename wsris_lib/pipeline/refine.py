@@ -17,7 +17,8 @@ from wsris_lib.config.settings import RefineConfig
 from wsris_lib.ehin.network import soft_masks
 from wsris_lib.frozen.clip_backbone import Backbone
 from wsris_lib.frozen.image_cache import cached_per_image, prepared_images
-from wsris_lib.infra.trainer import LossCurve, read_curve
+from wsris_lib.infra import distributed
+from wsris_lib.infra.trainer import LossCurve, Trained, read_curve
 from wsris_lib.pipeline import ehin
 from wsris_lib.pipeline.cache import Inputs, cached_step, step_key, weights
 from wsris_lib.pipeline.run import Run
@@ -60,7 +61,7 @@ def _restored(state: dict[str, Tensor], run: Run, seed: int, select: str) -> IRN
 @cached_step(
     "irnets", uses=CODE, inputs=_irnet_inputs, form=weights(_restored, read_curve), title="training of IRNet, one seed"
 )
-def irnet(run: Run, seed: int, select: str = "", *, out: Path) -> tuple[IRNet, LossCurve]:
+def irnet(run: Run, seed: int, select: str = "", *, out: Path) -> Trained[IRNet, LossCurve]:
     """The trained IRNet and the loss curve of its last round.
 
     `select` says whose maps it learns from (default: refine.select); of a map that a ref's sentences share, once.
@@ -81,7 +82,7 @@ def irnet(run: Run, seed: int, select: str = "", *, out: Path) -> tuple[IRNet, L
         maps = (_affinities(view.image(image_id), R[row], walk, settings) for image_id, row in bar)
         model, curve = train(eyes, Affinities(images, owners, maps), settings, seed, out)
         walk = by_walk(model, eyes, settings)
-    return model, curve
+    return Trained(model, curve)
 
 
 def _one_of_each_ref(samples: list[Sample]) -> list[int]:
@@ -165,8 +166,10 @@ def each_mask(
 ) -> dict[int, tuple[Rle, float]]:
     """sent_id -> (mask after, its agreement with the mask before), made image by image and kept under `key`.
 
-    load: gives the refinement if anything is missing; start: what it refines, if not what was `before`.
+    load: gives the refinement, if anything is missing or there are several processes; start: what it refines, if not
+    what was `before`.
     """
+    together = load() if distributed.world() > 1 else None  # IRNet's training waits for those with no image, too
     of_image = defaultdict(list)
     for sample in samples:
         of_image[sample.image_id].append(sample.sent_id)
@@ -180,7 +183,7 @@ def each_mask(
         return [[i, encode_rle(mask > 0.5), float(c)] for i, mask, c in zip(sent_ids, after, sure)]
 
     def maker():
-        refine = load()
+        refine = together or load()
         return lambda images: [({}, {"labels": one(refine, image, of_image[i])}) for i, image in images.items()]
 
     stored = cached_per_image(run.corpus.training_view(split), run.cache / "masks", how, key, maker)
@@ -197,7 +200,7 @@ def refiner(run: Run, seed: int, how: str, select: str = "") -> Refine:
     """One of HOW as a function of an image and soft masks; trains IRNet if that needs it."""
     steps = []
     if how.startswith("irnet"):
-        steps.append(by_walk(irnet(run, seed, select)[0], backbone(run), run.profile.refine))
+        steps.append(by_walk(irnet(run, seed, select).model, backbone(run), run.profile.refine))
     if how.endswith("crf"):
         steps.append(by_crf(run.profile.refine))
     return in_turn(*steps)

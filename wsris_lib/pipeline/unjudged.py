@@ -101,7 +101,7 @@ def _chosen(run: Run, method: str, split: str, seed: int, samples: list[Sample])
         rows = torch.tensor([table.offsets[i][0] for i in sentences.image_ids]) + chosen
         sure = torch.cosine_similarity(table.embeddings[rows.clamp(min=0)], sentences.clip_text).clamp(0, 1)
     else:
-        model, _ = es3net.align(run, seed)
+        model = es3net.align(run, seed).model
         chosen, sure = choose(model, table, sentences, settings.candidates_eval, settings.temperature)
     labels = []
     for sample, row, confidence in zip(samples, chosen.tolist(), sure.tolist()):

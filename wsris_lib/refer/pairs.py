@@ -101,7 +101,7 @@ class Pairs(Refer):
                     ann_id=ref["ref_id"],
                     category="object",
                     box=box,
-                    decisive=None,
+                    position_dependent=None,
                     part=None,
                 )
                 for sentence in ref["sentences"]

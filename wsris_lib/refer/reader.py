@@ -160,7 +160,7 @@ class Refer:
                     ann_id=ref["ann_id"],
                     category=category,
                     box=(x, y, width, height),
-                    decisive=sentence.get("decisive"),
+                    position_dependent=sentence.get("position_dependent"),
                     part=ref.get("part"),
                 )
                 for sentence in ref["sentences"]

@@ -32,14 +32,14 @@ class Sample:
 class AnnotatedSample(Sample):
     """A sample with its answer: the annotation, its category and box (x, y, w, h in pixels).
 
-    `decisive` says whether only the sentence's words of place single out the object, `part` which part of the object
-    is meant ("" for all of it); None where that isn't known.
+    `position_dependent` says whether only the sentence's words of place single out the object, `part` which part of
+    the object is meant ("" for all of it); None where that isn't known.
     """
 
     ann_id: int
     category: str
     box: tuple[float, float, float, float]
-    decisive: bool | None
+    position_dependent: bool | None
     part: str | None
 
 

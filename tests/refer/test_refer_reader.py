@@ -254,7 +254,7 @@ def test_missing_images(corpus):
     parts = ("3 sentence(s)", "no image file", "sent_id 10 of ref 1, image 1")
     view = one_warning(lambda: refer.training_view("train"), refer.refs_path, *parts)
     assert [s.sentence for s in view] == ["dog"] and view.image_ids == [2]
-    fails(lambda: refer.evaluation_view("val"), corpus.root / IMAGES / "3.jpg", "no such image", "fetch it")
+    fails(lambda: refer.evaluation_view("val"), corpus.root / IMAGES, "ref 4 needs 3.jpg", "isn't there", "fetch the")
 
 
 @pytest.mark.parametrize("keep", [0, 0.1, 0.6])
@@ -263,7 +263,7 @@ def test_a_truncated_jpeg_is_found_when_it_is_opened(corpus, keep):
     data = path.read_bytes()
     path.write_bytes(data[: int(keep * len(data))])
     view = quietly(lambda: Refer(corpus.root).training_view("train"))
-    fails(lambda: view.image(2), path, "fetch it again")
+    fails(lambda: view.image(2), path, "copy it again")
     assert view.image(1).size == (W, H)
 
 
@@ -365,7 +365,7 @@ def test_masks_that_cannot_judge(corpus, segmentation, problem):
 @pytest.mark.parametrize(
     ("field", "change"),
     [
-        ("ann_id", lambda r: r.pop("ann_id")),
+        ("image_id", lambda r: r.pop("image_id")),
         ("sentences", lambda r: r.pop("sentences")),
         ("sent_id", lambda r: r["sentences"][0].pop("sent_id")),
         ("sent", lambda r: r["sentences"][0].update(sent=b"cat")),

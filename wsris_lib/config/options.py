@@ -19,7 +19,8 @@ from wsris_lib.config.changes import changed, described, kinds, settings_of, unk
 from wsris_lib.config.differences import reason
 from wsris_lib.config.profiles import PROFILES, Profile, shell_settings
 
-COMMANDS_OWN = ("name", "data", "corpus", "split_by", "paraphrases", "trial", "val_split")  # options of `__main__`
+# Options of `__main__`.
+COMMANDS_OWN = ("name", "data", "corpus", "split_by", "paraphrases", "image_folder", "trial", "val_split")
 SETTINGS = {name: kind for name, kind in kinds(Profile).items() if name not in COMMANDS_OWN}
 
 
@@ -98,6 +99,7 @@ def help_text(command: str) -> str:
         val_split: conf.Suppress[str] = Profile.val_split
         trial: conf.Suppress[int] = Profile.trial
         paraphrases: conf.Suppress[str] = Profile.paraphrases
+        image_folder: conf.Suppress[str] = Profile.image_folder
 
     about = "Every setting, with the profile paper's value and its source. `profile NAME` has the values of another."
     text = StringIO()

@@ -10,7 +10,7 @@ from wsris_lib.experiments import notebooks, scoreboard, survey
 from wsris_lib.experiments.methods import Pieces
 from wsris_lib.infra import artefacts, distributed, parallel
 from wsris_lib.infra.code_digest import code_digest
-from wsris_lib.pipeline import ehin, es3net, stage2, students, unjudged
+from wsris_lib.pipeline import checks, ehin, es3net, stage2, students, unjudged
 from wsris_lib.pipeline.run import Run
 
 LATE = ("08", "09", "10", "11")  # lessons that show what the longest steps leave
@@ -29,6 +29,7 @@ def reproduce(profile: Profile) -> None:
         print(f"profile {profile.name}, data {profile.data}, results in {run.folder}")
         run.corpus  # noqa: B018  SynRef is made by one
     distributed.barrier()
+    checks.refuse_faulty(run)
     judged = run.corpus.masked(profile.val_split) > 0
     # What many steps read is made first, with all cores at work on it.
     if judged:

@@ -80,7 +80,7 @@ def make(profile: Profile, *parts: str) -> dict:
         "resolution": "original",
         "supervision": supervision(profile),
         "rows": sorted(rows, key=lambda r: METHODS.index(r["method"])),
-        "profile": asdict(profile) | {"data": Path(profile.data).name},
+        "profile": asdict(profile) | {field: Path(getattr(profile, field)).name for field in ("data", "image_folder")},
         "versions": {"python": platform.python_version()} | {p: version(p) for p in PACKAGES},
         "machine": {"device": profile.device, "threads": torch.get_num_threads(), "processor": platform.machine()},
         "seconds": run.seconds,

@@ -183,14 +183,24 @@ def _architecture(checkpoint: str, place: Path) -> tuple[open_clip.CLIP, Any]:
                 f"{source.removesuffix('-quickgelu') if source.endswith('-quickgelu') else source + '-quickgelu'}"
             )
         options["force_preprocess_cfg"] = registered
-        own = {}
     else:
         source = f"local-dir:{place}"
-        merges = place / "bpe.txt.gz"
-        # The path is a keyword here because open_clip does not look for the one in the json beside that json.
-        own = {"bpe_path": str(merges)} if merges.is_file() else {}
     try:
         with quiet():  # it warns of random weights, which `load_clip` replaces
-            return open_clip.create_model(source, **options), open_clip.get_tokenizer(source, **own)
+            return open_clip.create_model(source, **options), clip_tokenizer(checkpoint)
     except Exception as why:  # FileNotFoundError, TypeError, KeyError, ...
         raise unreadable(checkpoint, "open_clip_config.json or the tokenizer", why) from why
+
+
+def clip_tokenizer(checkpoint: str) -> Any:
+    """The tokenizer that goes with a checkpoint, without its model: a `Tokenize` with a `context_length`.
+
+    Raises whatever open_clip raises where it can't be read.
+    """
+    if is_tag(checkpoint):
+        return open_clip.get_tokenizer(checkpoint.partition(":")[0])
+    place = Path(resolve(checkpoint))
+    merges = place / "bpe.txt.gz"
+    # The path is a keyword here because open_clip does not look for the one in the json beside that json.
+    own = {"bpe_path": str(merges)} if merges.is_file() else {}
+    return open_clip.get_tokenizer(f"local-dir:{place}", **own)

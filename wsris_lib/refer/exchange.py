@@ -1,15 +1,13 @@
 """From pairs to the REFER layout and back, images and all."""
 
-import io
 from pathlib import Path
-
-from PIL import Image
 
 from wsris_lib.infra import artefacts
 from wsris_lib.refer.errors import DataError
+from wsris_lib.refer.images import measured_by_header
 from wsris_lib.refer.mask_files import write_mask
 from wsris_lib.refer.masks import encode_rle
-from wsris_lib.refer.pairs import Pairs, orientation, tables_of
+from wsris_lib.refer.pairs import Pairs, tables_of
 from wsris_lib.refer.pickles import Record
 from wsris_lib.refer.reader import Refer
 from wsris_lib.refer.tables import SUFFIXES, Row, write_rows
@@ -43,19 +41,20 @@ def to_refer(pairs: Pairs, root: Path) -> dict[str, int]:
         view = pairs.training_view(split)
         counts[split] = len(view)
         for image_id in view.image_ids:
-            with Image.open(io.BytesIO(view.image_path(image_id).read_bytes())) as image:
-                store = _turned if orientation(image) > 1 else _copied  # that layout's pixels are taken as stored
-            name = store(view, image_id, root / IMAGES)
+            turned = measured_by_header(view.image_path(image_id))[2] > 1  # that layout's pixels are taken as stored
+            name = (_turned if turned else _copied)(view, image_id, root / IMAGES)
             height, width = view.image_size(image_id)
             images[image_id] = {"id": image_id, "file_name": name, "height": height, "width": width}
+        masked = pairs.masked(split) == pairs.splits[split]
         for sample in view:
-            ids = {"ref_id": sample.ref_id, "ann_id": sample.ref_id, "category_id": 1, "image_id": sample.image_id}
+            ann_id = sample.ref_id if masked else None
+            ids = {"ref_id": sample.ref_id, "ann_id": ann_id, "category_id": 1, "image_id": sample.image_id}
             more = {"file_name": images[sample.image_id]["file_name"], "split": split, "sent_ids": [], "sentences": []}
             ref = refs.setdefault(sample.ref_id, ids | more)
             ref["sent_ids"].append(sample.sent_id)
             words = {"sent": sample.sentence, "raw": sample.sentence, "tokens": sample.sentence.split()}
             ref["sentences"].append({"sent_id": sample.sent_id, **words})
-        if pairs.masked(split) == pairs.splits[split]:
+        if masked:
             judged = pairs.evaluation_view(split)
             for sample in {s.ann_id: s for s in judged}.values():
                 mask = judged.mask(sample.ann_id)

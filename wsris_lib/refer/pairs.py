@@ -13,20 +13,19 @@ out (metadata.csv beside the images, or in a folder for each split). Names of fi
 
 import hashlib
 import os
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from PIL import ExifTags, Image
-
 from wsris_lib.infra.artefacts import content_hash
-from wsris_lib.refer.errors import DataError
+from wsris_lib.refer.errors import DataError, Faults
+from wsris_lib.refer.images import measured_by_header
 from wsris_lib.refer.mask_files import read_mask
 from wsris_lib.refer.masks import Segmentation
 from wsris_lib.refer.pickles import Record
 from wsris_lib.refer.reader import Refer, fewer
 from wsris_lib.refer.tables import SUFFIXES, Row, read_rows
-from wsris_lib.refer.views import AnnotatedSample, EvaluationView, ImageFile
+from wsris_lib.refer.views import TURNED, AnnotatedSample, EvaluationView, ImageFile
 
 COLUMNS = {  # what a column is called here, and elsewhere
     "image": ("image", "file_name", "image_file_name", "image_path", "path"),
@@ -42,7 +41,6 @@ SPLITS = {  # the names of others, in any letters -> ours
 }
 TABLES = tuple(f"metadata{suffix}" for suffix in SUFFIXES)
 HELD_OUT = 10  # one image in so many becomes val where nothing is said
-SHOWN = 3  # rows that a message names
 
 
 class Pairs(Refer):
@@ -67,7 +65,7 @@ class Pairs(Refer):
         self._files: dict[int, ImageFile] = {}
         self._take([row for table in tables for row in _rows(table, self.root)])
         for split, count in (most or {}).items():
-            self._refs = fewer(self._refs, split, count)
+            self._refs = fewer(self._refs, split, count, self.corpus)
         self.splits = dict(Counter(ref["split"] for ref in self._refs))
 
     def masked(self, split: str) -> int:
@@ -78,19 +76,23 @@ class Pairs(Refer):
         """As of `Refer`, of the files of masks."""
         return content_hash([[ref_id, content_hash(path)] for ref_id, path in self._masks.items()])
 
-    def evaluation_view(self, split: str) -> EvaluationView:
-        """As of `Refer`; every mask of the split is read here. All its rows have one, or none can be judged alike."""
+    def for_evaluation(self, split: str) -> tuple[EvaluationView, Faults]:
+        """As of `Refer`; every mask of the split is read here, and an object without one is a fault."""
         refs = self._split(split)
-        bare = [ref for ref in refs if ref["ref_id"] not in self._masks]
-        if bare:
-            count = f"{len(bare)} of {len(refs)} objects of split {split!r} have no mask"
-            first = bare[0]["sentences"][0]["sent"]
-            raise DataError(f'{self.root}: {count}, the first is "{first}"; fill the column mask, or empty it')
+        faults = Faults()
         samples = []
         segmentations: dict[int, tuple[int, Segmentation | None]] = {}
         for ref in refs:
             file = self._files[ref["image_id"]]
-            rle, box = read_mask(self._masks[ref["ref_id"]], file.height, file.width)
+            if ref["ref_id"] not in self._masks:
+                what = f"object(s) of split {split!r} without a mask, where others have one"
+                faults.add(self.root, what, f'"{ref["sentences"][0]["sent"]}"', "fill the column mask, or empty it")
+                continue
+            try:
+                rle, box = read_mask(self._masks[ref["ref_id"]], file.height, file.width)
+            except DataError as why:
+                faults.add(self.root, f"mask(s) of split {split!r} that can't be used", str(why))
+                continue
             segmentations[ref["ref_id"]] = ref["image_id"], rle
             samples += [
                 AnnotatedSample(
@@ -106,37 +108,35 @@ class Pairs(Refer):
                 )
                 for sentence in ref["sentences"]
             ]
-        return EvaluationView(samples, self._files, segmentations, self.root)
+        return EvaluationView(samples, self._files, segmentations, self.root), faults
 
     def _take(self, rows: list[tuple[str, Path, Row]]) -> None:
         """Fill refs, files and masks; everything that is wrong is listed at once."""
-        faults: dict[str, list[str]] = defaultdict(list)
+        faults = Faults()
         images: dict[Path, int] = {}
         refs: dict[object, Record] = {}
         for where, folder, row in rows:
             sentences = row["sentence"] if isinstance(row.get("sentence"), list) else [row.get("sentence", "")]
             if not isinstance(row.get("image"), str) or not all(isinstance(text, str) for text in sentences):
-                faults["no name of an image, or a sentence that is no text"].append(where)
+                faults.add(self.root, "row(s) with no name of an image, or a sentence that is no text", where)
                 continue
             texts = [" ".join(text.split()).lower() for text in sentences]
             if not texts or not all(texts):
-                faults["an empty sentence"].append(where)
+                faults.add(self.root, "row(s) with an empty sentence", where)
                 continue
             path = _named(folder, row["image"])
             if path not in images:
                 number = str(row.get("image_id", len(images) + 1))
                 images[path] = int(number) if number.isdecimal() else 0
                 if not images[path] or images[path] in self._files:
-                    faults["an image_id that is no whole number from 1, or another image's"].append(where)
+                    what = "row(s) with an image_id that is no whole number from 1, or another image's"
+                    faults.add(self.root, what, where)
                 try:
                     self._files[images[path]] = ImageFile(path, *_size(path), upright=True)
-                except FileNotFoundError:
-                    kind = (
-                        "an image that isn't there" if "://" not in row["image"] else "an address: download the image"
-                    )
-                    faults[kind].append(f"{where} ({path})")
-                except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as why:
-                    faults["an image that can't be read"].append(f"{where} ({path}: {why})")
+                except DataError as why:
+                    web = "row(s) with the address of an image" if "://" in row["image"] else ""
+                    mend = "download it and name the file" if web else ""
+                    faults.add(self.root, web or "row(s) with an image that can't be read", f"{where}: {why}", mend)
             image_id = images[path]
             split = str(row.get("split", "")).strip()
             same = (image_id, split, str(row["object"])) if "object" in row else object()
@@ -144,19 +144,27 @@ class Pairs(Refer):
             if "mask" in row:
                 mask = _named(folder, str(row["mask"]))
                 if self._masks.setdefault(ref["ref_id"], mask) != mask:
-                    faults["another mask than an earlier row of the same object"].append(where)
+                    faults.add(self.root, "row(s) with another mask than an earlier one of the same object", where)
                 elif not mask.is_file():
-                    faults["a mask that isn't there"].append(f"{where} ({mask})")
+                    faults.add(self.root, "row(s) with a mask that isn't there", f"{where} ({mask})")
             ref["sentences"] += [{"sent": s, "raw": raw, "tokens": s.split()} for s, raw in zip(texts, sentences)]
         _number(list(refs.values()))
-        self._refs = _with_splits(list(refs.values()), images, faults)
-        if faults:
-            raise DataError(f"{self.root}: {'; '.join(_counted(kind, where) for kind, where in faults.items())}")
+        self._refs = list(refs.values())
+        bare = [ref for ref in self._refs if not ref["split"]]
+        if len(bare) == len(self._refs):
+            _hold_out(self._refs, images)
+            bare = []
+        for ref in bare:
+            what = "object(s) without a split, where others have one"
+            faults.add(self.root, what, f'"{ref["sentences"][0]["sent"]}"')
+        faults.check()
 
 
-def open_corpus(path: Path, corpus: str, split_by: str, most: dict[str, int] | None = None) -> Refer:
-    """The corpus at `path`: pairs, where there is a table of them, else a folder in the REFER layout."""
-    return Pairs(path, most) if tables_of(path) else Refer(path, corpus, split_by, most)
+def open_corpus(
+    path: Path, corpus: str, split_by: str, most: dict[str, int] | None = None, images: str | Path = ""
+) -> Refer:
+    """The corpus at `path`: pairs, where there is a table of them, else a folder in the REFER layout, see `Refer`."""
+    return Pairs(path, most) if tables_of(path) else Refer(path, corpus, split_by, most, images)
 
 
 def tables_of(path: Path) -> list[Path]:
@@ -193,14 +201,9 @@ def _named(folder: Path, name: str) -> Path:
 
 
 def _size(path: Path) -> tuple[int, int]:
-    """(height, width) of an image as viewers show it, by its first bytes: "left" in a sentence is the viewer's."""
-    with Image.open(path) as image:
-        return (image.width, image.height) if orientation(image) > 4 else (image.height, image.width)
-
-
-def orientation(image: Image.Image) -> int:
-    """How the EXIF of an image that was just opened wants it turned, 1 (not) to 8."""
-    return int(image.getexif().get(ExifTags.Base.Orientation, 1))
+    """(height, width) of an image as viewers show it, by its header: "left" in a sentence is the viewer's."""
+    height, width, orientation = measured_by_header(path)
+    return (width, height) if orientation >= TURNED else (height, width)
 
 
 def _new_ref(ref_id: int, image_id: int, file_name: str, split: str) -> Record:
@@ -218,19 +221,9 @@ def _number(refs: list[Record]) -> None:
         ref["sent_ids"] = [sentence["sent_id"] for sentence in ref["sentences"]]
 
 
-def _with_splits(refs: list[Record], images: dict[Path, int], faults: dict[str, list[str]]) -> list[Record]:
-    """The refs with a split each: as the table says, or by image where it says nothing."""
-    bare = [ref for ref in refs if not ref["split"]]
-    if bare and len(bare) < len(refs):
-        faults["no split, where other rows have one"] += [f'"{ref["sentences"][0]["sent"]}"' for ref in bare]
-    elif bare:
-        names = {image_id: hashlib.sha256(path.name.encode()).digest() for path, image_id in images.items()}
-        val = set(sorted(names, key=lambda i: names[i])[: max(1, len(names) // HELD_OUT)])
-        for ref in refs:
-            ref["split"] = "val" if ref["image_id"] in val else "train"
-    return refs
-
-
-def _counted(kind: str, places: list[str]) -> str:
-    more = ", ..." if len(places) > SHOWN else ""
-    return f"{len(places)} row(s) have {kind}: {', '.join(places[:SHOWN])}{more}"
+def _hold_out(refs: list[Record], images: dict[Path, int]) -> None:
+    """Make a tenth of the images val: always the same ones, in no order that means anything."""
+    names = {image_id: hashlib.sha256(path.name.encode()).digest() for path, image_id in images.items()}
+    val = set(sorted(names, key=lambda i: names[i])[: max(1, len(names) // HELD_OUT)])
+    for ref in refs:
+        ref["split"] = "val" if ref["image_id"] in val else "train"

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from wsris_lib.cadd.export import export
+from wsris_lib.cadd.export import export, notes_path
 from wsris_lib.config import options, profiles
 from wsris_lib.experiments import ablations, claim_table, notebooks, scoreboard, survey
 from wsris_lib.experiments.reproduce import reproduce
@@ -256,6 +256,7 @@ def write_student(profile: profiles.Profile, out: Path, labels: str, seed: int, 
         "to logits"
     )
     print(f"{out.with_suffix('.json')}: sentences to tokens, for the package tokenizers")
+    print(f"{notes_path(out)}: what it expects; docs/predict.md has an example")
 
 
 def convert(folder: Path, out: Path | None, corpus: str, split_by: str | None, masks: bool) -> int:

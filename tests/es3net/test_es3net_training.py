@@ -153,6 +153,18 @@ def test_an_image_without_proposals_is_left_out_of_training_and_chosen_as_minus_
         train(proposals, alone, settings, seed=0)
 
 
+def test_sentences_in_the_same_words_push_each_other_only_where_the_switch_says_so():
+    proposals, sentences, *_ = scenes(20, seed=0)
+    alone = replace(SETTINGS, epochs=1, own_negatives=False)
+    off = replace(alone, same_words_negatives=False)
+    with pytest.raises(ValueError, match="has no `words`"):
+        train(proposals, sentences, off, seed=0)
+    sentences = replace(sentences, words=[0] * len(sentences.text))  # "dog", everywhere
+    (first,) = train(proposals, sentences, alone, seed=0)[1]
+    (last,) = train(proposals, sentences, off, seed=0)[1]
+    assert first["loss"] > 1 and last["loss"] == 0  # of a batch of equal words nothing is left to contrast with
+
+
 def test_language_blind_baselines():
     proposals, sentences, answers, _ = scenes(50, seed=0)
     place = proposals.geometry.view(50, N, 3)

@@ -71,6 +71,11 @@ def train(
     paraphrases = (
         sentences.paraphrases.to(device) if settings.consistency and sentences.paraphrases is not None else None
     )
+    words = None
+    if not settings.same_words_negatives:
+        if sentences.words is None:
+            raise ValueError("same_words_negatives is off, and the sentences' table has no `words` to know them by")
+        words = torch.tensor(sentences.words, device=device)
     features = proposals.near(device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=settings.learning_rate, weight_decay=0)
     shuffling = torch.Generator().manual_seed(seed)
@@ -85,7 +90,7 @@ def train(
             index = candidates[batch]  # [B, N]; padding, -1, points at row 0 and is masked
             padded = index < 0
             s = model(*gathered(features, index.clamp(min=0).flatten()), text[batch])  # eq. 3, [B, B*N]
-            negatives = (settings.own_negatives, settings.same_image_negatives)
+            negatives = (settings.own_negatives, settings.same_image_negatives, None if words is None else words[batch])
             loss = mask_contrast(s, image_ids[batch], padded, settings.temperature, *negatives)  # eq. 4
             if paraphrases is not None:
                 loss = loss + _weighted_consistency(model, features, index, s, paraphrases[batch], settings, drawing)

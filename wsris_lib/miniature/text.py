@@ -31,6 +31,18 @@ POSITIONS = 64
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 
+def config(words: int) -> BertConfig:
+    """BERT's at a width of 128 and three layers, for a vocabulary of so many words."""
+    return BertConfig(
+        vocab_size=words,
+        hidden_size=WIDTH,
+        num_hidden_layers=3,
+        num_attention_heads=2,
+        intermediate_size=4 * WIDTH,
+        max_position_embeddings=POSITIONS,
+    )
+
+
 def word_pieces(sentences: list[str], least: int = 3) -> BertTokenizer:
     """A WordPiece tokenizer: every word seen `least` times or more, and every letter, so that all else can be spelt."""
     words = Counter(re.findall(r"[a-z]+|\d+", " ".join(sentences).lower()))
@@ -84,15 +96,7 @@ def train(
     where = device()
     pairs = sorted(dict(zip(web.sentences, web.rewordings)).items())
     tokenizer = word_pieces(web.sentences)
-    config = BertConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=WIDTH,
-        num_hidden_layers=3,
-        num_attention_heads=2,
-        intermediate_size=4 * WIDTH,
-        max_position_embeddings=POSITIONS,
-    )
-    model = BertModel(config).to(where).train()
+    model = BertModel(config(len(tokenizer))).to(where).train()
     head = WordHead(model.embeddings.word_embeddings).to(where)
     both = nn.ModuleList([model, head])
     run = MiniatureTrainer(out, both, adamw(both, lr), steps, seed, dict(batch=batch, words=len(tokenizer)))

@@ -74,7 +74,7 @@ def _inputs(run: Run, seed: int) -> Inputs:
 # All that decides on the weights of stage 1; stage 2 lies in the same package and is none of it.
 STAGE_1 = (
     *(f"ehin.{name}" for name in ("inputs", "losses", "negatives", "network", "predict", "prompt", "train")),
-    *("frozen.clip_backbone", "frozen.clip", "infra.trainer"),
+    *("frozen.clip_backbone", "frozen.clip", "infra.trainer", "refer.same_words"),
 )
 
 

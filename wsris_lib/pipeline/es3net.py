@@ -18,6 +18,7 @@ from wsris_lib.paraphrase.store import wordings
 from wsris_lib.pipeline.cache import Inputs, cached_step, digest, weights
 from wsris_lib.pipeline.run import Run, shared
 from wsris_lib.refer.masks import decode_rle
+from wsris_lib.refer.same_words import numbered
 from wsris_lib.refer.views import Sample
 
 
@@ -59,7 +60,8 @@ def training_samples(run: Run) -> list[Sample]:
 def training_tables(run: Run) -> tuple[ProposalTable, SentenceTable]:
     """What the alignment learns from: image-sentence pairs (ST). Sentences on unreadable images are left out."""
     proposals = proposal_table(run, run.profile.train_split)
-    sentences = run.sentences(training_samples(run))
+    samples = training_samples(run)
+    sentences = replace(run.sentences(samples), words=numbered(sample.sentence for sample in samples))
     if not run.profile.es3net.consistency:
         return proposals, sentences
     return proposals, replace(sentences, paraphrases=_paraphrases(run))
@@ -112,7 +114,7 @@ def _restored(state: dict[str, Tensor], run: Run, seed: int, esem: bool) -> Alig
 
 @cached_step(
     "alignments",
-    uses=("es3net",),
+    uses=("es3net", "refer.same_words"),
     inputs=_inputs,
     form=weights(_restored, list),
     title=lambda run, seed, esem: f"training of {'esem' if esem else 'baseline'}, one seed",

@@ -62,7 +62,7 @@ def to_refer(pairs: Pairs, root: Path) -> dict[str, int]:
                 shape = {"bbox": list(sample.box), "area": int(mask.sum()), "segmentation": encode_rle(mask)}
                 annotations.append(kind | shape)
     categories = [{"id": 1, "name": "object"}]
-    write_corpus(root, "pairs", "table", list(images.values()), annotations, categories, list(refs.values()))
+    write_corpus(root, Pairs.corpus, "table", list(images.values()), annotations, categories, list(refs.values()))
     return counts
 
 

@@ -50,10 +50,11 @@ class Pairs(Refer):
     most: as of `Refer`. Raises DataError that lists all that is wrong with the table, or says which file is missing.
     """
 
+    corpus = "pairs"
+
     def __init__(self, path: str | Path, most: dict[str, int] | None = None):
         # Not that of `Refer`, which reads its files.
         self.root = Path(path).expanduser()
-        self.corpus = "pairs"
         self.split_by = "table"
         tables = tables_of(self.root)
         if not tables:

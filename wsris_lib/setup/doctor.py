@@ -27,7 +27,7 @@ from wsris_lib.pipeline.run import Run
 from wsris_lib.refer import facts
 from wsris_lib.refer.errors import DataError
 from wsris_lib.refer.leakage import exposure, read_declarations
-from wsris_lib.refer.pairs import open_corpus, tables_of
+from wsris_lib.refer.pairs import Pairs, open_corpus, tables_of
 from wsris_lib.refer.published import compare
 from wsris_lib.refer.reader import Refer
 from wsris_lib.refine.crf import published
@@ -176,7 +176,8 @@ def data(profile: Profile) -> Iterator[Check]:
             numbers = [f"{c.actual:,}{'' if c.expected is None else f' of {c.expected:,}'} {c.what}" for c in counts]
             complete = all(count.complete for count in counts) or None
             yield Check("data", f"{split}: {', '.join(numbers)}".removeprefix(": "), complete)
-        yield from (Check("sentences", str(fact)) for fact in facts.measure(facts.read(refer.refs_path)) if fact.count)
+        expressions = facts.of(refer) if refer.corpus == Pairs.corpus else facts.read(refer.refs_path)
+        yield from (Check("sentences", str(fact)) for fact in facts.measure(expressions) if fact.count)
         splits = refer.splits
     for split in (profile.train_split, profile.val_split):
         if split not in splits:

@@ -18,12 +18,13 @@ from wsris_lib.pipeline import predict as predicting
 from wsris_lib.pipeline import pseudo_labels, students
 from wsris_lib.pipeline.run import Run
 from wsris_lib.refer import referit
+from wsris_lib.refer.images import load_image
 from wsris_lib.setup.doctor import doctor
 from wsris_lib.setup.download import DownloadError
 from wsris_lib.setup.fetch import KNOWN, fetch
 
 # Options of a run; the rest are one command's.
-OF_RUN = ("data", "corpus", "split_by", "checkpoints", "paraphrases", "trial", "val_split")
+OF_RUN = ("data", "corpus", "split_by", "checkpoints", "paraphrases", "image_folder", "trial", "val_split")
 USER_ERRORS = (OSError, KeyError, ValueError, artefacts.CorruptArtefact, notebooks.NotebookFailed, DownloadError)
 
 
@@ -31,6 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Parse, run, and turn the errors that a user can mend into one line. Returns the exit status."""
     purpose = (sys.modules["wsris_lib"].__doc__ or "").partition("\n")[0]  # what follows is about `import wsris_lib`
     parser = argparse.ArgumentParser(prog="python -m wsris_lib", description=purpose)
+    options.add_help(parser)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, run, purpose in (
         ("reproduce", reproduce, "data, features, training, scoreboard and every notebook; resumes where it stopped"),
@@ -60,16 +62,16 @@ def main(arguments: list[str] | None = None) -> int:
     sub.set_defaults(run=doctor)
     purpose = "the mask that a sentence means in an image, as a black and white PNG"
     sub = commands.add_parser("predict", help=purpose, description=purpose + "; trains what isn't trained yet")
-    sub.add_argument("image", type=Path)
+    sub.add_argument("image", type=_path)
     sub.add_argument("sentence")
-    sub.add_argument("-o", "--out", type=Path, default=Path("mask.png"), help="(default: mask.png)")
+    sub.add_argument("-o", "--out", type=_path, default=Path("mask.png"), help="(default: mask.png)")
     sub.add_argument("--model", default="cadd greedy", help=f"one of {', '.join(predicting.MODELS)}")
     sub.add_argument("--seed", type=_whole, default=0)
     _of_run(sub)
     sub.set_defaults(run=predict)
     purpose = "write a student as one file that runs without this library (torch.export)"
     sub = commands.add_parser("export", help=purpose, description=purpose)
-    sub.add_argument("-o", "--out", type=Path, default=Path("student.pt2"), help="(default: student.pt2)")
+    sub.add_argument("-o", "--out", type=_path, default=Path("student.pt2"), help="(default: student.pt2)")
     sub.add_argument("--labels", default="greedy", help=f"it learnt from: one of {', '.join(pseudo_labels.LABELS)}")
     sub.add_argument("--seed", type=_whole, default=0)
     purpose = "to machine code for this kind of processor; wants a C++ compiler and a minute (AOTInductor)"
@@ -78,7 +80,7 @@ def main(arguments: list[str] | None = None) -> int:
     sub.set_defaults(run=write_student)
     purpose = "bring ReferIt's pickles, as TRIS ships them, into the layout of the others (FOLDER/referit)"
     sub = commands.add_parser("convert", help=purpose, description=purpose)
-    sub.add_argument("folder", type=Path, help="with annotations/*.pickle and images/ in it")
+    sub.add_argument("folder", type=_path, help="with annotations/*.pickle and images/ in it")
     purpose = "download corpora, photographs and public checkpoints; resumes"
     sub = commands.add_parser("fetch", help=purpose, description=purpose + ". Nothing else here downloads anything.")
     sub.add_argument(
@@ -101,12 +103,15 @@ def main(arguments: list[str] | None = None) -> int:
     )
     zoo.add_argument("action", choices=("train", "probe", "card"))
     zoo.add_argument("name", choices=command.NAMES)
-    zoo.add_argument("--out", type=Path, help="the checkpoint's folder (default: data/zoo/NAME)")
+    zoo.add_argument("--out", type=_path, help="the checkpoint's folder (default: data/zoo/NAME)")
     zoo.add_argument("--steps", type=int, help="of training (default: the shipped model's)")
-    zoo.add_argument("--start", type=Path, help="of training: from the weights in this folder (sam2, detector, swin)")
+    zoo.add_argument("--start", type=_path, help="of training: from the weights in this folder (sam2, detector, swin)")
     given = vars(options.parsed(parser, arguments))
     try:
-        if words := given.pop("settings", {}):  # lessons run in kernels of their own
+        words = given.pop("settings", {})
+        if "image_folder" in given and not words.get("images", ["0"])[-1].lstrip("-").isdecimal():
+            given["image_folder"] = words.pop("images")[-1]  # the setting of this name is a number
+        if words:  # lessons run in kernels of their own
             os.environ["WSRIS_SETTINGS"] = json.dumps(profiles.shell_settings() | options.read(words))
         if "diff" in given:
             print(options.table(given["profile"], given["diff"]))
@@ -122,12 +127,11 @@ def main(arguments: list[str] | None = None) -> int:
         run = given.pop("run")
         name = given.pop("profile")
         own = {n: given.pop(n) for n in list(given) if n not in OF_RUN}
-        if given["data"]:  # notebooks run in a folder of their own
-            given["data"] = str(Path(given["data"]).resolve())
-        if given["checkpoints"]:
-            os.environ["WSRIS_CHECKPOINTS"] = given["checkpoints"] = str(Path(given["checkpoints"]).resolve())
-        if given["paraphrases"]:
-            os.environ["WSRIS_PARAPHRASES"] = given["paraphrases"] = str(Path(given["paraphrases"]).resolve())
+        for option in ("data", "checkpoints", "paraphrases", "image_folder"):
+            if given[option]:  # notebooks run in a folder of their own
+                given[option] = str(_path(given[option]).resolve())
+                if option != "data":
+                    os.environ[f"WSRIS_{option.upper()}"] = given[option]
         changes: dict[str, Any] = {option: value or None for option, value in given.items()}
         profile = profiles.load(name or "", **changes)
         distributed.start(profile.device)
@@ -152,10 +156,17 @@ def _of_run(parser: argparse.ArgumentParser, without: tuple[str, ...] = ()) -> N
     parser.add_argument("--checkpoints", help="a folder with the profile's public checkpoints, each in its own folder")
     purpose = "a folder of paraphrases by an LLM (paraphrase.llm fills one), for eq. 5, CADD (default: by rules)"
     parser.add_argument("--paraphrases", metavar="DIR", help=purpose)
+    purpose = "a folder or zip with the images of --data (default: looked for in it); --images DIR means this, too"
+    parser.add_argument("--image-folder", metavar="DIR", help=purpose)
     parser.add_argument(
         "--trial", type=_count, help="so many images of each split and a step of each training, no lessons"
     )
     parser.add_argument("--split", dest="val_split", help="the split that is judged (default: val)")
+
+
+def _path(given: str) -> Path:
+    """A path; of --data=~/x and in quotes the shell leaves the ~ as it is."""
+    return Path(os.path.expanduser(given))
 
 
 def _count(given: str) -> int:
@@ -206,7 +217,7 @@ def predict(profile: profiles.Profile, image: Path, sentence: str, out: Path, mo
     predicting.check_sentence(sentence)  # before a training, not after it
     if out.is_dir() or out.suffix.lower() != ".png" or out.resolve() == image.resolve():
         raise ValueError(f"{out}: the mask is written as a PNG; name a file that ends in .png and isn't the image")
-    photograph = predicting.load_image(image)
+    photograph = load_image(image)
     soft = predicting.load(model, Run(profile), seed)(photograph, sentence)
     predicting.write_mask(out, soft)
     print(f"{out}: {(soft > 0.5).mean():.1%} of the image, by {model}")

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
 from wsris_lib.cadd.lavt import Lavt
 from wsris_lib.config import profiles
@@ -26,7 +26,6 @@ from wsris_lib.frozen.sentence_encoder import SentenceEncoder
 from wsris_lib.infra import artefacts
 from wsris_lib.pipeline import ehin, es3net, pseudo_labels, stage2, students
 from wsris_lib.pipeline.run import Run
-from wsris_lib.refer.errors import DataError
 from wsris_lib.segmentation.predict import soft_mask
 
 Predict = Callable[[Image.Image, str], NDArray[np.float32]]  # an image and a sentence -> a soft mask [H, W]
@@ -37,7 +36,7 @@ def load(model: str = "cadd greedy", run: Run | None = None, seed: int = 0) -> P
     """A function from an image and a sentence to a soft mask, float [H, W] in [0, 1]; the mask is where it is > 0.5.
 
         segment = predict.load()
-        soft = segment(predict.load_image("desk.jpg"), "the mug on the left")
+        soft = segment(images.load_image("desk.jpg"), "the mug on the left")
 
     What isn't trained yet is trained, as everywhere here; a script then needs `if __name__ == "__main__":`, as other
     processes make the data. Raises KeyError for a model that isn't one of MODELS; the function, ValueError for an empty
@@ -136,18 +135,6 @@ def warn_if_truncated(sentence: str, network: Lavt | Backbone) -> str:
     if last[0] != last[1]:  # "": padding
         warnings.warn(f"the sentence is cut: the network hears {network.max_tokens} tokens of it", stacklevel=4)
     return sentence
-
-
-def load_image(path: Path | str) -> Image.Image:
-    """An image file as RGB, turned upright as its EXIF says. Raises DataError that names it if it can't be read."""
-    try:
-        with Image.open(path) as file:
-            upright = ImageOps.exif_transpose(file)  # "left" means the viewer's
-            if upright.mode.startswith("I"):  # 16 bits, which `convert` would cut off at 255
-                upright = Image.fromarray((np.asarray(upright) / 257).clip(0, 255).round().astype(np.uint8))
-            return upright.convert("RGB")
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError, ValueError) as why:
-        raise DataError(f"{path}: can't be read as an image ({why})") from None
 
 
 def write_mask(path: Path, soft: NDArray[np.float32]) -> None:

@@ -26,14 +26,12 @@ Refine = Callable[[Image.Image, Array], Array]  # image, soft [S, H, W] -> soft 
 
 
 def by_crf(settings: RefineConfig) -> Refine:
-    """Dense CRF on the hard masks, at settings.side. One that vanishes keeps the mask that it came from."""
+    """Dense CRF on the hard masks, at settings.side. It may leave nothing of one, see `kept`."""
 
     def refine(image: Image.Image, soft: Array) -> Array:
         small = np.asarray(shrunk(image, settings.side))
         refined = crf_masks(small, _resized(soft, small.shape[:2]) > 0.5, settings)
-        refined = _resized(refined, soft.shape[1:])
-        kept = (refined > 0.5).any((1, 2), keepdims=True)
-        return np.where(kept, refined, soft)
+        return _resized(refined, soft.shape[1:])
 
     return refine
 
@@ -63,18 +61,18 @@ def by_walk(model: IRNet, backbone: Backbone, settings: RefineConfig) -> Refine:
         walked[alive] = spread(parts[alive], edge, settings.radius_walk, settings.beta, settings.doublings)
         walked = torch.from_numpy(walked.reshape(len(start), K, *edge.shape))
         grown = F.interpolate(walked, soft.shape[1:], mode="bilinear", align_corners=False).amax(1).numpy()
-        return np.stack([_cut(map_, before, settings) for map_, before in zip(grown, soft)])
+        return np.stack([_cut(map_, settings) for map_ in grown])
 
     return refine
 
 
 def in_turn(*steps: Refine) -> Refine:
-    """One refinement after the other; none at all leaves the masks as they are."""
+    """One refinement after the other; none at all leaves the masks as they are. What one erases goes on as it came."""
 
     def refine(image: Image.Image, soft: Array) -> Array:
-        for step in steps:
-            soft = step(image, soft)
-        return soft
+        for step in steps[:-1]:
+            soft = kept(step(image, soft), soft)
+        return steps[-1](image, soft) if steps else soft
 
     return refine
 
@@ -88,11 +86,17 @@ def fields(model: IRNet, backbone: Backbone, image: Image.Image) -> tuple[Array,
     return ((edge[0] + edge[1].flip(1)) / 2).cpu().numpy(), displacement[0].cpu().numpy()
 
 
+def kept(after: Array, before: Array) -> Array:
+    """Refined soft masks [S, H, W]; where nothing is left, the mask that it came from."""
+    return np.where((after > 0.5).any((1, 2), keepdims=True), after, before)
+
+
 def confidence(before: Array, after: Array) -> Array:
     """How far a refinement agrees with what it was given: the IoU of the masks before and after, [S] in [0, 1].
 
     The papers give a refined map no confidence. A map that keeps to an object hardly changes; one that lies across
-    several, or beside all, is torn or moved.
+    several, or beside all, is torn or moved. `after` is what the refinement left, not what `kept` makes of it: a mask
+    that was erased has 0, and a label that is nevertheless used for lack of a better one shouldn't count as sure.
     """
     a = before > 0.5
     b = after > 0.5
@@ -107,15 +111,15 @@ def _resized(soft: Array, size: tuple[int, int]) -> Array:
     return F.interpolate(whole, tuple(size), mode="bilinear", align_corners=False, antialias=True)[0].numpy()
 
 
-def _cut(walked: Array, before: Array, settings: RefineConfig) -> Array:
+def _cut(walked: Array, settings: RefineConfig) -> Array:
     """A walked map [H, W] -> soft mask: 1/2 at `threshold` of the maximum, small fragments gone.
 
     IRNet's code keeps fragments in the list that TRIS then unites, so that they do stay; here they go, but for the
-    largest where all are small. A map of which nothing is left keeps the mask that it came from.
+    largest where all are small.
     """
     top = walked.max()
     if top <= 0:
-        return before
+        return np.zeros_like(walked)
     level = settings.threshold * top
     soft = np.interp(walked, [0, level, top], [0, 0.5, 1])
     pieces, n = ndimage.label(soft > 0.5)

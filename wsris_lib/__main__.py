@@ -203,7 +203,7 @@ def judge_claims(
 
 def predict(profile: profiles.Profile, image: Path, sentence: str, out: Path, model: str, seed: int) -> None:
     """Answer one sentence and write the mask."""
-    predicting.check_sentence(sentence)  # before a training, not after it
+    plain(sentence)  # before a training, not after it
     if out.is_dir() or out.suffix.lower() != ".png" or out.resolve() == image.resolve():
         raise ValueError(f"{out}: the mask is written as a PNG; name a file that ends in .png and isn't the image")
     photograph = predicting.load_image(image)

@@ -19,6 +19,7 @@ from torchvision.transforms.functional import pil_to_tensor
 from wsris_lib.frozen.checkpoints import is_tag, resolve
 from wsris_lib.frozen.loading import quiet, refuse, unreadable
 from wsris_lib.frozen.sam2 import boxes_around
+from wsris_lib.frozen.working_size import at_once
 
 # What a folder's weights may be called; the first is read. Not .pt: OpenAI's own files are TorchScript archives, which
 # can hold code, and torch's restricted unpickler refuses them. The hub has the same weights as safetensors.
@@ -101,8 +102,15 @@ class ClipEncoder:
 def cut(pixels: torch.Tensor, masks: torch.Tensor, size: int, crop: str = "square") -> torch.Tensor:
     """Normalised pixels [3, H, W] and masks bool [n, H, W] -> masked crops, float [n, 3, size, size].
 
-    A resize is linear and separable, so each crop is R_y (I * M) R_x^T with two small matrices, all crops at once.
+    A resize is linear and separable, so each crop is R_y (I * M) R_x^T with two small matrices, as many crops at once
+    as memory is meant for.
     """
+    height, width = masks.shape[1:]
+    few = at_once(max(3 * height * width, 3 * size * (height + width)))
+    return torch.cat([_cut(pixels, some, size, crop) for some in masks.split(few)])
+
+
+def _cut(pixels: torch.Tensor, masks: torch.Tensor, size: int, crop: str) -> torch.Tensor:
     height, width = masks.shape[1:]
     left, top, side = squares(masks) if crop == "square" else squares(torch.ones_like(masks), margin=0)
     rows = resampling(top, side, size, height).to(pixels.device)  # [n, size, H]

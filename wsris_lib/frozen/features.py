@@ -16,6 +16,7 @@ from wsris_lib.frozen.image_cache import CacheEntry, Make, cached_per_image
 from wsris_lib.frozen.pooling import cell_geometry
 from wsris_lib.frozen.sentence_encoder import SentenceEncoder
 from wsris_lib.frozen.tables import joined
+from wsris_lib.frozen.working_size import at_size
 from wsris_lib.infra.artefacts import content_hash, runs_dir, save_tensors, try_load_tensors
 from wsris_lib.infra.code_digest import code_digest
 from wsris_lib.refer.masks import Rle, decode_rle, encode_rle
@@ -33,6 +34,7 @@ _MODULES = (
     "sam2",
     "sam2_package",
     "sentence_encoder",
+    "working_size",
 )
 CODE = tuple(f"frozen.{name}" for name in _MODULES)
 
@@ -103,12 +105,12 @@ def extract_cells(view: View, profile: Profile, proposals: ImageFeatures, out: P
 
         def make(images: dict[int, Image.Image]) -> list[CacheEntry]:
             tables = []
-            for image_id, image in images.items():
+            for image_id in images:
                 rows = slice(*proposals.offsets[image_id])
-                masks = torch.zeros(rows.stop - rows.start, image.height, image.width, dtype=torch.bool)
-                for mask, rle in zip(masks, proposals.masks[rows]):
-                    mask[:] = torch.from_numpy(decode_rle(rle))
-                tables.append(({"places": cell_geometry(masks, proposals.geometry[rows, 2], grid)}, {}))
+                near = proposals.geometry[rows, 2]
+                masks = (torch.from_numpy(decode_rle(rle))[None] for rle in proposals.masks[rows])
+                places = [cell_geometry(mask, z, grid) for mask, z in zip(masks, near.split(1))]
+                tables.append(({"places": torch.cat([near.new_zeros(0, 3), *places])}, {}))
             return tables
 
         return make
@@ -157,9 +159,10 @@ def _maker(extractor: Extractor) -> Make:
         table, proposals = extractor(list(images.values()))
         counts = [len(one.scores) for one in proposals]
         of_image = zip(*(column.split(counts) for column in table.values()))
-        return [
-            (dict(zip(table, columns)), {"masks": [encode_rle(mask) for mask in one.masks.numpy()]})
-            for columns, one in zip(of_image, proposals)
+        sizes = [(image.height, image.width) for image in images.values()]
+        rles = [
+            [encode_rle(at_size(mask, *size).numpy()) for mask in one.masks] for one, size in zip(proposals, sizes)
         ]
+        return [(dict(zip(table, columns)), {"masks": masks}) for columns, masks in zip(of_image, rles)]
 
     return make

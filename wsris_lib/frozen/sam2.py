@@ -14,6 +14,7 @@ from PIL import Image
 from transformers import Sam2Model, Sam2Processor
 
 from wsris_lib.frozen.loading import beside, pretrained
+from wsris_lib.frozen.working_size import at_once, overlaps
 
 
 @dataclass(frozen=True)
@@ -174,13 +175,16 @@ class Sam2Proposer:
 
     def _upsample(self, logits: torch.Tensor, image: Image.Image) -> torch.Tensor:
         size = (image.height, image.width)
-        return F.interpolate(logits[:, None], size, mode="bilinear", align_corners=False)[:, 0] > self.mask_threshold
+        parts = [
+            F.interpolate(some[:, None], size, mode="bilinear", align_corners=False)[:, 0] > self.mask_threshold
+            for some in logits.split(at_once(image.height * image.width))
+        ]
+        return torch.cat(parts)
 
 
 def suppress(masks: torch.Tensor, nms_iou: float, limit: int) -> torch.Tensor:
     """Of masks bool [K, h, w], best first: indices of the first `limit` that are no near duplicate of a better one."""
-    flat = masks.flatten(1).float()
-    inter = flat @ flat.T  # one product for all pairs
+    inter = overlaps(masks)
     area = inter.diagonal()
     alike = (inter > nms_iou * (area[:, None] + area - inter)).numpy()
     kept: list[int] = []

@@ -31,9 +31,10 @@ if TYPE_CHECKING:  # for editors and type checkers; `_WHERE` says the same
     from wsris_lib.infra.trainer import LossCurve, LossPoint
     from wsris_lib.metrics import THRESHOLDS, SampleMetrics, evaluate, measure, summarise
     from wsris_lib.pipeline.predict import load as load_predictor
-    from wsris_lib.pipeline.predict import load_image, write_mask
+    from wsris_lib.pipeline.predict import write_mask
     from wsris_lib.pipeline.run import Run
     from wsris_lib.refer.errors import DataError
+    from wsris_lib.refer.images import load_image
     from wsris_lib.refer.labels import PseudoLabel, PseudoLabels, read_labels, write_labels
     from wsris_lib.refer.masks import Rle, decode_rle, encode_rle
     from wsris_lib.refer.reader import Refer
@@ -103,7 +104,7 @@ _WHERE = {
     "Run": "pipeline.run",
     "reproduce": "experiments.reproduce",
     "load_predictor": "pipeline.predict:load",
-    "load_image": "pipeline.predict",
+    "load_image": "refer.images",
     "write_mask": "pipeline.predict",
     "Refer": "refer.reader",
     "DataError": "refer.errors",

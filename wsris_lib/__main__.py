@@ -18,6 +18,7 @@ from wsris_lib.pipeline import predict as predicting
 from wsris_lib.pipeline import pseudo_labels, students
 from wsris_lib.pipeline.run import Run
 from wsris_lib.refer import referit
+from wsris_lib.refer.images import load_image
 from wsris_lib.setup.doctor import doctor
 from wsris_lib.setup.download import DownloadError
 from wsris_lib.setup.fetch import KNOWN, fetch
@@ -206,7 +207,7 @@ def predict(profile: profiles.Profile, image: Path, sentence: str, out: Path, mo
     plain(sentence)  # before a training, not after it
     if out.is_dir() or out.suffix.lower() != ".png" or out.resolve() == image.resolve():
         raise ValueError(f"{out}: the mask is written as a PNG; name a file that ends in .png and isn't the image")
-    photograph = predicting.load_image(image)
+    photograph = load_image(image)
     soft = predicting.load(model, Run(profile), seed)(photograph, sentence)
     predicting.write_mask(out, soft)
     print(f"{out}: {(soft > 0.5).mean():.1%} of the image, by {model}")

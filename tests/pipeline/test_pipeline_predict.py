@@ -13,7 +13,6 @@ from wsris_lib.config import profiles
 from wsris_lib.ehin.network import soft_masks
 from wsris_lib.pipeline import ehin, es3net, predict, students
 from wsris_lib.pipeline.run import Run
-from wsris_lib.refer.errors import DataError
 from wsris_lib.segmentation.predict import predict as answers_of
 
 pytestmark = pytest.mark.filterwarnings("ignore:pydensecrf isn't installed")
@@ -98,19 +97,6 @@ def test_a_mask_is_written_as_a_picture(tmp_path):
     soft[1:3, 2:4] = 0.9
     predict.write_mask(tmp_path / "mask.png", soft)
     assert (np.asarray(Image.open(tmp_path / "mask.png")) == np.where(soft > 0.5, 255, 0)).all()
-    (tmp_path / "no.jpg").write_text("no image")
-    with pytest.raises(DataError, match=r"no\.jpg: can't be read as an image"):
-        predict.load_image(tmp_path / "no.jpg")
-
-
-def test_a_file_is_opened_as_its_viewer_sees_it(tmp_path):
-    pixels = np.arange(0, 240, 10, dtype=np.uint8).reshape(4, 6)
-    exif = Image.Exif()
-    exif[0x0112] = 6  # the camera was turned: a quarter turn clockwise makes it upright
-    Image.fromarray(pixels).save(tmp_path / "turned.png", exif=exif)
-    assert (np.asarray(predict.load_image(tmp_path / "turned.png"))[..., 0] == np.rot90(pixels, -1)).all()
-    Image.fromarray(pixels.astype(np.uint16) * 257).save(tmp_path / "deep.png")
-    assert (np.asarray(predict.load_image(str(tmp_path / "deep.png"))) == pixels[..., None]).all()
 
 
 def test_the_command_names_what_is_wrong(tmp_path, capsys):

@@ -3,12 +3,11 @@
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
 from wsris_lib.cadd.lavt import Lavt
 from wsris_lib.config import profiles
@@ -24,11 +23,9 @@ from wsris_lib.frozen.extractor import Extractor
 from wsris_lib.frozen.pooling import cell_geometry
 from wsris_lib.frozen.sentence_encoder import SentenceEncoder
 from wsris_lib.frozen.working_size import at_size
-from wsris_lib.infra import artefacts
 from wsris_lib.pipeline import ehin, es3net, pseudo_labels, stage2, students
 from wsris_lib.pipeline.run import Run
 from wsris_lib.pipeline.sentences import Words
-from wsris_lib.refer.errors import DataError
 from wsris_lib.segmentation.predict import soft_mask
 
 Predict = Callable[[Image.Image, str], NDArray[np.float32]]  # an image and a sentence -> a soft mask [H, W]
@@ -39,7 +36,7 @@ def load(model: str = "cadd greedy", run: Run | None = None, seed: int = 0) -> P
     """A function from an image and a sentence to a soft mask, float [H, W] in [0, 1]; the mask is where it is > 0.5.
 
         segment = predict.load()
-        soft = segment(predict.load_image("desk.jpg"), "the mug on the left")
+        soft = segment(images.load_image("desk.jpg"), "the mug on the left")
 
     What isn't trained yet is trained, as everywhere here; a script then needs `if __name__ == "__main__":`, as other
     processes make the data. Raises KeyError for a model that isn't one of MODELS; the function, ValueError for a
@@ -69,15 +66,22 @@ class Predictor(ABC):
     def __init__(self, run: Run):
         self.words = Words(run)
 
-    @torch.no_grad()
     def __call__(self, image: Image.Image, sentence: str) -> NDArray[np.float32]:
         """As `load` says."""
-        text, unread = self.words.read(sentence)
-        if unread:
-            warnings.warn(f"the network can't read {', '.join(unread)}: it answers the rest", stacklevel=3)
-        if hears := self.cut_at(text):
-            warnings.warn(f"the sentence is cut: the network hears {hears} tokens of it", stacklevel=3)
+        text, notes = self.read(sentence)
+        for note in notes:
+            warnings.warn(note, stacklevel=2)
         return self.soft(image.convert("RGB"), text)
+
+    def read(self, sentence: str) -> tuple[str, list[str]]:
+        """The sentence as the network gets it, and what it misses of it, a line each.
+
+        Raises ValueError for a sentence of which it knows no word.
+        """
+        text, unread = self.words.read(sentence)
+        notes = [f"the network can't read {', '.join(unread)}; it answers the rest"] if unread else []
+        limit = self.cut_at(text)
+        return text, notes + ([f"the sentence is cut: the network hears {limit} tokens of it"] if limit else [])
 
     @abstractmethod
     def soft(self, image: Image.Image, text: str) -> NDArray[np.float32]:
@@ -95,6 +99,7 @@ class SegmenterPredictor(Predictor):
         super().__init__(run)
         self.network = network
 
+    @torch.no_grad()
     def soft(self, image: Image.Image, text: str) -> NDArray[np.float32]:
         """As `Predictor` says."""
         logit = self.network.answer(self.network.prepare(image)[None], [0], [text])[0]
@@ -119,6 +124,7 @@ class ProposalPredictor(Predictor):
         self.clip = self.extract.clip
         self.text = SentenceEncoder(profile.text, profile.device)
 
+    @torch.no_grad()
     def soft(self, image: Image.Image, text: str) -> NDArray[np.float32]:
         """As `Predictor` says: the chosen proposal's mask, empty where there is none."""
         table, (proposed,) = self.extract([image])
@@ -152,6 +158,7 @@ class ResponseMapPredictor(Predictor):
         shared = None if run.profile.ehin.finetune else ehin.images(run, run.profile.train_split).backbone
         self.backbone = backbone_of(self.modules, shared)
 
+    @torch.no_grad()
     def soft(self, image: Image.Image, text: str) -> NDArray[np.float32]:
         """As `Predictor` says."""
         R = respond(self.modules, self.backbone, image, text)
@@ -166,21 +173,3 @@ def truncated(sentence: str, network: Lavt | Backbone) -> int:
     """The tokens that a network hears of a sentence which it cuts; 0 where it hears all of it."""
     last = network.tokenizer([sentence, ""], context_length=network.max_tokens + 1)[:, -1]
     return network.max_tokens if last[0] != last[1] else 0  # "": padding
-
-
-def load_image(path: Path | str) -> Image.Image:
-    """An image file as RGB, turned upright as its EXIF says. Raises DataError that names it if it can't be read."""
-    try:
-        with Image.open(path) as file:
-            upright = ImageOps.exif_transpose(file)  # "left" means the viewer's
-            if upright.mode.startswith("I"):  # 16 bits, which `convert` would cut off at 255
-                upright = Image.fromarray((np.asarray(upright) / 257).clip(0, 255).round().astype(np.uint8))
-            return upright.convert("RGB")
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError, ValueError) as why:
-        raise DataError(f"{path}: can't be read as an image ({why})") from None
-
-
-def write_mask(path: Path, soft: NDArray[np.float32]) -> None:
-    """A black and white PNG of the image's size, 255 where soft [H, W] is above 0.5."""
-    with artefacts.atomic_write(path) as temporary:
-        Image.fromarray((soft > 0.5).astype(np.uint8) * 255).save(temporary, format="PNG")

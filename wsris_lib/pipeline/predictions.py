@@ -1,6 +1,7 @@
 """What `predict` leaves on disk: of each picture and sentence a mask, an overlay, and a row of JSON."""
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,16 +47,30 @@ def sentences_in(path: Path) -> list[str]:
     return [line.strip() for line in lines if line.strip()]
 
 
-def names(images: Sequence[Path], sentences: int) -> Iterator[tuple[Path, int, str]]:
-    """Each picture with each sentence's number, and what its files are called: desk-1, desk-2; desk, if there is one.
+def targets(images: Sequence[Path], sentences: int, out: Path | None, single: bool) -> list[tuple[Path, int, Path]]:
+    """Each picture with each sentence's number and where its mask goes.
 
-    Pictures that differ in their endings alone keep these: desk.jpg-1, desk.png-1.
+    One of both: `out`, a .png, or mask.png. Else into the folder `out`, or predictions: desk-1.png, desk-2.png; desk.png
+    if there is one sentence. Pictures that differ in their endings alone keep these: desk.jpg-1.png. Raises ValueError
+    for an `out` of the other kind, and one that would be written over a picture or between the pictures.
     """
-    stems = [image.stem.lower() for image in images]
+    if single:
+        out = out or Path("mask.png")
+        if out.is_dir() or out.suffix.lower() != ".png" or out.resolve() == images[0].resolve():
+            raise ValueError(f"{out}: the mask is written as a PNG; name a file that ends in .png and isn't the image")
+        return [(images[0], 0, out)]
+    out = out or Path("predictions")
+    if out.is_file() or out.suffix.lower() in SUFFIXES:
+        raise ValueError(f"{out}: several masks are written into a folder; name one with -o")
+    if any(out.resolve() == image.resolve().parent for image in images):
+        raise ValueError(f"{out}: holds the pictures themselves; name another folder with -o")
+    stems = Counter(image.stem.lower() for image in images)
+    places = []
     for image in images:
-        name = image.stem if stems.count(image.stem.lower()) == 1 else image.name
-        for number in range(sentences):
-            yield image, number, f"{name}-{number + 1}" if sentences > 1 else name
+        name = image.stem if stems[image.stem.lower()] == 1 else image.name
+        numbers = [f"-{n + 1}" for n in range(sentences)] if sentences > 1 else [""]
+        places += [(image, n, out / f"{name}{number}.png") for n, number in enumerate(numbers)]
+    return places
 
 
 def write_mask(path: Path, soft: NDArray[np.float32]) -> None:
@@ -81,16 +96,47 @@ def write_overlay(path: Path, image: Image.Image, soft: NDArray[np.float32]) -> 
         Image.fromarray(pixels).save(temporary, format="JPEG", quality=90)
 
 
-def row(answer: Answer) -> dict[str, Any]:
-    """What JSON says of an answer: the box is x0, y0, x1, y1 in pixels, x1 and y1 exclusive; None where all is empty."""
-    mask = answer.soft > 0.5
-    x0, y0, x1, y1 = bounding_box(mask) if mask.any() else (0, 0, -1, -1)
-    return {
-        "sentence": answer.text,
-        "size": list(mask.shape),
-        "area": float(mask.mean()),
-        "box": [x0, y0, x1 + 1, y1 + 1] if mask.any() else None,
-        "highest": float(answer.soft.max()),
-        "confidence": answer.confidence,
-        "notes": answer.notes,
-    }
+def described(soft: NDArray[np.float32]) -> dict[str, Any]:
+    """What JSON says of a mask.
+
+    area: its share of the picture. box: x0, y0, x1, y1 in pixels, x1 and y1 exclusive; None of an empty mask. highest:
+    of the soft mask, in [0, 1].
+    """
+    mask = soft > 0.5
+    box = None
+    if mask.any():
+        x0, y0, x1, y1 = bounding_box(mask)
+        box = [x0, y0, x1 + 1, y1 + 1]
+    return {"size": list(mask.shape), "area": float(mask.mean()), "box": box, "highest": float(soft.max())}
+
+
+def predict_all(
+    run: Run, place: Path, sentences: Sequence[str], out: Path | None, model: str, seed: int = 0
+) -> list[dict[str, Any]]:
+    """Answer each sentence on each picture of `place`, a file or a folder, and write what `targets` says.
+
+    Beside each mask lies an overlay; the rows, which are returned, lie in predictions.json, or beside the only mask.
+    After each picture what is there so far is whole. Of several, a picture that can't be opened or a sentence of which
+    no word is known has a row with its "error", and the rest is answered; a single one's error is raised.
+    """
+    images = images_in(place)
+    single = images == [place] and len(sentences) == 1
+    places = targets(images, len(sentences), out, single)
+    for sentence in sentences:
+        plain(sentence)  # before a training, not after it
+    notes = places[0][2].with_suffix(".json") if single else places[0][2].with_name("predictions.json")
+    answer = Answering(run, model, seed)
+    rows: list[dict[str, Any]] = []
+    for image, some in groupby(places, key=lambda target: target[0]):
+        for _, number, mask in some:
+            row = {"image": str(image), "sentence": sentences[number]}
+            try:
+                row |= answer(image, sentences[number], mask)
+            except (DataError, ValueError) as why:
+                if single:
+                    raise
+                row |= {"error": str(why)}
+                print(f"{image}: {why}")
+            rows.append(row)
+        artefacts.write_json(notes, rows)
+    return rows

@@ -21,8 +21,8 @@ def plain(sentence: str) -> str:
 
     Raises ValueError for one without a letter or a digit, of which every network makes something.
     """
-    text = unicodedata.normalize("NFKC", sentence.translate(PLAIN))
-    text = "".join(_printed(letter) for letter in text)
+    printed = "".join(_printed(letter) for letter in sentence).translate(PLAIN)
+    text = unicodedata.normalize("NFKC", printed).translate(PLAIN)
     if not WORD.search(text):
         what = f"has no word: {sentence.strip()!r:.40}" if sentence.strip() else "is empty"
         raise ValueError(f'the sentence {what}; say which object is meant, e.g. "the mug on the left"')

@@ -1,4 +1,4 @@
-"""What the reader says about bad data: an error that stops, or one counted warning for what was skipped."""
+"""What the reader says about bad data: an error that stops, or one warning for what was skipped or changed."""
 
 
 class DataError(ValueError):
@@ -6,4 +6,4 @@ class DataError(ValueError):
 
 
 class DataWarning(UserWarning):
-    """Some sentences can't be trained on and were skipped; the message counts them, one warning for each reason."""
+    """Data that are used, but not all or not as they lie there; one warning for each reason, with the first case."""

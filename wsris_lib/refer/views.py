@@ -1,7 +1,6 @@
 """What training and evaluation see of a split. Only the second kind of view has anything to do with masks."""
 
 import hashlib
-import io
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from wsris_lib.refer.errors import DataError, DataWarning
+from wsris_lib.refer.images import decoded, read_bytes
 from wsris_lib.refer.masks import Segmentation, annotation_mask
 from wsris_lib.refer.photos import Photo
 
@@ -82,7 +82,7 @@ class View(Sequence[S]):
     def image_digest(self, image_id: int) -> str | None:
         """SHA-256 of the photograph's bytes, so that a folder and a zip share caches; None if they can't be read."""
         try:
-            return hashlib.sha256(self._bytes(image_id)).hexdigest()
+            return hashlib.sha256(read_bytes(self.image_path(image_id))).hexdigest()
         except DataError:
             return None
 
@@ -97,25 +97,14 @@ class View(Sequence[S]):
         """
         path = self.image_path(image_id)
         size = self.image_size(image_id)
-        data = self._bytes(image_id)
-        try:
-            with Image.open(io.BytesIO(data)) as file:
-                image = file.convert("RGB")
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as why:  # what Pillow raises
-            raise DataError(f"{path}: can't be read as an image ({why}); fetch it again") from None
+        data = read_bytes(path)
+        image = decoded(data, str(path), upright=False)
         if (image.height, image.width) != size:
             raise DataError(
                 f"{path}: {image.height} x {image.width} pixels (height x width), but instances.json says "
                 f"{size[0]} x {size[1]}; fetch the original image"
             )
         return image
-
-    def _bytes(self, image_id: int) -> bytes:
-        path = self.image_path(image_id)
-        try:
-            return path.read_bytes()
-        except OSError as why:
-            raise DataError(f"{path}: can't be read ({why.strerror}); fetch it again") from None
 
 
 class TrainingView(View[Sample]):

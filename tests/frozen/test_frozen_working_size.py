@@ -16,7 +16,7 @@ def test_what_every_corpus_holds_stays_as_it_is(size):
     assert shrunk(image) is image
 
 
-@pytest.mark.parametrize("size", [(4032, 3024), (3024, 4032), (20000, 300), (1, 5_000_000)])
+@pytest.mark.parametrize("size", [(4032, 3024), (3024, 4032), (20000, 300)])
 def test_a_large_photograph_keeps_its_shape(size):
     small = shrunk(Image.new("L", size))
     assert small.width * small.height <= 1.01 * PIXELS and min(small.size) >= 1

@@ -18,7 +18,7 @@ def words(*trained: str) -> Words:
 @pytest.mark.parametrize(
     ("typed", "read"),
     [
-        ("the “red” mug’s handle", "the \"red\" mug's handle"),
+        ("the “red” mug’s handle", 'the "red" mug\'s handle'),
         ("the left–most mug", "the left-most mug"),
         ("the\u00a0red\tmug\r\n on the left ", "the red mug on the left"),
         ("ｍｕｇ ２", "mug 2"),
@@ -51,7 +51,7 @@ def test_what_is_plain_stays_so_and_has_a_word(typed):
     [
         ("the red mug on the left", []),
         ("The RED Mug!", []),
-        ("two mugs, the left one", []),  # "mug" and an ending
+        ("the mugs on the left", []),  # "mug" and an ending
         ("the person on the left", ["person"]),
         ("the red mug 🙂 → left", ["🙂", "→"]),
         ("the red кружка", ["кружка"]),
@@ -64,7 +64,9 @@ def test_what_a_miniature_cannot_read_is_named(sentence, unread):
     assert missed == unread and text == sentence
 
 
-@pytest.mark.parametrize("sentence", ["the person", "asdf qwerty", "красная кружка слева", "红色的杯子", "the 🙂 of a zebra"])
+@pytest.mark.parametrize(
+    "sentence", ["the person", "asdf qwerty", "красная кружка слева", "红色的杯子", "the 🙂 of a zebra"]
+)
 def test_a_sentence_of_which_no_word_is_known_is_refused(sentence):
     with pytest.raises(ValueError, match="knows no word of .* it learnt from sentences like 'a green cone'"):
         words("a green cone").read(sentence)

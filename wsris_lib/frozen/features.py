@@ -160,9 +160,7 @@ def _maker(extractor: Extractor) -> Make:
         counts = [len(one.scores) for one in proposals]
         of_image = zip(*(column.split(counts) for column in table.values()))
         sizes = [(image.height, image.width) for image in images.values()]
-        rles = [
-            [encode_rle(at_size(mask, *size).numpy()) for mask in one.masks] for one, size in zip(proposals, sizes)
-        ]
+        rles = [[encode_rle(at_size(mask, *size).numpy()) for mask in one.masks] for one, size in zip(proposals, sizes)]
         return [(dict(zip(table, columns)), {"masks": masks}) for columns, masks in zip(of_image, rles)]
 
     return make

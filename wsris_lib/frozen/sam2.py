@@ -106,9 +106,11 @@ class Sam2Proposer:
             parts = [self.decode(own, boxes=part[None]) for part in (prompts / scale).split(self.batch)]
             logits = torch.cat([part[0][0, :, 0] for part in parts]).cpu()  # [N, h, w]
             masks = self._upsample(logits, image)
-            for mask, (x0, y0, x1, y1) in zip(masks, prompts.round().long().tolist()):
+            size = torch.tensor([image.width, image.height])
+            first = prompts[:, :2].round().long().clamp(min=0).minimum(size - 1)  # of a picture a pixel wide, too
+            for mask, (x0, y0), (x1, y1) in zip(masks, first.tolist(), prompts[:, 2:].round().long().tolist()):
                 if not mask.any():
-                    mask[max(0, y0) : max(y0 + 1, y1), max(0, x0) : max(x0 + 1, x1)] = True
+                    mask[y0 : max(y0 + 1, y1), x0 : max(x0 + 1, x1)] = True
             scores = torch.cat([part[1][0, :, 0] for part in parts]).cpu()
             indices = suppress(masks, self.nms_iou, self.max_proposals)
             middles = (prompts[:, :2] + prompts[:, 2:]).flip(1) / 2

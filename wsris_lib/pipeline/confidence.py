@@ -1,8 +1,8 @@
-"""How likely it is that what a sentence means is in the picture at all: measured on sentences that change pictures.
+"""How likely it is that what a sentence means is in a picture at all.
 
-A segmenter's own maximum says little: it has learnt from sentences that all mean something. So the model is asked about
-val's sentences on their own pictures, and about the same sentences on other pictures, and a logistic regression learns
-from its signals (`predict.Answer`) which is which. No annotation takes part.
+A segmenter's own maximum says little of it, as it learnt from sentences that all mean something (benchmarks/confidence.md
+compares signals). What says most is CLIP: how near the sentence is to the nearest of the picture's proposals. Val's
+sentences on their own pictures, and the same on other pictures, turn that into a probability; no annotation takes part.
 """
 
 from collections.abc import Sequence
@@ -10,73 +10,141 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike, NDArray
+from PIL import Image
 from scipy.optimize import minimize
 from scipy.special import expit
 from scipy.stats import rankdata
-from tqdm import tqdm
+from torch import Tensor
 
-from wsris_lib.pipeline import predict
+from wsris_lib.frozen.clip import ClipEncoder
+from wsris_lib.frozen.extractor import Proposer
+from wsris_lib.frozen.features import CODE, ImageFeatures
+from wsris_lib.frozen.working_size import shrunk
 from wsris_lib.pipeline.cache import Inputs, cached_step
+from wsris_lib.pipeline.predict import Predictor, ProposalPredictor
 from wsris_lib.pipeline.run import Run
 from wsris_lib.refer.errors import DataError
 from wsris_lib.refer.views import Sample
 
-PAIRS = 300  # sentences that are asked on their own pictures, and as many on others'
-RIDGE = 1e-2  # of the weights of standardised signals: two signals that say the same don't run away
-
 
 @dataclass(frozen=True)
-class Confidence:
-    """A probability from an answer's signals.
+class Calibration:
+    """A probability from a cosine.
 
     Attributes:
-        offset, weights: of the logit, the weights one a signal.
-        auroc: how well the logit tells own pictures from others'; 0.5 is chance, 1 perfect.
-        pairs: sentences that it was measured on.
+        offset, slope: of the logit.
+        auroc: how well the cosine tells a sentence's own picture from another: 0.5 is chance, 1 perfect.
+        sentences: that it was measured on.
     """
 
     offset: float
-    weights: list[float]
+    slope: float
     auroc: float
-    pairs: int
+    sentences: int
 
-    def __call__(self, signals: ArrayLike) -> float:
-        """The probability that a sentence with these signals is about this picture, were both as likely before."""
-        return float(expit(self.offset + np.dot(self.weights, signals)))
+    def __call__(self, cosine: float) -> float:
+        """The probability that a sentence is about this picture, had both been as likely before."""
+        return float(expit(self.offset + self.slope * cosine))
 
 
-def fitted(own: NDArray[np.float64], others: NDArray[np.float64]) -> Confidence:
-    """From signals [S, K] of sentences on their own pictures and on others': a logistic regression."""
-    signals = np.concatenate([own, others])
-    target = np.repeat([1.0, 0.0], [len(own), len(others)])
-    mean = signals.mean(0)
-    scale = signals.std(0) + 1e-9
+def fitted(own: NDArray[np.float64], others: NDArray[np.float64]) -> Calibration:
+    """A logistic regression on the cosines [S] of sentences with their own pictures and with others."""
+    cosines = np.concatenate([own, others])
+    about = np.repeat([1.0, 0.0], [len(own), len(others)])
+    middle = cosines.mean()
+    spread = cosines.std() + 1e-9
 
     def loss(w: NDArray[np.float64]) -> float:
-        logit = w[0] + (signals - mean) / scale @ w[1:]
-        return float(np.mean(np.logaddexp(0, logit) - target * logit) + RIDGE / 2 * np.sum(w[1:] ** 2))
+        logit = w[0] + w[1] * (cosines - middle) / spread
+        return float(np.mean(np.logaddexp(0, logit) - about * logit) + 1e-4 * w[1] ** 2)  # where all are told apart
 
-    w = minimize(loss, np.zeros(1 + signals.shape[1])).x
-    weights = w[1:] / scale
-    score = signals @ weights
-    offset = float(w[0] - mean @ weights)
-    return Confidence(offset, weights.tolist(), auroc(score[: len(own)], score[len(own) :]), len(signals))
+    offset, slope = minimize(loss, np.zeros(2)).x
+    return Calibration(offset - slope * middle / spread, slope / spread, auroc(own, others), len(own))
 
 
 def auroc(higher: ArrayLike, lower: ArrayLike) -> float:
     """The probability that one of `higher` is above one of `lower`, equals counted half."""
     n = np.size(higher)
-    m = np.size(lower)
     ranks = rankdata(np.concatenate([higher, lower]))
-    return float((ranks[:n].sum() - n * (n + 1) / 2) / (n * m))
+    return float((ranks[:n].sum() - n * (n + 1) / 2) / (n * np.size(lower)))
 
 
-def swapped(samples: Sequence[Sample], seed: int = 0) -> list[tuple[Sample, Sample]]:
-    """At most PAIRS of the samples, each with one of another picture, whose sentence it gets too."""
-    rng = np.random.default_rng(seed)
-    some = [samples[i] for i in rng.permutation(len(samples))[:PAIRS]]
-    some.sort(key=lambda sample: sample.image_id)
-    half = len(some) // 2  # far enough for another picture
-    others = some[half:] + some[:half]
-    return [(a, b) for a, b in zip(some, others) if a.image_id != b.image_id]
+def swapped(samples: Sequence[Sample]) -> list[tuple[int, int]]:
+    """Positions of each sample and of one about another picture, whose sentence it gets too.
+
+    By the half of the samples further on, in the order of their pictures; a pair on one picture is left out.
+    """
+    order = sorted(range(len(samples)), key=lambda n: samples[n].image_id)
+    half = len(order) // 2
+    pairs = zip(order, order[half:] + order[:half])
+    return [(a, b) for a, b in pairs if samples[a].image_id != samples[b].image_id]
+
+
+def nearest(features: ImageFeatures, image_ids: Sequence[int], texts: Tensor) -> NDArray[np.float64]:
+    """The largest cosine of each text [S, E] with a proposal of its image, [S]."""
+    rows = [slice(*features.offsets[image_id]) for image_id in image_ids]
+    return np.array([float((features.embeddings[some] @ text).amax()) for some, text in zip(rows, texts)])
+
+
+def _inputs(run: Run) -> Inputs:
+    return {"features": run.features_key(run.profile.val_split)}
+
+
+@cached_step("confidence", uses=CODE, inputs=_inputs, title="confidence")
+def _measured(run: Run, *, out: Path) -> dict[str, float]:
+    split = run.profile.val_split
+    features = run.features(split)
+    samples = [sample for sample in run.corpus.training_view(split) if sample.image_id in features.offsets]
+    pairs = swapped(samples)
+    if not pairs:
+        raise DataError(f"split {split!r}: its sentences are all about one picture, nothing to compare it with")
+    texts = run.sentences(samples).clip_text
+    images = [samples[a].image_id for a, _ in pairs]
+    own, others = (nearest(features, images, texts[torch.tensor(rows)]) for rows in zip(*pairs))
+    return asdict(fitted(own, others))
+
+
+def calibration(run: Run) -> Calibration | None:
+    """The run's, made of val's features once and kept; None where val is missing or has one picture."""
+    try:
+        return Calibration(**_measured(run))
+    except DataError:
+        return None
+
+
+class Likely:
+    """The probability that what a sentence means is in a picture; None where it can't be calibrated.
+
+    Args:
+        predictor: where it has looked at the picture's proposals anyway, they are its own.
+    """
+
+    def __init__(self, run: Run, predictor: Predictor | None = None):
+        self.warn_below = run.profile.predict.warn_below
+        self._calibration = calibration(run)
+        self._looks = predictor if isinstance(predictor, ProposalPredictor) else Looker(run)
+
+    def __call__(self, image: Image.Image, text: str) -> float | None:
+        """Of an RGB picture of any size."""
+        if self._calibration is None:
+            return None
+        (vector,) = self._looks.clip.sentences([text])
+        return self._calibration(float((self._looks.embeddings(image) @ vector).amax()))
+
+
+class Looker:
+    """CLIP's embedding of each proposal of a picture, [N, E]; the last picture's are remembered."""
+
+    def __init__(self, run: Run):
+        self._propose = Proposer(run.profile)
+        self.clip = ClipEncoder(run.profile.clip, run.profile.device, crop=run.profile.crop)
+        self._last: tuple[Image.Image, Tensor] | None = None
+
+    def embeddings(self, image: Image.Image) -> Tensor:
+        """Of an RGB picture of any size."""
+        if self._last is None or self._last[0] is not image:
+            small = shrunk(image)
+            self._last = image, self.clip.crops(small, self._propose([small])[0].masks)[1]
+        return self._last[1]

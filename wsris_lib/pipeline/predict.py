@@ -2,12 +2,12 @@
 
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from torch import Tensor
 
 from wsris_lib.cadd.lavt import Lavt
 from wsris_lib.config import profiles
@@ -21,6 +21,7 @@ from wsris_lib.es3net.predict import choose
 from wsris_lib.frozen.clip_backbone import Backbone
 from wsris_lib.frozen.extractor import Extractor
 from wsris_lib.frozen.pooling import cell_geometry
+from wsris_lib.frozen.sam2 import Proposals
 from wsris_lib.frozen.sentence_encoder import SentenceEncoder
 from wsris_lib.frozen.working_size import at_size
 from wsris_lib.pipeline import ehin, es3net, pseudo_labels, stage2, students
@@ -28,11 +29,11 @@ from wsris_lib.pipeline.run import Run
 from wsris_lib.pipeline.sentences import Words
 from wsris_lib.segmentation.predict import soft_mask
 
-Predict = Callable[[Image.Image, str], NDArray[np.float32]]  # an image and a sentence -> a soft mask [H, W]
+DEFAULT = "cadd greedy"
 MODELS = (*(f"cadd {kind}" for kind in pseudo_labels.LABELS), "stage 2", "ehin", "esem")
 
 
-def load(model: str = "cadd greedy", run: Run | None = None, seed: int = 0) -> Predict:
+def load(model: str = DEFAULT, run: Run | None = None, seed: int = 0) -> "Predictor":
     """A function from an image and a sentence to a soft mask, float [H, W] in [0, 1]; the mask is where it is > 0.5.
 
         segment = predict.load()
@@ -57,7 +58,9 @@ def load(model: str = "cadd greedy", run: Run | None = None, seed: int = 0) -> P
         return ResponseMapPredictor(run, seed)
     if model == "stage 2":
         return SegmenterPredictor(run, stage2.train(run, seed).student.to(run.profile.device))
-    return SegmenterPredictor(run, students.train(run, seed, model.removeprefix("cadd ")).student.to(run.profile.device))
+    return SegmenterPredictor(
+        run, students.train(run, seed, model.removeprefix("cadd ")).student.to(run.profile.device)
+    )
 
 
 class Predictor(ABC):
@@ -123,11 +126,12 @@ class ProposalPredictor(Predictor):
         self.extract = Extractor(profile)
         self.clip = self.extract.clip
         self.text = SentenceEncoder(profile.text, profile.device)
+        self._last: tuple[Image.Image, dict[str, Tensor], Proposals] | None = None
 
     @torch.no_grad()
     def soft(self, image: Image.Image, text: str) -> NDArray[np.float32]:
         """As `Predictor` says: the chosen proposal's mask, empty where there is none."""
-        table, (proposed,) = self.extract([image])
+        table, proposed = self._look(image)
         pooled = table[f"pooled_{self.settings.pooling}"]
         places = table["geometry"]
         if self.settings.centroid == "cells":
@@ -142,6 +146,18 @@ class ProposalPredictor(Predictor):
         if best < 0:
             return np.zeros((image.height, image.width), np.float32)
         return at_size(proposed.masks[best], image.height, image.width).numpy().astype(np.float32)
+
+    def embeddings(self, image: Image.Image) -> Tensor:
+        """CLIP's of the picture's proposals, as `confidence.Looker` has them."""
+        return self._look(image)[0]["embeddings"]
+
+    @torch.no_grad()
+    def _look(self, image: Image.Image) -> tuple[dict[str, Tensor], Proposals]:
+        """Features and proposals; the last picture's are kept for its next sentence."""
+        if self._last is None or self._last[0] is not image:
+            table, (proposed,) = self.extract([image])
+            self._last = image, table, proposed
+        return self._last[1:]
 
     def cut_at(self, text: str) -> int:
         """As `Predictor` says."""

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,12 @@ from PIL import Image
 from wsris_lib.frozen.working_size import shrunk
 from wsris_lib.infra import artefacts
 from wsris_lib.metrics import bounding_box
-from wsris_lib.pipeline.predict import Answer, load_image
+from wsris_lib.pipeline import confidence, predict
+from wsris_lib.pipeline.run import Run
+from wsris_lib.pipeline.sentences import plain
 from wsris_lib.plotting import MASK, TRUTH
+from wsris_lib.refer.errors import DataError
+from wsris_lib.refer.images import load_image
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".heic", ".heif", ".avif")
 TINTS = (MASK, TRUTH, "#e5007d", "#39d353", "#ffffff")  # of an overlay, far from each other
@@ -113,30 +118,53 @@ def described(soft: NDArray[np.float32]) -> dict[str, Any]:
 def predict_all(
     run: Run, place: Path, sentences: Sequence[str], out: Path | None, model: str, seed: int = 0
 ) -> list[dict[str, Any]]:
-    """Answer each sentence on each picture of `place`, a file or a folder, and write what `targets` says.
+    """Answer each sentence on each picture of `place`, a file or a folder; prints a line each, and what is amiss.
 
-    Beside each mask lies an overlay; the rows, which are returned, lie in predictions.json, or beside the only mask.
-    After each picture what is there so far is whole. Of several, a picture that can't be opened or a sentence of which
-    no word is known has a row with its "error", and the rest is answered; a single one's error is raised.
+    Masks go where `targets` says, an overlay beside each; the rows, which are returned, lie in predictions.json, or
+    beside the only mask, and are whole after each picture. Of several, a picture that can't be opened and a sentence of
+    which no word is known have a row with their "error", and the rest is answered; a single one's is raised.
     """
     images = images_in(place)
     single = images == [place] and len(sentences) == 1
     places = targets(images, len(sentences), out, single)
     for sentence in sentences:
         plain(sentence)  # before a training, not after it
-    notes = places[0][2].with_suffix(".json") if single else places[0][2].with_name("predictions.json")
-    answer = Answering(run, model, seed)
+    if single:
+        load_image(place)
+    predictor = predict.load(model, run, seed)
+    likely = confidence.Likely(run, predictor) if run.profile.predict.warn_below else None
     rows: list[dict[str, Any]] = []
     for image, some in groupby(places, key=lambda target: target[0]):
+        photograph = None
         for _, number, mask in some:
-            row = {"image": str(image), "sentence": sentences[number]}
+            row: dict[str, Any] = {"image": str(image), "sentence": sentences[number], "model": model, "seed": seed}
             try:
-                row |= answer(image, sentences[number], mask)
+                photograph = photograph or load_image(image)
+                row |= _answered(predictor, likely, photograph, sentences[number], mask)
             except (DataError, ValueError) as why:
                 if single:
                     raise
-                row |= {"error": str(why)}
-                print(f"{image}: {why}")
+                row["error"] = str(why)
+                print(f"{image.name}: {why}")
             rows.append(row)
-        artefacts.write_json(notes, rows)
+        artefacts.write_json(places[0][2].with_suffix(".json") if single else mask.with_name("predictions.json"), rows)
     return rows
+
+
+def _answered(
+    predictor: predict.Predictor, likely: confidence.Likely | None, photograph: Image.Image, sentence: str, place: Path
+) -> dict[str, Any]:
+    """Writes mask and overlay, prints what there is to say, returns what JSON says of them."""
+    text, notes = predictor.read(sentence)
+    soft = predictor.soft(photograph, text)
+    row = described(soft) | {"confidence": likely(photograph, text) if likely else None, "notes": notes}
+    overlay = place.with_suffix(".overlay.jpg")
+    write_mask(place, soft)
+    write_overlay(overlay, photograph, soft)
+    how_sure = "" if row["confidence"] is None else f", confidence {row['confidence']:.2f}"
+    if row["box"] is None:
+        notes.append(f"nothing was found: the soft mask's highest value is {row['highest']:.2f}, a mask begins at 0.5")
+    if likely and row["confidence"] is not None and row["confidence"] < likely.warn_below:
+        notes.append(f"what is meant may not be in this picture: confidence below {likely.warn_below}")
+    print(f"{place}: {row['area']:.1%} of the picture{how_sure}", *notes, sep="\n  ")
+    return row | {"mask": place.name, "overlay": overlay.name}

@@ -180,7 +180,9 @@ def each_mask(
             soft = before(small, some)
             after = refine(small, start(small, some) if start else soft)
             whole = (at_size(torch.from_numpy(mask > 0.5), image.height, image.width) for mask in after)
-            rows += [[i, encode_rle(mask.numpy()), float(c)] for i, mask, c in zip(some, whole, confidence(soft, after))]
+            rows += [
+                [i, encode_rle(mask.numpy()), float(c)] for i, mask, c in zip(some, whole, confidence(soft, after))
+            ]
         return rows
 
     def maker():

@@ -54,7 +54,9 @@ class Words:
         words = dict.fromkeys(WORD.findall(text.lower()))
         unread = [word for word in words if not self.knows(word)]
         if words.keys() <= EMPTY.union(unread):
-            raise ValueError(f"the network knows no word of {text!r:.60}; it learnt from sentences like {self._like()!r}")
+            raise ValueError(
+                f"the network knows no word of {text!r:.60}; it learnt from sentences like {self._like()!r}"
+            )
         return text, unread + [c for c in dict.fromkeys(text) if unicodedata.category(c) in MARKS]
 
     def knows(self, word: str) -> bool:

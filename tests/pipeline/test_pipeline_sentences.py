@@ -33,7 +33,7 @@ def test_marks_are_made_plain(typed, read):
 
 @pytest.mark.parametrize("typed", ["", " \n", "?!", "🙂", "“”", "___", "\u200b", "…"])
 def test_a_sentence_without_a_word_is_refused(typed):
-    with pytest.raises(ValueError, match="the sentence (is empty|has no word).*say which object is meant"):
+    with pytest.raises(ValueError, match=r"the sentence (is empty|has no word).*say which object is meant"):
         plain(typed)
 
 
@@ -68,7 +68,7 @@ def test_what_a_miniature_cannot_read_is_named(sentence, unread):
     "sentence", ["the person", "asdf qwerty", "красная кружка слева", "红色的杯子", "the 🙂 of a zebra"]
 )
 def test_a_sentence_of_which_no_word_is_known_is_refused(sentence):
-    with pytest.raises(ValueError, match="knows no word of .* it learnt from sentences like 'a green cone'"):
+    with pytest.raises(ValueError, match=r"knows no word of .* it learnt from sentences like 'a green cone'"):
         words("a green cone").read(sentence)
 
 

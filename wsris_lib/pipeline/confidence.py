@@ -1,8 +1,8 @@
 """How likely it is that what a sentence means is in a picture at all.
 
-A segmenter's own maximum says little of it, as it learnt from sentences that all mean something (benchmarks/confidence.md
-compares signals). What says most is CLIP: how near the sentence is to the nearest of the picture's proposals. Val's
-sentences on their own pictures, and the same on other pictures, turn that into a probability; no annotation takes part.
+A segmenter's own maximum says little of it, as it learnt from sentences that all mean something. What says most is
+CLIP: how near the sentence is to the nearest of the picture's proposals (benchmarks/confidence.md compares signals).
+Val's sentences on their own pictures, and on others, turn that into a probability; no annotation takes part.
 """
 
 from collections.abc import Sequence

@@ -57,10 +57,10 @@ def load(model: str = DEFAULT, run: Run | None = None, seed: int = 0) -> "Predic
     if model == "ehin":
         return ResponseMapPredictor(run, seed)
     if model == "stage 2":
-        return SegmenterPredictor(run, stage2.train(run, seed).student.to(run.profile.device))
-    return SegmenterPredictor(
-        run, students.train(run, seed, model.removeprefix("cadd ")).student.to(run.profile.device)
-    )
+        network = stage2.train(run, seed).student
+    else:
+        network = students.train(run, seed, model.removeprefix("cadd ")).student
+    return SegmenterPredictor(run, network.to(run.profile.device))
 
 
 class Predictor(ABC):

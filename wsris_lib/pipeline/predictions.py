@@ -29,11 +29,9 @@ STRENGTH = 0.6  # of the tint
 def images_in(place: Path) -> list[Path]:
     """The picture itself, or all in a folder by name, hidden files left out.
 
-    Raises FileNotFoundError where there is neither, or no picture in the folder.
+    Raises FileNotFoundError where a folder has none.
     """
     if not place.is_dir():
-        if not place.exists():
-            raise FileNotFoundError(f"{place}: no such file or folder")
         return [place]
     files = sorted(p for p in place.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
     if not files:
@@ -55,9 +53,9 @@ def sentences_in(path: Path) -> list[str]:
 def targets(images: Sequence[Path], sentences: int, out: Path | None, single: bool) -> list[tuple[Path, int, Path]]:
     """Each picture with each sentence's number and where its mask goes.
 
-    One of both: `out`, a .png, or mask.png. Else into the folder `out`, or predictions: desk-1.png, desk-2.png; desk.png
-    if there is one sentence. Pictures that differ in their endings alone keep these: desk.jpg-1.png. Raises ValueError
-    for an `out` of the other kind, and one that would be written over a picture or between the pictures.
+    One of both: `out`, a .png, or mask.png. Else into the folder `out`, or predictions, as desk-1.png, desk-2.png; with
+    one sentence desk.png. Pictures that differ in their endings alone keep these: desk.jpg-1.png. Raises ValueError for
+    an `out` of the other kind, and one that would be written over a picture or between the pictures.
     """
     if single:
         out = out or Path("mask.png")
@@ -133,6 +131,8 @@ def predict_all(
         load_image(place)
     predictor = predict.load(model, run, seed)
     likely = confidence.Likely(run, predictor) if run.profile.predict.warn_below else None
+    if run.profile.data == "synref" and run.home not in place.resolve().parents:
+        print("The miniature models know SynRef's tabletop scenes; of a photograph they know nothing.")
     rows: list[dict[str, Any]] = []
     for image, some in groupby(places, key=lambda target: target[0]):
         photograph = None

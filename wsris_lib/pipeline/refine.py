@@ -179,10 +179,8 @@ def each_mask(
         for some in (sent_ids[n : n + few] for n in range(0, len(sent_ids), few)):
             soft = before(small, some)
             after = refine(small, start(small, some) if start else soft)
-            whole = (at_size(torch.from_numpy(mask > 0.5), image.height, image.width) for mask in after)
-            rows += [
-                [i, encode_rle(mask.numpy()), float(c)] for i, mask, c in zip(some, whole, confidence(soft, after))
-            ]
+            whole = [at_size(torch.from_numpy(mask > 0.5), image.height, image.width).numpy() for mask in after]
+            rows += [[i, encode_rle(mask), float(c)] for i, mask, c in zip(some, whole, confidence(soft, after))]
         return rows
 
     def maker():

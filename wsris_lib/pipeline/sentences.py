@@ -54,9 +54,8 @@ class Words:
         words = dict.fromkeys(WORD.findall(text.lower()))
         unread = [word for word in words if not self.knows(word)]
         if words.keys() <= EMPTY.union(unread):
-            raise ValueError(
-                f"the network knows no word of {text!r:.60}; it learnt from sentences like {self._like()!r}"
-            )
+            like = next((sample.sentence for sample in self._view()), "the mug on the left")
+            raise ValueError(f"the network knows no word of {text!r:.60}; it learnt from sentences like {like!r}")
         return text, unread + [c for c in dict.fromkeys(text) if unicodedata.category(c) in MARKS]
 
     def knows(self, word: str) -> bool:
@@ -77,6 +76,3 @@ class Words:
 
     def _view(self):
         return self._run.corpus.training_view(self._run.profile.train_split)
-
-    def _like(self) -> str:
-        return next((sample.sentence for sample in self._view()), "the mug on the left")

@@ -12,11 +12,12 @@ import torch
 
 from wsris_lib.config import profiles
 from wsris_lib.experiments import ablations
-from wsris_lib.experiments.variants import MERGED
+from wsris_lib.experiments.ehin_tables import EHIN
+from wsris_lib.experiments.variants import ES3NET, MERGED
 
 PAPERS = {  # name -> tables, corpora, file, title
-    "es3net": ((*ablations.CHOICE, "table6"), ("refcoco", "refcoco+", "refcocog"), "ablations.md", "ES3Net"),
-    "ehin": (tuple(ablations.RESPONSE), ("refcoco+",), "ehin_ablations.md", "EHIN"),
+    "es3net": (tuple(ES3NET), ("refcoco", "refcoco+", "refcocog"), "ablations.md", "ES3Net"),
+    "ehin": (tuple(EHIN), ("refcoco+",), "ehin_ablations.md", "EHIN"),
 }
 HEAD = """# {title}'s ablations on SynRef
 

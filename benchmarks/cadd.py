@@ -29,7 +29,7 @@ from wsris_lib.pipeline import es3net, pseudo_labels, students
 from wsris_lib.pipeline.run import Run
 
 METRICS = ("mIoU", "oIoU", "PointM")
-SUBSETS = ("all", "decisive", "other", "part")
+SUBSETS = ("all", "position_dependent", "other", "part")
 SPLITS = ("val",), ("testA", "testB")  # looked at while settings were chosen, and not
 MISSED = ("Pr@0.5", "mIoU", "PointM")
 DRAWS = 4000
@@ -104,7 +104,7 @@ def labelled(rows: dict, profile: profiles.Profile, kind: str, seed: int) -> Non
 
 def two_by_two(rows: dict, profile: profiles.Profile) -> list[str]:
     """Labels, choice and students under both supervisions, the paper's numbers beside."""
-    columns = [f"{metric}, {subset}" for subset in ("all", "decisive") for metric in ("mIoU", "oIoU")]
+    columns = [f"{metric}, {subset}" for subset in ("all", "position_dependent") for metric in ("mIoU", "oIoU")]
     lines = [f"| | supervision | judged on | {' | '.join(columns)} | paper, {profile.corpus} |"]
     lines += ["|---" * (4 + len(columns)) + "|"]
     for row, (supervision, table, theirs) in TWO.items():
@@ -157,7 +157,10 @@ def both(first: dict, second: dict, column: str) -> tuple[list[float], list[floa
 def compared(profile: profiles.Profile, seeds_of: dict[str, tuple[int, ...]]) -> list[str]:
     """`PAIRS` on every split, over the seeds that both have, and how sure that is of seeds and of images."""
     lines = ["First less second, mean ± standard deviation over seeds; in brackets 95 % by resampling the images:", ""]
-    lines += ["| | split (sentences, images) | seeds | mIoU | mIoU, decisive | oIoU | PointM |", "|---" * 7 + "|"]
+    lines += [
+        "| | split (sentences, images) | seeds | mIoU | mIoU, position_dependent | oIoU | PointM |",
+        "|---" * 7 + "|",
+    ]
     for title, pair in PAIRS.items():
         have = [set(seeds_of.get(kind, ())) for kind in pair if kind != CHOICE]
         seeds = sorted(set.intersection(*have))
@@ -213,17 +216,19 @@ def whole(rows: dict) -> list[str]:
 
 
 def resampled(sums: np.ndarray) -> list[str]:
-    """mIoU, mIoU of decisive sentences, oIoU and PointM of `by_image` [seeds, 2, 7, images]: first less second.
+    """mIoU, mIoU of position-dependent sentences, oIoU, PointM of `by_image` [seeds, 2, 7, images]: first less second.
 
     Mean ± standard deviation over seeds [where 95 % of the draws of images lie].
     """
     images = sums.shape[-1]
     draws = np.random.default_rng(0).multinomial(images, np.full(images, 1 / images), DRAWS)
     weights = np.concatenate([np.ones((1, images)), draws])  # as it is, then resampled
-    n, iou, point, inter, union, n_decisive, iou_decisive = np.einsum("swki,di->kwsd", sums, weights)
+    n, iou, point, inter, union, n_position_dependent, iou_position_dependent = np.einsum(
+        "swki,di->kwsd", sums, weights
+    )
     cells = []
-    with np.errstate(invalid="ignore"):  # a draw may have no decisive sentence
-        for metric in (iou / n, iou_decisive / n_decisive, inter / union, point / n):
+    with np.errstate(invalid="ignore"):  # a draw may have no position-dependent sentence
+        for metric in (iou / n, iou_position_dependent / n_position_dependent, inter / union, point / n):
             less = 100 * (metric[0] - metric[1])  # [seeds, 1 + draws]
             drawn = less.mean(0)[1:]
             if np.isnan(drawn).all():
@@ -268,14 +273,14 @@ def missed(profile: profiles.Profile, seeds_of: dict[str, tuple[int, ...]]) -> l
 
 
 def by_image(samples: list, measures: list[SampleMetrics]) -> np.ndarray:
-    """Sums [7, images]: sentences, IoU, PointM, intersection, union, decisive sentences, their IoU."""
+    """Sums [7, images]: sentences, IoU, PointM, intersection, union, position-dependent sentences, their IoU."""
     image = np.unique([s.image_id for s in samples], return_inverse=True)[1]
-    decisive = np.array([bool(s.decisive) for s in samples])
+    position_dependent = np.array([bool(s.position_dependent) for s in samples])
     iou = np.array([m.iou for m in measures])
     point, inter, union = (
         np.array([getattr(m, name) for m in measures]) for name in ("point_m", "intersection", "union")
     )
-    columns = [np.ones(len(samples)), iou, point, inter, union, decisive, iou * decisive]
+    columns = [np.ones(len(samples)), iou, point, inter, union, position_dependent, iou * position_dependent]
     return np.array([np.bincount(image, weights=column) for column in columns])
 
 

@@ -19,7 +19,7 @@ from wsris_lib.pipeline import students
 from wsris_lib.pipeline.run import Run
 
 PUBLISHED = dict(num_heads=1, coord_features=False, optimiser="adamw")
-COLUMNS = [(subset, metric) for subset in ("all", "decisive", "other") for metric in ("mIoU", "PointM")]
+COLUMNS = [(subset, metric) for subset in ("all", "position_dependent", "other") for metric in ("mIoU", "PointM")]
 
 
 def main(name: str = "tiny", seeds: str = "0") -> None:

@@ -3,10 +3,10 @@
 python benchmarks/synref.py [IMAGES] [PIXELS]
 """
 
-import os
 import sys
 import time
 
+from wsris_lib.infra import machine
 from wsris_lib.synref.draw import draw
 
 
@@ -14,7 +14,7 @@ def main() -> None:
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 1600
     pixels = int(sys.argv[2]) if len(sys.argv) > 2 else 128
     rates = []
-    for workers in (1, os.cpu_count()):
+    for workers in (1, machine.cores()):
         start = time.perf_counter()
         assert sum(1 for _ in draw((0, 99), count, pixels, workers)) == count
         rates.append(count / (time.perf_counter() - start))

@@ -50,7 +50,7 @@ def table(profile: profiles.Profile) -> list[str]:
         for row, changes in ROWS.items():
             settings = {key: value for key, value in changes.items() if key != "esem"}
             run = Run(profile).changed(es3net=settings)
-            model = es3net.align(run, seed, changes.get("esem", True))[0]
+            model = es3net.align(run, seed, changes.get("esem", True)).model
             for name, sentences in texts.items():
                 values[row][name].append(100 * judged(run, model, kept, sentences))
     lines = [f"| {profile.corpus}, {len(kept):,} sentences | {' | '.join(texts)} |", "|---" * (1 + len(texts)) + "|"]

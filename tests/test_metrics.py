@@ -174,8 +174,10 @@ def test_summaries_stay_in_bounds_and_precision_falls_with_its_threshold(areas):
     assert row["Pr@0.5"] == sum(2 * min(a, b) >= max(a, b) for a, b in areas) / len(areas)
 
 
-def sample(sentence: str, decisive: bool | None = None) -> AnnotatedSample:
-    return AnnotatedSample(1, 2, 3, sentence, ann_id=4, category="mug", box=(0, 0, 1, 1), decisive=decisive, part=None)
+def sample(sentence: str, position_dependent: bool | None = None) -> AnnotatedSample:
+    return AnnotatedSample(
+        1, 2, 3, sentence, ann_id=4, category="mug", box=(0, 0, 1, 1), position_dependent=position_dependent, part=None
+    )
 
 
 def test_every_subset_gets_its_row():
@@ -185,21 +187,26 @@ def test_every_subset_gets_its_row():
     soft = gt.astype(np.float32)
     soft[2] = 0
     rows = {row["subset"]: row for row in evaluate(samples, iter(soft), iter(gt))}
-    assert {name: row["sentences"] for name, row in rows.items()} == {"all": 3, "decisive": 1, "spatial": 2, "other": 1}
+    assert {name: row["sentences"] for name, row in rows.items()} == {
+        "all": 3,
+        "position_dependent": 1,
+        "spatial": 2,
+        "other": 1,
+    }
     assert {name: row["mIoU"] for name, row in rows.items()} == {
         "all": pytest.approx(2 / 3),
-        "decisive": 1,
+        "position_dependent": 1,
         "spatial": 0.5,
         "other": 1,
     }
-    assert rows["decisive"]["oIoU"] == rows["decisive"]["BoxAcc"] == rows["decisive"]["Pr@0.9"] == 1
+    assert all(rows["position_dependent"][metric] == 1 for metric in ("oIoU", "BoxAcc", "Pr@0.9"))
     with pytest.raises(ValueError, match="zip"):
         evaluate(samples, soft[:2], gt)
 
 
-def test_real_data_have_no_decisive_subset():
+def test_real_data_have_no_position_dependent_subset():
     samples = [sample("left mug"), sample("mug")]
-    assert subsets(samples) == {"all": [0, 1], "decisive": [], "spatial": [0], "other": [1], "part": []}
+    assert subsets(samples) == {"all": [0, 1], "position_dependent": [], "spatial": [0], "other": [1], "part": []}
     assert [row["subset"] for row in evaluate(samples, np.ones((2, 4, 4)), np.ones((2, 4, 4)))] == [
         "all",
         "spatial",

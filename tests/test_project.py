@@ -1,4 +1,4 @@
-"""Promises about the tree itself: what it may hold, which room may know which, what the lock and the README say."""
+"""Promises about the tree itself: what it may hold, who may import whom, what the lock and the README say."""
 
 import ast
 import json
@@ -48,10 +48,10 @@ LAYERS = (
 
 
 def layer(module: str) -> int:
-    """Which layer of LAYERS the room of `module` ("wsris_lib.refer.masks" is in the room refer) stands in."""
-    room = [*module.split("."), "__init__"][1]
-    assert any(room in rooms for rooms in LAYERS), f"{room} has no place in LAYERS of {Path(__file__).name}"
-    return next(place for place, rooms in enumerate(LAYERS) if room in rooms)
+    """Which layer of LAYERS the package of `module` (of "wsris_lib.refer.masks": refer) stands in."""
+    package = [*module.split("."), "__init__"][1]
+    assert any(package in one for one in LAYERS), f"{package} has no place in LAYERS of {Path(__file__).name}"
+    return next(place for place, packages in enumerate(LAYERS) if package in packages)
 
 
 def own_imports(path: Path) -> set[str]:
@@ -169,12 +169,12 @@ def test_the_rules_of_names_catch_what_they_forbid():
     assert packed(ast.parse("a, b = 1, 2\na, b = b, a\nc, d = f()\n[e, g] = x, y\nh, (i, j) = 0, k")) == [1, 4, 5]
 
 
-# -- the rooms --------------------------------------------------------------------------------------------------------
+# -- the layers -------------------------------------------------------------------------------------------------------
 
 
 def test_arrows_go_one_way():
     wrong = [f"{dotted(p)} -> {to}" for p in TREES for to in own_imports(p) if layer(to) > layer(dotted(p))]
-    assert not wrong, f"imports from the right: {wrong}"
+    assert not wrong, f"imports from a later layer: {wrong}"
 
 
 def test_no_import_goes_round():

@@ -45,57 +45,20 @@ if TYPE_CHECKING:  # for editors and type checkers; `_WHERE` says the same
 __version__ = "0.1.0"
 
 # ruff: noqa: RUF022  in the order of use
+# fmt: off
 __all__ = [
-    # a profile and all that can be had of it
-    "load_profile",
-    "Profile",
-    "Run",
-    "reproduce",
-    # a mask for your own image
-    "load_predictor",
-    "load_image",
-    "write_mask",
-    # data and labels
-    "Refer",
-    "DataError",
-    "Rle",
-    "PseudoLabel",
-    "PseudoLabels",
-    "read_labels",
-    "write_labels",
-    "encode_rle",
+    "load_profile", "Profile", "Run", "reproduce",  # a profile and all that can be had of it
+    "load_predictor", "load_image", "write_mask",  # a mask for your own image
+    "Refer", "DataError", "Rle", "PseudoLabel", "PseudoLabels", "read_labels", "write_labels", "encode_rle",
     "decode_rle",
-    # metrics
-    "THRESHOLDS",
-    "SampleMetrics",
-    "measure",
-    "summarise",
-    "evaluate",
+    "THRESHOLDS", "SampleMetrics", "measure", "summarise", "evaluate",
     # ES3Net
-    "prerank",
-    "geometry",
-    "pool_patches",
-    "ESEM",
-    "Alignment",
-    "mask_contrast",
-    "language_consistency",
-    "Lavt",
-    "MeanTeacher",
-    "TrainedStudent",
-    "LossPoint",
-    "LossCurve",
-    "distil",
+    "prerank", "geometry", "pool_patches", "ESEM", "Alignment", "mask_contrast", "language_consistency", "Lavt",
+    "MeanTeacher", "TrainedStudent", "LossPoint", "LossCurve", "distil",
     # EHIN
-    "Backbone",
-    "Critic",
-    "HIPM",
-    "Head",
-    "image_score",
-    "early_contrast",
-    "dense_crf",
-    "IRNet",
-    "Stage2",
+    "Backbone", "Critic", "HIPM", "Head", "image_score", "early_contrast", "dense_crf", "IRNet", "Stage2",
 ]
+# fmt: on
 
 # A public name -> its module, with its name there where that is another.
 _WHERE = {

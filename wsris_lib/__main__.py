@@ -24,7 +24,7 @@ from wsris_lib.setup.download import DownloadError
 from wsris_lib.setup.fetch import KNOWN, fetch
 
 # Options of a run; the rest are one command's.
-OF_RUN = ("data", "corpus", "split_by", "checkpoints", "paraphrases", "trial", "val_split")
+OF_RUN = ("data", "corpus", "split_by", "checkpoints", "paraphrases", "image_folder", "trial", "val_split")
 USER_ERRORS = (OSError, KeyError, ValueError, artefacts.CorruptArtefact, notebooks.NotebookFailed, DownloadError)
 
 
@@ -32,6 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Parse, run, and turn the errors that a user can mend into one line. Returns the exit status."""
     purpose = (sys.modules["wsris_lib"].__doc__ or "").partition("\n")[0]  # what follows is about `import wsris_lib`
     parser = argparse.ArgumentParser(prog="python -m wsris_lib", description=purpose)
+    options.add_help(parser)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, run, purpose in (
         ("reproduce", reproduce, "data, features, training, scoreboard and every notebook; resumes where it stopped"),
@@ -61,18 +62,18 @@ def main(arguments: list[str] | None = None) -> int:
     sub.set_defaults(run=doctor)
     purpose = "masks of what sentences mean in pictures, with overlays and a confidence"
     sub = commands.add_parser("predict", help=purpose, description=purpose + "; trains what isn't trained yet")
-    sub.add_argument("image", type=Path, help="a picture, or a folder of pictures")
+    sub.add_argument("image", type=_path, help="a picture, or a folder of pictures")
     purpose = "one or more; @FILE has one a line"
     sub.add_argument("sentences", nargs="+", metavar="sentence", help=purpose)
     purpose = "a PNG (default: mask.png), of several a folder (default: predictions)"
-    sub.add_argument("-o", "--out", type=Path, help=purpose)
+    sub.add_argument("-o", "--out", type=_path, help=purpose)
     sub.add_argument("--model", default=DEFAULT, help=f"one of {', '.join(MODELS)} (default: {DEFAULT})")
     sub.add_argument("--seed", type=_whole, default=0)
     _of_run(sub)
     sub.set_defaults(run=predict)
     purpose = "write a student as one file that runs without this library (torch.export)"
     sub = commands.add_parser("export", help=purpose, description=purpose)
-    sub.add_argument("-o", "--out", type=Path, default=Path("student.pt2"), help="(default: student.pt2)")
+    sub.add_argument("-o", "--out", type=_path, default=Path("student.pt2"), help="(default: student.pt2)")
     sub.add_argument("--labels", default="greedy", help=f"it learnt from: one of {', '.join(pseudo_labels.LABELS)}")
     sub.add_argument("--seed", type=_whole, default=0)
     purpose = "to machine code for this kind of processor; wants a C++ compiler and a minute (AOTInductor)"
@@ -81,7 +82,7 @@ def main(arguments: list[str] | None = None) -> int:
     sub.set_defaults(run=write_student)
     purpose = "bring ReferIt's pickles, as TRIS ships them, into the layout of the others (FOLDER/referit)"
     sub = commands.add_parser("convert", help=purpose, description=purpose)
-    sub.add_argument("folder", type=Path, help="with annotations/*.pickle and images/ in it")
+    sub.add_argument("folder", type=_path, help="with annotations/*.pickle and images/ in it")
     purpose = "download corpora, photographs and public checkpoints; resumes"
     sub = commands.add_parser("fetch", help=purpose, description=purpose + ". Nothing else here downloads anything.")
     sub.add_argument(
@@ -104,12 +105,15 @@ def main(arguments: list[str] | None = None) -> int:
     )
     zoo.add_argument("action", choices=("train", "probe", "card"))
     zoo.add_argument("name", choices=command.NAMES)
-    zoo.add_argument("--out", type=Path, help="the checkpoint's folder (default: data/zoo/NAME)")
+    zoo.add_argument("--out", type=_path, help="the checkpoint's folder (default: data/zoo/NAME)")
     zoo.add_argument("--steps", type=int, help="of training (default: the shipped model's)")
-    zoo.add_argument("--start", type=Path, help="of training: from the weights in this folder (sam2, detector, swin)")
+    zoo.add_argument("--start", type=_path, help="of training: from the weights in this folder (sam2, detector, swin)")
     given = vars(options.parsed(parser, arguments))
     try:
-        if words := given.pop("settings", {}):  # lessons run in kernels of their own
+        words = given.pop("settings", {})
+        if "image_folder" in given and not words.get("images", ["0"])[-1].lstrip("-").isdecimal():
+            given["image_folder"] = words.pop("images")[-1]  # the setting of this name is a number
+        if words:  # lessons run in kernels of their own
             os.environ["WSRIS_SETTINGS"] = json.dumps(profiles.shell_settings() | options.read(words))
         if "diff" in given:
             print(options.table(given["profile"], given["diff"]))
@@ -125,12 +129,11 @@ def main(arguments: list[str] | None = None) -> int:
         run = given.pop("run")
         name = given.pop("profile")
         own = {n: given.pop(n) for n in list(given) if n not in OF_RUN}
-        if given["data"]:  # notebooks run in a folder of their own
-            given["data"] = str(Path(given["data"]).resolve())
-        if given["checkpoints"]:
-            os.environ["WSRIS_CHECKPOINTS"] = given["checkpoints"] = str(Path(given["checkpoints"]).resolve())
-        if given["paraphrases"]:
-            os.environ["WSRIS_PARAPHRASES"] = given["paraphrases"] = str(Path(given["paraphrases"]).resolve())
+        for option in ("data", "checkpoints", "paraphrases", "image_folder"):
+            if given[option]:  # notebooks run in a folder of their own
+                given[option] = str(_path(given[option]).resolve())
+                if option != "data":
+                    os.environ[f"WSRIS_{option.upper()}"] = given[option]
         changes: dict[str, Any] = {option: value or None for option, value in given.items()}
         profile = profiles.load(name or "", **changes)
         distributed.start(profile.device)
@@ -155,10 +158,17 @@ def _of_run(parser: argparse.ArgumentParser, without: tuple[str, ...] = ()) -> N
     parser.add_argument("--checkpoints", help="a folder with the profile's public checkpoints, each in its own folder")
     purpose = "a folder of paraphrases by an LLM (paraphrase.llm fills one), for eq. 5, CADD (default: by rules)"
     parser.add_argument("--paraphrases", metavar="DIR", help=purpose)
+    purpose = "a folder or zip with the images of --data (default: looked for in it); --images DIR means this, too"
+    parser.add_argument("--image-folder", metavar="DIR", help=purpose)
     parser.add_argument(
         "--trial", type=_count, help="so many images of each split and a step of each training, no lessons"
     )
     parser.add_argument("--split", dest="val_split", help="the split that is judged (default: val)")
+
+
+def _path(given: str) -> Path:
+    """A path; of --data=~/x and in quotes the shell leaves the ~ as it is."""
+    return Path(os.path.expanduser(given))
 
 
 def _count(given: str) -> int:

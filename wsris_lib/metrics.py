@@ -127,13 +127,14 @@ def summarise(measures: Sequence[SampleMetrics]) -> dict[str, float]:
 def subsets(samples: Sequence[AnnotatedSample]) -> dict[str, list[int]]:
     """Positions in `samples` of five groups; "spatial" and "other" together are "all".
 
-    "decisive": only position tells the object from others; "part": what is meant is a part of an object (SynRef knows
-    both, real data don't and leave them empty); "spatial": the sentence has a position word; "other": it has none.
+    "position_dependent": only position tells the object from others; "part": what is meant is a part of an object
+    (SynRef knows both, real data don't and leave them empty); "spatial": the sentence has a position word; "other": it
+    has none.
     """
     spatial = [is_spatial(sample.sentence) for sample in samples]
     return {
         "all": list(range(len(samples))),
-        "decisive": [i for i, sample in enumerate(samples) if sample.decisive],
+        "position_dependent": [i for i, sample in enumerate(samples) if sample.position_dependent],
         "spatial": [i for i, yes in enumerate(spatial) if yes],
         "other": [i for i, yes in enumerate(spatial) if not yes],
         "part": [i for i, sample in enumerate(samples) if sample.part],
@@ -148,8 +149,13 @@ def evaluate(
     The masks come in the order of `samples` and are taken one at a time, so generators will do.
     """
     measures = [measure(soft, gt) for _, soft, gt in zip(samples, soft_masks, gt_masks, strict=True)]
+    return by_subset(samples, measures)
+
+
+def by_subset(samples: Sequence[AnnotatedSample], measures: Sequence[SampleMetrics]) -> list[dict[str, float | str]]:
+    """As `evaluate`, of sentences that are measured already."""
     return [
-        {"subset": name, **summarise([measures[i] for i in chosen])}
-        for name, chosen in subsets(samples).items()
-        if chosen
+        {"subset": name, **summarise([measures[i] for i in positions])}
+        for name, positions in subsets(samples).items()
+        if positions
     ]

@@ -170,7 +170,7 @@ def test_each_parameter_has_one_optimiser(settings, optimiser):
     if optimiser == "muon":
         (group,) = optimisers[1].param_groups
         names = {name.split(".")[0] for name, p in student.named_parameters() if any(p is q for q in group["params"])}
-        assert names == {"pwam", "gates"} and group["share"] == 3.0
+        assert names == {"pwam", "gates"} and group["lr_scale"] == 3.0
 
 
 def test_in_the_papers_burn_in_nothing_is_augmented(view, settings, tmp_path, monkeypatch):

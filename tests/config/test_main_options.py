@@ -128,10 +128,14 @@ def test_commands_help_is_short_and_leads_to_the_settings(capsys):
         main(["reproduce", "--help"])
     short = capsys.readouterr().out
     assert "--help-settings" in short and "--es3net.learning" not in short and short.count("\n") < 60
-    with pytest.raises(SystemExit) as raised:
-        main(["reproduce", "--help-settings"])
-    assert raised.value.code == 0
-    long = " ".join(capsys.readouterr().out.split())
+    printed = []
+    for words in (["reproduce", "--help-settings"], ["--help-settings"], ["--help-settings", "reproduce"]):
+        with pytest.raises(SystemExit) as raised:
+            main(words)
+        assert raised.value.code == 0
+        printed.append(" ".join(capsys.readouterr().out.split()))
+    long, first, before = printed
+    assert first == before == long.replace("wsris_lib reproduce", "wsris_lib", 1)
     assert all(f"--{name} " in long for name in options.SETTINGS)
     assert not [name for name in options.COMMANDS_OWN if f"--{name} " in long]
     assert "--clip STR 4.1 (default: ViT-B-16-quickgelu:openai)" in long  # the source is the comment beside the field

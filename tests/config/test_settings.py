@@ -49,6 +49,7 @@ PRINTED = {  # setting: value, where the paper prints it
         "es3net.centroid": ("cells", "eq. 2"),
         "es3net.text_slice": ("prefix", "eq. 3"),
         "es3net.same_image_negatives": (True, "3.3, B N - 1"),
+        "es3net.same_words_negatives": (True, "3.3, B N - 1"),
         "cadd.confidence": (True, "eq. 7"),
         "cadd.masks": (0.5, "C.3, lambda 1"),
         "cadd.features": (0.05, "C.3, lambda 2"),

@@ -288,6 +288,22 @@ def test_classification_against_the_logistic():
     assert losses.classification(y, own).item() == pytest.approx(slow)
 
 
+def test_the_same_words_are_neither_own_nor_another_where_they_are_left_out():
+    """As printed "dog" of one image is pushed away from another's "dog", and its y is pulled up and down at once."""
+    y = rand(3, 3).requires_grad_()
+    own = torch.eye(3, dtype=torch.bool)
+    same_words = torch.zeros(3, 3, dtype=torch.bool)
+    same_words[0, 1] = same_words[1, 0] = True
+    counted = [(i, j) for i in range(3) for j in range(3) if not same_words[i, j]]
+    signed = [float(y.detach()[i, j]) * (1 if i == j else -1) for i, j in counted]
+    slow = -sum(math.log(1 / (1 + math.exp(-each))) for each in signed) / 9
+    loss = losses.classification(y, own, same_words)
+    assert loss.item() == pytest.approx(slow)
+    loss.backward()
+    assert ((y.grad == 0) == same_words).all()
+    assert losses.classification(y, own).item() > loss.item()
+
+
 @settings(max_examples=30, deadline=None)
 @given(K=st.integers(1, 7), seed=st.integers(0, 99))
 def test_foreground_background_and_their_sum(K, seed):
@@ -316,7 +332,7 @@ def corpus(seed: int) -> list[Sample]:
     for ref in range(12):
         image = int(rng.integers(5)) if ref else 7  # image 7 has one ref only, most likely
         for n in range(1 + int(rng.integers(3))):
-            samples.append(Sample(image, ref, len(samples), f"thing {rng.integers(6)} {n}"))
+            samples.append(Sample(image, ref, len(samples), f"thing {rng.integers(3)} {n}"))
     return samples
 
 
@@ -330,11 +346,11 @@ def test_negatives_never_mean_the_ref(seed, rule, k):
         rows = negatives.draw(row, k, rng)
         drawn = [samples[r] for r in rows]
         assert len(drawn) == k and all(other.ref_id != mine.ref_id for other in drawn)
+        assert all(other.sentence != mine.sentence for other in drawn)
         rivals = [s for s in samples if s.image_id == mine.image_id and s.ref_id != mine.ref_id]
-        near, far = ([o for o in drawn if (o.image_id == mine.image_id) == same] for same in (True, False))
-        assert all(other.sentence != mine.sentence for other in far)
+        rivals = [s for s in rivals if s.sentence != mine.sentence]
+        near = [other for other in drawn if other.image_id == mine.image_id]
         if rule == "topped_up":  # each at most once, and all of them before any other
-            rivals = [s for s in rivals if s.sentence != mine.sentence]
             assert len({other.sent_id for other in near}) == len(near) == min(k, len(rivals))
             assert all(other in rivals for other in near)
         else:
@@ -348,6 +364,24 @@ def test_which_rivals_are_drawn_is_left_to_chance():
     rows = {row for _ in range(60) for row in negatives.draw(0, 2, rng)}
     assert rows == set(range(1, 9))
     assert sorted(negatives.draw(0, 9, rng)) == list(range(1, 10))  # eight of the image, one from elsewhere
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_the_dog_beside_a_dog_lends_no_negative_in_the_same_words(rule):
+    """195 sentences of RefCOCO are said word for word of another object of the image."""
+    samples = [Sample(1, 1, 1, "dog"), Sample(1, 2, 2, " Dog"), Sample(1, 3, 3, "dog  "), Sample(2, 4, 4, "cup")]
+    negatives = Negatives(samples, rule)
+    rng = np.random.default_rng(0)
+    assert {samples[row].sentence for _ in range(9) for row in negatives.draw(0, 6, rng)} == {"cup"}
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_where_every_other_image_has_the_same_words_nothing_is_drawn_for_ever(rule):
+    samples = [Sample(1, 1, 1, "dog"), Sample(1, 2, 2, "cat"), Sample(2, 3, 3, "Dog"), Sample(3, 4, 4, "dog")]
+    with pytest.raises(ValueError, match="sentence 1 of image 1, 'dog': all other images have the same words"):
+        Negatives(samples, rule)
+    negatives = Negatives([*samples, Sample(4, 5, 5, "cup")], rule)
+    assert len(negatives.draw(0, 5, np.random.default_rng(0))) == 5
 
 
 def test_negatives_that_cannot_be_are_refused():

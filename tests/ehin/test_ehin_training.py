@@ -191,6 +191,21 @@ def test_every_switch_changes_what_is_learnt(data, settings, tmp_path, changes):
     assert not torch.equal(usual.weight, changed.weight)
 
 
+def test_sentences_in_the_same_words_are_classified_only_where_the_switch_says_so(settings):
+    late = torch.randn(2, 2, 3, 3)
+    alone = replace(settings, foreground=0.0, background=0.0, contrast=0.0)
+    nothing = torch.empty(0)
+
+    def loss(words, same_words_negatives):
+        switched = replace(alone, same_words_negatives=same_words_negatives)
+        return training.losses(late, late, nothing, nothing, nothing, None, switched, torch.tensor(words))["classify"]
+
+    assert torch.equal(loss([[0, 0], [0, 0]], True), loss([[0, 1], [1, 0]], True))
+    assert torch.equal(loss([[0, 1], [1, 0]], False), loss([[0, 1], [1, 0]], True))
+    own = torch.nn.functional.softplus(-training.image_score(late)[:, 0])
+    torch.testing.assert_close(loss([[0, 0], [0, 0]], False), own.mean() / 2)
+
+
 def test_a_loss_alone_moves_what_it_should(data, settings, tmp_path, learning):
     """By classification alone each image's own sentence comes to score above the others.
 

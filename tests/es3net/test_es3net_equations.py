@@ -204,7 +204,7 @@ def test_initial_weights_are_small():
 # Eq. 4
 
 
-def slow_contrast(scores, image_ids, padded, tau, own_negatives, same_image=False) -> float:
+def slow_contrast(scores, image_ids, padded, tau, own_negatives, same_image=False, words=None) -> float:
     B, N = padded.shape
     total = 0.0
     for i in range(B):
@@ -215,6 +215,7 @@ def slow_contrast(scores, image_ids, padded, tau, own_negatives, same_image=Fals
             for n in range(N):
                 sibling = j == i and n != best
                 other = j != i and image_ids[j] == image_ids[i] and not same_image
+                other |= j != i and words is not None and words[j] == words[i]
                 if padded[j, n] or other or (sibling and not own_negatives):
                     continue
                 denominator += math.exp(float(scores[i, j * N + n]) / tau)
@@ -228,16 +229,18 @@ def slow_contrast(scores, image_ids, padded, tau, own_negatives, same_image=Fals
     tau=st.sampled_from([0.3, 1.0]),
     own_negatives=st.booleans(),
     same_image=st.booleans(),
+    same_words=st.booleans(),
     seed=st.integers(0, 999),
 )
 @settings(max_examples=60, deadline=None)
-def test_contrast_is_eq_4(B, N, tau, own_negatives, same_image, seed):
+def test_contrast_is_eq_4(B, N, tau, own_negatives, same_image, same_words, seed):
     generator = seeded(seed)
     scores = torch.randn(B, B * N, generator=generator, dtype=torch.float64)
     image_ids = torch.randint(0, 3, (B,), generator=generator)
     padded = torch.rand(B, N, generator=generator) < 0.3
     padded[:, 0] = False
-    switches = tau, own_negatives, same_image
+    words = None if same_words else torch.randint(0, 3, (B,), generator=generator)
+    switches = tau, own_negatives, same_image, words
     loss = mask_contrast(scores, image_ids, padded, *switches)
     assert loss.item() == pytest.approx(slow_contrast(scores, image_ids, padded, *switches), abs=1e-9)
 
@@ -267,6 +270,16 @@ def test_only_the_switch_keeps_siblings_from_being_pushed_away():
 def test_a_second_sentence_about_the_image_is_neither_pushed_nor_pulled():
     scores = rand(3, 6).requires_grad_()
     mask_contrast(scores, torch.tensor([5, 5, 8]), torch.zeros(3, 2, dtype=torch.bool)).backward()
+    gradient = scores.grad.view(3, 3, 2)
+    assert (gradient[0, 1] == 0).all() and (gradient[1, 0] == 0).all()
+    assert (gradient[0, 2] > 0).all() and (gradient[2, :2] > 0).all()
+
+
+def test_what_the_same_words_mean_elsewhere_is_neither_pushed_nor_pulled_where_they_are_left_out():
+    """One "dog" of image 5, one of image 8: each of the other's candidates may be a dog."""
+    scores = rand(3, 6).requires_grad_()
+    padded = torch.zeros(3, 2, dtype=torch.bool)
+    mask_contrast(scores, torch.tensor([5, 8, 9]), padded, words=torch.tensor([0, 0, 1])).backward()
     gradient = scores.grad.view(3, 3, 2)
     assert (gradient[0, 1] == 0).all() and (gradient[1, 0] == 0).all()
     assert (gradient[0, 2] > 0).all() and (gradient[2, :2] > 0).all()

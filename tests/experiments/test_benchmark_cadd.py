@@ -28,10 +28,10 @@ def measured(ious, hits=None):
     return [SampleMetrics(int(100 * i), 100, i, bool(h > 0.5), True, True) for i, h in zip(ious, hits)]
 
 
-def samples(images, decisive):
+def samples(images, position_dependent):
     return [
-        SimpleNamespace(sent_id=n, image_id=i, ann_id=i, decisive=d, part="", sentence="left mug")
-        for n, (i, d) in enumerate(zip(images, decisive))
+        SimpleNamespace(sent_id=n, image_id=i, ann_id=i, position_dependent=d, part="", sentence="left mug")
+        for n, (i, d) in enumerate(zip(images, position_dependent))
     ]
 
 
@@ -42,15 +42,16 @@ def test_a_difference_is_paired_over_seeds_and_resampled_over_images(cadd):
     gains = [0.05, 0.07, 0.09]  # of every sentence, by seed
     first = [iou + gain for iou, gain in zip(second, gains)]
     sums = np.array([[cadd.by_image(val_samples, measured(row[s])) for row in (first, second)] for s in range(3)])
-    miou, decisive, oiou, _ = cadd.resampled(sums)
-    assert miou == "+7.0 ± 2.0 [7.0, 7.0]" == decisive  # the same in every image, so no draw differs
+    miou, positional, oiou, _ = cadd.resampled(sums)
+    assert miou == "+7.0 ± 2.0 [7.0, 7.0]" == positional  # the same in every image, so no draw differs
     assert oiou.startswith("+7.0 ± ") or oiou.startswith("+6.9 ± ")  # whole pixels
     noisy = np.array([[cadd.by_image(val_samples, measured(row)) for row in (rng.random(60), second[0])]])
     text = cadd.resampled(noisy)[0]
     middle, low, high = (float(v.strip("[],")) for v in text.split())
     assert low < middle < high and "±" not in text  # one seed has no spread
     plain = samples([0, 0, 1], [False] * 3)
-    assert cadd.resampled(np.array([[cadd.by_image(plain, measured([0.5] * 3))] * 2]))[1] == ""  # no decisive sentence
+    without = np.array([[cadd.by_image(plain, measured([0.5] * 3))] * 2])
+    assert cadd.resampled(without)[1] == ""  # no position-dependent sentence
 
 
 def test_students_are_compared_with_their_own_supervision(cadd, monkeypatch):
@@ -74,7 +75,10 @@ def test_students_are_compared_with_their_own_supervision(cadd, monkeypatch):
 
 
 def test_the_papers_numbers_stand_where_they_belong(cadd):
-    rows = {row: {0: {f"{m}, {s}": 50.0 for m in ("mIoU", "oIoU") for s in ("all", "decisive")}} for row in cadd.TWO}
+    rows = {
+        row: {0: {f"{m}, {s}": 50.0 for m in ("mIoU", "oIoU") for s in ("all", "position_dependent")}}
+        for row in cadd.TWO
+    }
     text = cadd.two_by_two(rows, profiles.PROFILES["tiny"])
     ends = [line.split(" | ")[-1].rstrip(" |") for line in text[2:8]]
     assert ends == ["56.88 mIoU", "63.18 mIoU", "59.26 mIoU", "63.80 mIoU", "67.38 mIoU", "72.73 oIoU, headed mIoU"]

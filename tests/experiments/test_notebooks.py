@@ -5,6 +5,8 @@ here: that parameters arrive, that a lesson runs alone from an empty home, that 
 """
 
 import ast
+import json
+import math
 import re
 from collections import Counter
 from itertools import pairwise
@@ -12,6 +14,7 @@ from pathlib import Path
 from statistics import median
 
 import nbformat
+import numpy as np
 import papermill
 import pytest
 from IPython.core.inputtransformer2 import TransformerManager
@@ -156,6 +159,31 @@ def small_notebook(tmp_path: Path, *sources: str) -> Path:
 def test_an_unknown_parameter_is_refused(tmp_path):
     with pytest.raises(KeyError, match="no parameter STEP; it has STEPS"):
         execute(small_notebook(tmp_path), tmp_path / "out.ipynb", STEP=2)
+
+
+def test_paths_tuples_and_numpys_numbers_arrive_as_what_they_are(tmp_path):
+    check = "assert STEPS == [['data/refer', 0.5], [64, 96], [1, 2, 3], True, {'a': None}], STEPS"
+    steps = [(Path("data/refer"), np.float32(0.5)), (np.int64(64), 96), np.arange(1, 4), np.bool_(True), {"a": None}]
+    executed = execute(small_notebook(tmp_path, check), tmp_path / "out.ipynb", STEPS=steps)
+    assert executed.metadata.papermill.parameters.STEPS[1] == [64, 96]
+    json.loads((tmp_path / "out.ipynb").read_text(), parse_constant=lambda name: pytest.fail(f"{name} isn't JSON"))
+
+
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        (math.inf, "STEPS is inf, which a notebook can't hold; give a finite number"),
+        ([1.0, np.float64("nan")], "STEPS is nan"),
+        (Path("\udcff"), "STEPS: .* isn't Unicode text; rename that file"),
+        ({1: 2}, "STEPS is a dict; give numbers"),
+        (1j, "STEPS is a complex"),
+        ({"a": {2}}, "STEPS is a set"),
+    ],
+)
+def test_a_value_that_no_notebook_can_hold_is_refused_by_its_name(tmp_path, value, problem):
+    with pytest.raises(ValueError, match=f"parameter {problem}"):
+        execute(small_notebook(tmp_path), tmp_path / "run" / "out.ipynb", STEPS=value)
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_failing_cell_is_named_and_its_copy_kept(tmp_path):

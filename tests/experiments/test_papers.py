@@ -11,7 +11,6 @@ from wsris_lib.experiments import ablations, ehin_tables, papers
 from wsris_lib.experiments.papers import FOLDER, printed
 from wsris_lib.experiments.variants import MERGED
 from wsris_lib.infra.artefacts import REPO
-from wsris_lib.pipeline.pseudo_labels import KINDS
 
 TEXTS = {"es3net": "000_9dfda1806d6fbcae.txt", "ehin": "002_a8ce23baa347b070.txt"}
 SHARED = REPO.parent / "shared" / "papers"
@@ -335,7 +334,7 @@ def test_lavts_row_is_its_overall_iou():
 
 
 def board(name: str, corpus: str, metric: str) -> dict:
-    rows = KINDS if name == "table6" else (ablations.CHOICE | ablations.RESPONSE)[name]
+    rows = ablations.TABLES[name]
     split = "train" if name == "table6" else "val"
     return {
         "table": name,
@@ -359,7 +358,7 @@ def test_only_rows_that_a_paper_has_are_called_its_order():
         assert set(ours) == {row for row, _ in ablations.extras(name)}
         assert not set(ours) & {row for pair in ablations.orders(name) for row in pair}
         rows = {row for pair in ablations.orders(name) + ablations.extras(name) for row in pair}
-        assert rows == set(ablations.RESPONSE[name])
+        assert rows == set(ablations.TABLES[name])
 
 
 @pytest.mark.parametrize("name", papers.BESIDE)

@@ -5,11 +5,9 @@ import open_clip
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from PIL import Image
 
-from wsris_lib.frozen.clip import ClipEncoder, resampling, squares
+from wsris_lib.frozen.clip import ClipEncoder, squares
 
 
 @pytest.fixture(scope="module")
@@ -96,15 +94,6 @@ def test_patches_are_open_clips_own_and_cover_the_frame(checkpoint, theirs):
     torch.testing.assert_close(encoder.patches([wide]), encoder.patches([squashed]))
     tokens, _ = encoder.crops(images[0], torch.ones(1, 32, 32, dtype=torch.bool))  # asked for one thing, then the other
     assert tokens.shape == (1, 64)
-
-
-@settings(max_examples=40, deadline=None)
-@given(st.integers(-20, 30), st.integers(1, 90), st.integers(1, 40), st.integers(1, 40))
-def test_resampling_keeps_a_constant_inside_of_the_axis(start, side, size, length):
-    matrix = resampling(torch.tensor([start]), torch.tensor([side]), size, length)
-    assert matrix.shape == (1, size, length) and torch.isfinite(matrix).all()
-    if start >= 0 and start + side <= length:
-        torch.testing.assert_close(matrix.sum(-1), torch.ones(1, size))
 
 
 def test_the_square_crop_forgets_position_and_background_and_the_full_frame_only_background(checkpoint):

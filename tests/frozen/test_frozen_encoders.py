@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from transformers import AutoImageProcessor, AutoModel, BertTokenizer, pipeline
 
 from wsris_lib.frozen.depth import DepthEstimator
 from wsris_lib.frozen.dino import DinoEncoder
-from wsris_lib.frozen.sentence_encoder import POOLING, SentenceEncoder, write_pooling
+from wsris_lib.frozen.sentence_encoder import POOLING, SentenceEncoder, pools_mean, write_pooling
 
 
 def picture(height, width, seed=0):
@@ -118,9 +119,57 @@ def test_a_checkpoint_can_ask_for_the_mean_of_its_words(tiny_zoo, tmp_path):
             expected = model(**tokenizer(sentence, return_tensors="pt")).last_hidden_state[0].mean(0)
         torch.testing.assert_close(vector, expected, atol=1e-5, rtol=0)
 
-    (tmp_path / "text" / POOLING).write_text('{"pooling_mode_max_tokens": true, "pooling_mode_mean_tokens": false}')
-    with pytest.raises(ValueError, match="pooling_mode_max_tokens"):
-        SentenceEncoder(folder)
+
+def asks_for(folder: Path, **pooling) -> Path:
+    path = folder / POOLING
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(pooling))
+    return folder
+
+
+@pytest.mark.parametrize(
+    "pooling",
+    [
+        {"embedding_dimension": 32, "pooling_mode": "mean", "include_prompt": True},  # sentence-transformers 6.2
+        {"embedding_dimension": 32, "pooling_mode": ["mean"], "include_prompt": False},
+        {"word_embedding_dimension": 32, "pooling_mode_cls_token": False, "pooling_mode_mean_tokens": True,
+         "pooling_mode_max_tokens": False, "pooling_mode_lasttoken": False, "include_prompt": True},  # 2.3 to 5
+        {"embedding_dimension": 32},  # its default
+    ],
+)  # fmt: skip
+def test_the_mean_is_asked_for_in_more_than_one_way(tmp_path, pooling):
+    assert pools_mean(asks_for(tmp_path, **pooling))
+
+
+@pytest.mark.parametrize(
+    ("pooling", "mode"),
+    [
+        ({"pooling_mode_max_tokens": True, "pooling_mode_mean_tokens": False}, "max_tokens"),
+        ({"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": True}, "cls_token"),
+        ({"pooling_mode": "cls", "include_prompt": True}, "cls"),
+        ({"pooling_mode": ["mean", "max"]}, "'mean', 'max'"),
+        ({"pooling_mode": "mean_sqrt_len_tokens"}, "mean_sqrt_len_tokens"),
+    ],
+)
+def test_another_pooling_is_refused_by_its_name(tmp_path, pooling, mode):
+    with pytest.raises(ValueError, match=f"asks for .*{mode}"):
+        pools_mean(asks_for(tmp_path, **pooling))
+
+
+def test_what_follows_the_pooling_is_done_or_refused(tiny_zoo, tmp_path):
+    folder = shutil.copytree(tiny_zoo / "text", tmp_path / "text")
+    plain = SentenceEncoder(str(folder)).sentences(["the red mug", "a tree"])
+    kinds = ["models.Transformer", "models.Pooling", "base.modules.normalize.Normalize"]
+    modules = [{"idx": n, "type": f"sentence_transformers.{kind}"} for n, kind in enumerate(kinds)]
+    (folder / "modules.json").write_text(json.dumps(modules[:2]))
+    torch.testing.assert_close(SentenceEncoder(str(folder)).sentences(["the red mug", "a tree"]), plain)
+    (folder / "modules.json").write_text(json.dumps(modules))
+    unit = SentenceEncoder(str(folder)).sentences(["the red mug", "a tree"])
+    torch.testing.assert_close(unit, plain / plain.norm(dim=1, keepdim=True))
+    modules.append({"idx": 3, "type": "sentence_transformers.models.Dense"})
+    (folder / "modules.json").write_text(json.dumps(modules))
+    with pytest.raises(ValueError, match=r"modules.json has Dense after the pooling"):
+        SentenceEncoder(str(folder))
 
 
 def test_a_sentence_longer_than_the_model_is_cut(tiny_zoo):

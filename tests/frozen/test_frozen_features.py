@@ -26,7 +26,7 @@ from wsris_lib.refer.masks import decode_rle
 
 TINY = profiles.PROFILES["tiny"]
 
-TABLES = ("class_tokens", "embeddings", "pooled_max", "pooled_mean", "geometry", "scores")
+TABLES = ("class_tokens", "embeddings", "pooled_max", "pooled_mean", "geometry", "cells", "scores")
 
 
 class Folder:
@@ -200,9 +200,10 @@ def test_what_does_not_fit_into_memory_is_read_again(view, profile, extracted, t
         view, out, "features", features.made_from(profile), lambda: pytest.fail("made anew")
     )
     assert list(kept) == sorted(view.image_ids) and len(kept) == len(view.image_ids) and -1 not in kept
-    held = sum(tensor.nbytes for tensors, _ in kept._in_memory.values() for tensor in tensors.values())
-    assert held <= room and kept._on_disk
-    last = max(kept._on_disk)
+    held = sum(tensor.nbytes for stored in kept._stored.values() if stored for tensor in stored[0].values())
+    on_disk = [image_id for image_id, stored in kept._stored.items() if not stored]
+    assert held <= room and on_disk
+    last = max(on_disk)
     kept._paths[last].write_bytes(b"cut short")
     with pytest.raises(CorruptArtefact, match=r"features-.*can't be read"):
         kept[last]
@@ -277,16 +278,13 @@ def test_what_table_3_swaps_in(view, profile, extracted, monkeypatch):
     assert all(torch.equal(again[name], swapped[name]) for name in swapped)
 
 
-def test_eq_2_as_printed_is_made_of_the_stored_masks_and_read_again(view, profile, extracted, monkeypatch):
-    stored, out = extracted
-    cells = features.extract_cells(view, profile, stored, out)
-    assert cells.shape == stored.geometry.shape
+def test_eq_2_as_printed_is_of_the_same_masks(extracted):
+    stored, _ = extracted
+    assert stored.cells.shape == stored.geometry.shape
     for start, stop in stored.offsets.values():
         masks = torch.tensor(np.stack([decode_rle(rle) for rle in stored.masks[start:stop]]))
         expected = cell_geometry(masks, stored.geometry[start:stop, 2], 6)  # 48 pixels in patches of 8
-        torch.testing.assert_close(cells[start:stop], expected)
-    monkeypatch.setattr(features, "cell_geometry", None)
-    assert torch.equal(features.extract_cells(view, profile, stored, out), cells)
+        torch.testing.assert_close(stored.cells[start:stop], expected)
 
 
 def test_sentences_are_encoded_once_and_come_back_in_order(profile, tmp_path, monkeypatch):

@@ -22,6 +22,17 @@ def test_every_job_is_run_once(tmp_path, workers):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["0", "1", "2"]
 
 
+@pytest.mark.parametrize(
+    ("threads", "cores", "memory", "workers"),
+    [(8, 64, 2**40, 8), (64, 3, 2**40, 3), (64, 64, 5e9, 2), (64, 64, 1e9, 1), (4, 4, None, 4), (64, 64, None, 4)],
+)
+def test_workers_keep_to_the_cores_and_the_memory_that_may_be_used(monkeypatch, threads, cores, memory, workers):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    monkeypatch.setattr(parallel.machine, "cores", lambda: cores)
+    monkeypatch.setattr(parallel.machine, "memory", lambda: memory)
+    assert parallel.usual_workers() == workers
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_the_first_error_is_raised_and_ends_the_rest(tmp_path, workers):
     start = time.monotonic()

@@ -13,7 +13,7 @@ from wsris_lib.infra import artefacts
 from wsris_lib.miniature import clip, clip_rn, command, depth, detector, dino, sam2, swin, text
 from wsris_lib.miniature.captions import Captioned
 from wsris_lib.miniature.card import adamw
-from wsris_lib.miniature.training import Training
+from wsris_lib.miniature.training import MiniatureTrainer
 from wsris_lib.synref.web import load_web
 
 
@@ -26,14 +26,14 @@ def web(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def saved_at_every_step(monkeypatch):
-    monkeypatch.setattr(Training, "save_seconds", 0.0)
+    monkeypatch.setattr(MiniatureTrainer, "save_seconds", 0.0)
 
 
 def line(out, steps=9, seed=0, stop=None, settings=None):
     """A regression with dropout whose every step draws from all three sources of chance."""
     torch.manual_seed(seed)
     model = torch.nn.Sequential(torch.nn.Dropout(0.3), torch.nn.Linear(3, 1))
-    run = Training(out, model, adamw(model, 0.1), steps, seed, settings)
+    run = MiniatureTrainer(out, model, adamw(model, 0.1), steps, seed, settings)
     done = []
     for step in run:
         if step == stop:

@@ -49,7 +49,7 @@ def test_what_is_meant_stays_the_same(style):
         meaning = sentence.meaning
         words = other.split()
         assert why_rejected(sentence.text, other) == "" and facts_of_place(other) == facts_of_place(sentence.text)
-        synonyms = {new: old for old, news in unheard.SYNONYMS.items() for new in news}
+        synonyms = {new: old for old, new in unheard.SYNONYMS.items()}
         kept = {*words, *(synonyms.get(word, word) for word in words)}
         for fact, value in (*meaning.description.items(), *meaning.landmark.items()):
             ways = wording.NOUNS.get(value, ()) if fact == "category" else wording.WORDS.get(value, (value,))
@@ -78,7 +78,7 @@ def test_none_is_a_wording_that_training_makes():
 
 
 def test_both_families_have_no_word_and_no_form_in_common():
-    new = {word for others in unheard.SYNONYMS.values() for word in others}
+    new = set(unheard.SYNONYMS.values())
     assert not new & {word for group in rules.SYNONYMS for word in group} and not new & {*unheard.SYNONYMS}
     forms = {
         form.format(at=at, what="{}") for places in unheard.PLACES.values() for at in places for form in unheard.PLACED

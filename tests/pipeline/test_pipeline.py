@@ -15,6 +15,7 @@ from wsris_lib.config import profiles
 from wsris_lib.experiments import ablations, scoreboard, variants
 from wsris_lib.frozen import image_cache
 from wsris_lib.infra import artefacts
+from wsris_lib.metrics import summarise
 from wsris_lib.pipeline import ehin, es3net, pseudo_labels
 from wsris_lib.pipeline.run import Run
 from wsris_lib.refer.errors import DataError, DataWarning
@@ -75,7 +76,7 @@ def small(tiny_zoo, tmp_path, monkeypatch):
 
 def weights(profile) -> dict[str, torch.Tensor]:
     Run.forget()
-    return es3net.align(Run(profile), seed=0)[0].state_dict()
+    return es3net.align(Run(profile), seed=0).model.state_dict()
 
 
 def test_no_trained_weight_knows_a_mask(small, tmp_path, monkeypatch):
@@ -97,17 +98,17 @@ def test_no_trained_weight_knows_a_mask(small, tmp_path, monkeypatch):
 def test_training_follows_the_sentences_and_the_seed(small):
     """The counterpart: what may matter does."""
     first = weights(small)
-    assert not torch.equal(first["class_weight"], es3net.align(Run(small), seed=1)[0].class_weight)
+    assert not torch.equal(first["class_weight"], es3net.align(Run(small), seed=1).model.class_weight)
     path = Run(small).corpus.refs_path
     path.write_bytes(path.read_bytes().replace(b"left", b"ball"))
     assert not torch.equal(first["class_weight"], weights(small)["class_weight"])
 
 
 def test_a_trained_alignment_is_found_again(small, monkeypatch):
-    model, history = es3net.align(Run(small), seed=0)
+    model, curve = es3net.align(Run(small), seed=0)
     monkeypatch.setattr(es3net, "train", lambda *_, **__: pytest.fail("trained again"))
     again, read = es3net.align(Run(small), seed=0)
-    assert read == history and len(history) == 2
+    assert read == curve and len(curve) == 2
     assert all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), again.state_dict().values()))
 
 
@@ -135,14 +136,14 @@ def test_tables_on_disk_train_and_choose_as_those_in_memory(small, monkeypatch):
     monkeypatch.setattr(image_cache, "MEMORY", 0)
     assert everything() == near
     tables = [path.name.split("-")[0] for path in (home / "features").glob("*-table-*")]
-    assert sorted(tables) == ["centroids"] * 2 + ["features"] * 2 + ["swapped"] * 2  # of train and val
+    assert sorted(tables) == ["features"] * 2 + ["swapped"] * 2  # of train and val
 
 
 def test_as_printed_coordinates_are_as_loud_as_the_grids_indices(small):
     printed = Run(small).changed(es3net={"centroid": "cells", "geometry_gain": 3.0})
-    model, _ = es3net.align(printed, 0)
+    model = es3net.align(printed, 0).model
     assert float(model.esem.gain) == (48 // 8 - 1) / 2  # 6 x 6 patches
-    assert float(es3net.align(Run(small), 0)[0].esem.gain) == small.es3net.geometry_gain
+    assert float(es3net.align(Run(small), 0).model.esem.gain) == small.es3net.geometry_gain
     places = es3net.proposal_table(printed, "val").geometry
     assert 0 <= places.min() and places.max() <= 1 and not torch.equal(places, Run(small).features("val").geometry)
     with pytest.raises(KeyError, match="centroid can be"):
@@ -205,15 +206,15 @@ def test_the_ideal_map_has_each_cells_share_of_what_is_meant(small):
         mask = view.mask(sample.ann_id)
         for i, j in np.ndindex(4, 8):
             assert soft[i, j].item() == pytest.approx(mask[16 * i : 16 * i + 16, 8 * j : 8 * j + 8].mean())
-    ideal = scoreboard.summarise(ehin.judge(Run(small), cells - 0.3))
-    assert ideal["mIoU"] > 0.3 > scoreboard.summarise(ehin.central_baseline(Run(small)))["mIoU"]
+    ideal = summarise(ehin.judge(Run(small), cells - 0.3))
+    assert ideal["mIoU"] > 0.3 > summarise(ehin.central_baseline(Run(small)))["mIoU"]
     assert ehin.seen_by_critic(Run(small), cells).shape == (len(samples),)
 
 
 @pytest.mark.parametrize("name", ablations.TABLES)
 def test_every_ablation_has_its_rows_and_trains_nothing_twice(small, name, monkeypatch, capsys):
     board = ablations.run(small, name)
-    rows = pseudo_labels.KINDS if name == "table6" else (ablations.CHOICE | ablations.RESPONSE)[name]
+    rows = ablations.TABLES[name]
     assert {row["row"] for row in board["rows"]} == set(rows) and {row["seed"] for row in board["rows"]} == {0}
     merged = name == variants.MERGED
     subset = "spatial" if merged else "all"
@@ -277,14 +278,14 @@ def test_the_baseline_and_esem_are_without_lcm_and_all_else_has_it(small, monkey
 
     train = es3net.train
     monkeypatch.setattr(es3net, "train", watched)
-    chosen = scoreboard.choices(small, 0)
+    board = {row["method"]: row["mIoU"] for row in scoreboard.make(small, "es3net")["rows"] if row["subset"] == "all"}
     assert used == [(False, 0.0, False), (True, 0.0, False), (True, 1.0, True)]
     own, _ = es3net.trained_choice(Run(small), 0)
     pseudo_labels.chosen(Run(small), 0)
-    assert len(used) == 3 and torch.equal(own, chosen["lcm"])  # labels and `predict` are of the third
+    lcm = summarise(Run(small).evaluation().judge(own))["mIoU"]
+    assert len(used) == 3 and lcm == board["lcm"]  # labels and `predict` are of the third
     rows = ablations.run(small, "table2")["rows"]
     whole = {row["row"]: row["mIoU"] for row in rows if row["subset"] == "all"}
-    board = {row["method"]: row["mIoU"] for row in scoreboard.make(small, "es3net")["rows"] if row["subset"] == "all"}
     assert len(used) == 3  # all of it was there
     assert whole == {"baseline": board["baseline"], "+ ESEM": board["esem"], "+ LCM": board["lcm"]}
 
@@ -307,8 +308,7 @@ def test_an_order_is_tested_over_seeds():
     assert noisy["verdict"] == "no difference shown" and noisy["p"] > 0.5
     worse, _ = ablations.compare(board([0.60, 0.61, 0.62], [0.50, 0.51, 0.521]))
     assert worse["verdict"] == "lower"
-    every = ablations.CHOICE | ablations.RESPONSE
-    assert all(set(pair) <= set(rows) for name, rows in every.items() for pair in ablations.orders(name))
+    assert all(set(pair) <= set(rows) for name, rows in ablations.TABLES.items() for pair in ablations.orders(name))
 
 
 def test_the_number_of_candidates_at_test_trains_nothing(small, monkeypatch):

@@ -12,6 +12,7 @@ from torch import nn
 from wsris_lib.config import profiles
 from wsris_lib.infra import code_digest as module
 from wsris_lib.infra.code_digest import LIBRARY, code_digest
+from wsris_lib.infra.trainer import Trained
 from wsris_lib.pipeline.cache import LABELS, cached_step, digest, step_key, weights
 from wsris_lib.pipeline.run import Run
 from wsris_lib.refer.labels import PseudoLabel, PseudoLabels
@@ -128,10 +129,10 @@ def _layer(state: dict, run: Run, seed: int) -> nn.Module:
 
 
 @cached_step("layers", uses=(), inputs=lambda run, seed: {"seed": seed}, form=weights(_layer, list), title="layer")
-def trained(run: Run, seed: int, *, out: Path) -> tuple[nn.Module, list]:
+def trained(run: Run, seed: int, *, out: Path) -> Trained[nn.Module, list]:
     layer = nn.Linear(2, 3)
     nn.init.constant_(layer.weight, seed)
-    return layer.train(), [[1, 0.5]]
+    return Trained(layer.train(), [[1, 0.5]])
 
 
 def test_weights_come_back_in_a_module_that_evaluates(run):

@@ -67,10 +67,10 @@ def swap_rows(train, refs):
 @pytest.mark.parametrize("change", [swap_texts, swap_rows])
 def test_two_texts_or_two_rows_in_each_others_place_make_everything_new(small, change):  # noqa: F811
     before = keys(small)
-    first = es3net.align(Run(small), 0)[0].state_dict()
+    first = es3net.align(Run(small), 0).model.state_dict()
     rewritten(small, change)
     assert changed(before, keys(small)) == before.keys()
-    again = es3net.align(Run(small), 0)[0].state_dict()
+    again = es3net.align(Run(small), 0).model.state_dict()
     assert any(not torch.equal(first[name], again[name]) for name in first)
 
 
@@ -210,7 +210,7 @@ ALIGN = """
 import hashlib, pickle, sys
 from wsris_lib.pipeline import Run, es3net
 run = Run(pickle.load(open(sys.argv[1], "rb")))
-model, _ = es3net.align(run, 0)
+model = es3net.align(run, 0).model
 print(es3net.align.key(run, 0), hashlib.sha256(model.class_weight.detach().numpy().tobytes()).hexdigest())
 """
 

@@ -92,6 +92,27 @@ def both(tmp_path):
 # The corpora.
 
 
+def test_refs_of_two_tests_of_refclef_are_counted_in_both_as_refer_does(tmp_path):
+    splits = ("train", "val", "testA", "testB", "testC", "testAB", "testBC")
+    refer = Refer(a_corpus(tmp_path, "refclef", "unc", splits), "refclef", "unc", most={"testC": 3})
+    four = dict.fromkeys(("train", "val", "testAB", "testBC"), 4)
+    assert refer.splits == {
+        **four,
+        "testBC": refer.splits["testBC"],
+        "testA": 8,
+        "testB": 4 + 4 + refer.splits["testBC"],
+        "testC": 6,
+        "test": 8 + 4 + 6,
+    }
+    assert {s.ref_id for s in refer.training_view("testAB")} < {s.ref_id for s in refer.training_view("testA")}
+    assert len(refer.evaluation_view("test")) == 2 * refer.splits["test"]
+
+
+def test_splits_of_other_corpora_go_by_their_own_name_alone(tmp_path):
+    refer = Refer(a_corpus(tmp_path, splits=("train", "testA", "testAB")))
+    assert refer.splits == {"train": 4, "testA": 4, "testAB": 4}
+
+
 @pytest.mark.parametrize(("corpus", "split_by"), PUBLISHED)
 def test_the_corpora_on_coco_have_all_their_splits(tmp_path, corpus, split_by):
     splits = tuple(PUBLISHED[corpus, split_by])
@@ -114,7 +135,7 @@ def test_refclef_has_its_own_photographs_below_folders(tmp_path, split_by, rle, 
     if packed:
         zipped(tmp_path, place, inner="saiapr_tc-12/")
     refer = Refer(tmp_path, "refclef", split_by)
-    assert tuple(refer.splits) == splits
+    assert tuple(refer.splits) == (splits if split_by == "berkeley" else (*splits, "test"))
     for split in splits:
         view = refer.evaluation_view(split)
         assert {view.image(i).size for i in view.image_ids} == {(W, H)}
@@ -183,7 +204,9 @@ def test_an_image_that_the_zip_lacks_is_missing(both):
     ):
         view = refer.training_view("train")
     fails(lambda: view.image(1), refer.image_folder, coco_name(1), "image")
-    fails(lambda: refer.evaluation_view("val"), refer.image_folder, coco_name(3), "no such image")
+    with pytest.raises(DataError, match=r"train2014.zip: 4 ref\(s\) whose image isn't there") as error:
+        refer.evaluation_view("val")
+    assert coco_name(3) in str(error.value)
 
 
 def spoil(archive, image_id, offset, byte):
@@ -270,7 +293,7 @@ def test_refclef_is_counted_by_what_is_known_of_it(tmp_path):
     root = a_corpus(tmp_path, "refclef", "unc", ("train", "testC"))
     counts = compare(Refer(root, "refclef", "unc"))
     assert counts[-1] == Count("", "images", 4, 19_997)
-    assert [count.split for count in counts[::4]] == ["train", "val", "testA", "testB", "testC", ""]
+    assert [count.split for count in counts[::4]] == ["train", "val", "testA", "testB", "testC", "test", ""]
     assert all(count.complete is None for count in counts[:-1])
 
 
@@ -358,6 +381,7 @@ def test_referit_with_run_lengths_in_bytes(tmp_path):
     [
         (lambda c: c["test"]["8"]["annotations"][0].pop("query"), ("test.pickle", "'8'", "annotation 0", "'query'")),
         (lambda c: c["test"]["8"]["annotations"][0].update(bbox=[[1, 2, 3]]), ("test.pickle", "'8'", "four numbers")),
+        (lambda c: c["test"]["8"]["annotations"][0].update(bbox=[[1, 2, None, 3]]), ("test.pickle", "four numbers")),
         (lambda c: c["test"]["8"]["annotations"][0].update(segmentation=[[1, 2, 3]]), ("test.pickle", "'8'", "RLE")),
         (
             lambda c: c["test"]["8"]["annotations"][0].update(

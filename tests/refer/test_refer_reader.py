@@ -45,7 +45,7 @@ class Corpus:
             ref(1, 1, "train", "red cup", "the cup on the left"),
             ref(2, 1, "train", "blue cup"),
             ref(3, 2, "train", "dog"),
-            ref(4, 3, "val", "cat", "left cat", decisive=True),
+            ref(4, 3, "val", "cat", "left cat", position_dependent=True),
             ref(5, 3, "testA", "man"),
         ]
         self.annotations = []
@@ -141,9 +141,9 @@ def test_an_evaluation_view_adds_masks_boxes_and_categories(corpus):
     assert [s.sentence for s in view] == ["cat", "left cat"]
     sample = view[0]
     assert (sample.ann_id, sample.category, sample.box) == (104, "thing of category seven", (4, 2, 8, 11))
-    assert sample.decisive is True
+    assert sample.position_dependent is True
     assert view.mask(104).sum() == 8 * 11 and view.mask(104).shape == (H, W)
-    assert Refer(corpus.root).evaluation_view("testA")[0].decisive is None  # as in real data
+    assert Refer(corpus.root).evaluation_view("testA")[0].position_dependent is None  # as in real data
 
 
 def test_the_truths_of_samples_come_one_at_a_time(corpus, monkeypatch):
@@ -254,7 +254,7 @@ def test_missing_images(corpus):
     parts = ("3 sentence(s)", "no image file", "sent_id 10 of ref 1, image 1")
     view = one_warning(lambda: refer.training_view("train"), refer.refs_path, *parts)
     assert [s.sentence for s in view] == ["dog"] and view.image_ids == [2]
-    fails(lambda: refer.evaluation_view("val"), corpus.root / IMAGES / "3.jpg", "no such image", "fetch it")
+    fails(lambda: refer.evaluation_view("val"), corpus.root / IMAGES, "ref 4 needs 3.jpg", "isn't there", "fetch the")
 
 
 @pytest.mark.parametrize("keep", [0, 0.1, 0.6])
@@ -263,7 +263,7 @@ def test_a_truncated_jpeg_is_found_when_it_is_opened(corpus, keep):
     data = path.read_bytes()
     path.write_bytes(data[: int(keep * len(data))])
     view = quietly(lambda: Refer(corpus.root).training_view("train"))
-    fails(lambda: view.image(2), path, "fetch it again")
+    fails(lambda: view.image(2), path, "copy it again")
     assert view.image(1).size == (W, H)
 
 
@@ -365,7 +365,7 @@ def test_masks_that_cannot_judge(corpus, segmentation, problem):
 @pytest.mark.parametrize(
     ("field", "change"),
     [
-        ("ann_id", lambda r: r.pop("ann_id")),
+        ("image_id", lambda r: r.pop("image_id")),
         ("sentences", lambda r: r.pop("sentences")),
         ("sent_id", lambda r: r["sentences"][0].pop("sent_id")),
         ("sent", lambda r: r["sentences"][0].update(sent=b"cat")),

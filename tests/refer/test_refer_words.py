@@ -68,9 +68,13 @@ chair on the right behind the table | chair on the left behind the table
 man to the right, next to the dog | man to the left, next to the dog
 top right above the bowl | top left above the bowl
 rt bear lft cow | lt bear rgt cow
+leftguy | rightguy
+manleft of lright one | manright of lleft one
+leftiest | rightiest
 """
 UNCHANGED = """
 upright bear | the brightest light | copyright sign | bright one | leftover pizza | bowl right next to the cake
+stright line | wright | all frightened | cleft | the brightest | copyrights
 dog right behind the hydrant | right above the cat | man in the middle | toys r us | elephant right in front of us
 """
 

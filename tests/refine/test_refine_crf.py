@@ -295,15 +295,43 @@ def test_errors_say_what_to_do():
         crf.crf_mask(image, soft > 0.3, TINY, "simple")
 
 
-def test_a_missing_pydensecrf_is_refused_or_replaced(monkeypatch):
-    image, _, soft = scene(16)
+BUILT = r"; to build it anew: pip install --force-reinstall --no-deps --no-cache-dir pydensecrf2 \(it needs a C\+\+"
+
+
+@pytest.mark.parametrize(
+    ("source", "named"),
+    [
+        (
+            "raise ValueError('numpy.dtype size changed\\nmore')",
+            r"used \(ValueError: numpy.dtype size changed\)" + BUILT,
+        ),
+        ("raise ImportError('libstdc++.so.6: no version')", r"used \(ImportError: libstdc.*" + BUILT),
+        (
+            "import eigen_that_is_missing",
+            r"used \(ModuleNotFoundError: No module named 'eigen_that_is_missing'\)" + BUILT,
+        ),
+        ("", r"used \(AttributeError: .* no attribute 'DenseCRF2D'\)" + BUILT),  # another package of this name
+        (None, r'isn\'t installed; to install it: pip install "wsris\[crf\]" \(it needs a C\+\+ compiler\)'),
+    ],
+)
+def test_a_missing_or_broken_pydensecrf_is_refused_or_replaced(monkeypatch, tmp_path, source, named):
     for name in ("pydensecrf", "pydensecrf.densecrf"):
-        monkeypatch.setitem(sys.modules, name, None)  # what Python takes for "can't be imported"
-    with pytest.raises(ImportError, match=r'pip install "wsris\[crf\]".*C\+\+ compiler'):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    if source is None:
+        monkeypatch.setitem(sys.modules, "pydensecrf", None)  # what Python takes for "isn't there"
+    else:
+        (tmp_path / "pydensecrf").mkdir()
+        (tmp_path / "pydensecrf" / "__init__.py").touch()
+        (tmp_path / "pydensecrf" / "densecrf.py").write_text(source)
+        monkeypatch.syspath_prepend(tmp_path)
+    image, _, soft = scene(16)
+    with pytest.raises(ImportError, match=named):
         crf.crf_mask(image, soft > 0.3, TINY, "pydensecrf")
     crf._say_once.cache_clear()
-    with pytest.warns(UserWarning, match=r'slower lattice is used.*pip install "wsris\[crf\]"'):
+    with pytest.warns(UserWarning, match=f"{named}.*the slower lattice is used"):
         mask = crf.crf_mask(image, soft > 0.3, TINY)
     with warnings.catch_warnings(action="error"):  # once is enough
         np.testing.assert_array_equal(crf.crf_mask(image, soft > 0.3, TINY), mask)
     np.testing.assert_array_equal(crf.crf_mask(image, soft > 0.3, TINY, "lattice"), mask)
+    for name in ("pydensecrf", "pydensecrf.densecrf"):
+        sys.modules.pop(name, None)

@@ -1,5 +1,6 @@
 """IRNet's network and training, the refinements' common form, and the steps that keep what they made."""
 
+import re
 import warnings
 from dataclasses import replace
 
@@ -11,15 +12,15 @@ from PIL import Image
 from wsris_lib.config import profiles
 from wsris_lib.ehin.network import soft_masks
 from wsris_lib.frozen.clip_backbone import Backbone
-from wsris_lib.infra import artefacts
+from wsris_lib.infra import artefacts, distributed
 from wsris_lib.metrics import measure, summarise
 from wsris_lib.pipeline import answers, ehin, pseudo_labels, refine, stage2
 from wsris_lib.pipeline.run import Run
-from wsris_lib.refer.masks import encode_rle
+from wsris_lib.refer.masks import decode_rle, encode_rle
 from wsris_lib.refer.reader import Refer
 from wsris_lib.refine.crf import _module
 from wsris_lib.refine.irnet import IRNet, channels
-from wsris_lib.refine.refiner import by_crf, by_walk, confidence, fields, in_turn, shrunk
+from wsris_lib.refine.refiner import by_crf, by_walk, confidence, fields, in_turn, kept, shrunk
 from wsris_lib.refine.train import Affinities, augmented, train
 
 TINY = profiles.PROFILES["tiny"]
@@ -150,7 +151,7 @@ def test_refinements_keep_their_form_and_lose_nothing(backbone, tmp_path):
     image = Image.fromarray(pixels[0].permute(1, 2, 0).numpy())
     mask = labels[0].numpy().astype(float)
     speck = np.zeros((64, 64))
-    speck[0, 0] = 1  # a dense CRF takes it away; then the mask that it came from stays
+    speck[0, 0] = 1  # a dense CRF takes it away
     soft = np.stack([mask, speck, np.zeros((64, 64)), 0.75 * mask])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -158,11 +159,15 @@ def test_refinements_keep_their_form_and_lose_nothing(backbone, tmp_path):
     walked = by_walk(model, backbone, SETTINGS)(image, soft)
     for refined in (crf, walked):
         assert refined.shape == soft.shape and refined.min() >= 0 and refined.max() <= 1 + 1e-6
-        assert (refined[[0, 1, 3]] > 0.5).any((1, 2)).all() and not (refined[2] > 0.5).any()
+        assert ((kept(refined, soft) > 0.5).any((1, 2)) == [True, True, False, True]).all()
+    assert not (crf[1] > 0.5).any() and (kept(crf, soft)[1] == speck).all()
+    assert (confidence(soft, crf)[1:3] == 0).all() and confidence(soft, walked)[2] == 0
     np.testing.assert_allclose(walked[0], walked[3], atol=1e-5)  # only a map's shape counts, not its height
     assert in_turn()(image, soft) is soft
     one = in_turn(by_walk(model, backbone, SETTINGS), lambda i, s: s * 0.5)(image, soft)
     np.testing.assert_allclose(one, walked * 0.5)
+    erasing = in_turn(lambda i, s: 0 * s, lambda i, s: s)
+    np.testing.assert_array_equal(erasing(image, soft[:2]), soft[:2])  # what the first erases the second gets as it was
 
 
 def test_a_large_image_is_shrunk_for_the_crf_and_its_mask_brought_back():
@@ -184,6 +189,49 @@ def test_confidence_is_the_agreement_with_what_was_given():
     after[0, :4] = 1
     after[1, 2:6] = 1
     np.testing.assert_allclose(confidence(before, after), [1, 1 / 3, 0])
+
+
+def plain_disc(share, side=320):
+    """A grey picture and a disc over a `share` of it, float [1, side, side]."""
+    y, x = np.mgrid[:side, :side] - (side - 1) / 2
+    disc = x**2 + y**2 < share * side**2 / np.pi
+    return Image.new("RGB", (side, side), (128,) * 3), disc[None].astype(np.float32)
+
+
+def test_a_mask_that_the_crf_erases_is_no_sure_label():
+    """The paper's constants: outlines shrink by their curvature, and a plain disc of 30 % is gone."""
+    settings = replace(profiles.PROFILES["paper"].refine, side=0)
+    image, disc = plain_disc(0.3)
+    after = by_crf(settings)(image, disc)
+    assert not (after > 0.5).any() and confidence(disc, after) == 0
+    assert (kept(after, disc) == disc).all()
+    image, larger = plain_disc(0.4)
+    shrunken = by_crf(settings)(image, larger)
+    assert 0 < confidence(larger, shrunken)[0] < 1  # which is surer than what is gone
+
+
+@pytest.mark.parametrize("how", ["crf", "irnet + crf"])
+def test_erased_masks_stay_at_confidence_0_and_are_counted(profile, how, monkeypatch, tmp_path):
+    monkeypatch.setenv("WSRIS_HOME", str(tmp_path))
+    samples, R = ehin.responses(Run(profile), 0, "val")
+    there = torch.where(torch.arange(len(R))[:, None, None] % 2 == 0, R.abs() + 0.1, -R.abs() - 0.1)
+    monkeypatch.setattr(ehin, "responses", lambda *_: (samples, there))
+    monkeypatch.setattr(refine, "refiner", lambda *_: lambda image, soft: 0 * soft)
+    full = sum(n % 2 == 0 for n in range(len(samples)))
+    with pytest.warns(UserWarning, match=f"{re.escape(how)} left nothing of {full} of {len(samples)} masks of val"):
+        labels = refine.masks(Run(profile), 0, "val", how)
+    assert [label.confidence for label in labels] == [0.0] * len(labels)
+    assert [decode_rle(label.mask).all() for label in labels] == [n % 2 == 0 for n in range(len(samples))]
+
+
+def test_maps_whose_object_the_crf_made_ground_are_counted(monkeypatch):
+    image, _ = plain_disc(0.1, 64)
+    R = torch.full((8, 8), -1.0)
+    R[3:5, 3:5] = 1.0
+    monkeypatch.setattr(refine, "affinity_labels", lambda *_: np.zeros((64, 64), np.uint8))
+    with pytest.warns(UserWarning, match="the CRF left nothing of 2 of 3 maps"):
+        labels = list(refine._all_affinities([(image, R), (image, -R.abs()), (image, R)], None, SETTINGS))
+    assert len(labels) == 3 and not np.any(labels)
 
 
 @pytest.fixture(scope="module")
@@ -233,19 +281,33 @@ def test_masks_are_made_once_and_found_again(profile, how, monkeypatch):
         refine.masks(Run(profile), 0, "val", "magic")
 
 
+def test_a_process_without_an_image_trains_with_the_others(profile, monkeypatch):
+    """Fewer batches of images than processes: a training in several pieces would wait for it."""
+    monkeypatch.setattr(refine, "cached_per_image", lambda *_: {})
+    trained = []
+    for processes in (1, 2):
+        monkeypatch.setattr(distributed, "world", lambda processes=processes: processes)
+        refine.each_mask(
+            Run(profile), "val", "irnet", "", [], None, lambda processes=processes: trained.append(processes)
+        )
+    assert trained == [2]
+
+
 def test_the_crf_goes_on_from_the_walks_masks(profile):
     """As one refinement after the other in one go: the CRF looks at hard masks alone."""
     samples, R = ehin.responses(Run(profile), 0, "val")
     both = in_turn(
-        by_walk(refine.irnet(Run(profile), 0)[0], refine.backbone(Run(profile)), profile.refine),
+        by_walk(refine.irnet(Run(profile), 0).model, refine.backbone(Run(profile)), profile.refine),
         by_crf(profile.refine),
     )
     view = Run(profile).corpus.training_view("val")
+    walks = {label.sent_id: label.mask for label in refine.masks(Run(profile), 0, "val", "irnet")}
     for label, sample, response in zip(refine.masks(Run(profile), 0, "val", "irnet + crf"), samples, R):
         image = view.image(sample.image_id)
         soft = soft_masks(response[None], image.height, image.width).numpy()
         after = both(image, soft)
-        assert label.mask == encode_rle(after[0] > 0.5)
+        walked = decode_rle(walks[sample.sent_id])[None]
+        assert label.mask == encode_rle(kept(after, walked)[0] > 0.5)
         assert label.confidence == pytest.approx(confidence(soft, after)[0])
 
 
@@ -320,10 +382,10 @@ def test_another_round_trains_another_network(profile, monkeypatch, tmp_path):
     samples, _ = ehin.responses(Run(profile), 0, "train")
     R = torch.randn(len(samples), 2, 2, generator=torch.Generator().manual_seed(0))
     monkeypatch.setattr(ehin, "responses", lambda *_: (samples, R))
-    once, _ = refine.irnet(Run(profile), 0)
-    twice, _ = refine.irnet(Run(replace(profile, refine=replace(profile.refine, rounds=2))), 0)
+    once = refine.irnet(Run(profile), 0).model
+    twice = refine.irnet(Run(replace(profile, refine=replace(profile.refine, rounds=2))), 0).model
     assert not same(once, twice)
-    assert same(once, refine.irnet(Run(profile), 0)[0])
+    assert same(once, refine.irnet(Run(profile), 0).model)
 
 
 def test_stage_2_learns_from_labels_and_its_answers_are_kept(profile, monkeypatch):

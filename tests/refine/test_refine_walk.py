@@ -157,10 +157,10 @@ def test_two_objects_that_point_at_their_own_middle_are_two_instances():
         field[0][where] = (0.5 * (cy - y))[where]
         field[1][where] = (0.5 * (cx - x))[where]
     field *= 3  # too strong a pull overshoots but must come to rest or cycle inside of the object
-    groups = instances(field / 3, still=1.0)
+    groups = instances(field / 3, max_displacement=1.0)
     assert len(set(groups[left][[0, -1]])) == 1 and len(set(groups[right][[0, -1]])) == 1
     assert groups[9, 6] != groups[9, 17]
     ends = centres(field / 3)
     assert (ends[:, left].T == (9, 6)).all() and (ends[:, right].T == (9, 17)).all()
-    nothing = instances(np.zeros((2, 5, 6), np.float32), still=1.0)
+    nothing = instances(np.zeros((2, 5, 6), np.float32), max_displacement=1.0)
     assert (nothing == nothing[0, 0]).all()

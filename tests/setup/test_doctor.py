@@ -51,7 +51,7 @@ def test_a_package_that_is_missing_or_too_old_is_named(monkeypatch):
 
 def test_the_package_sam2_is_asked_for_where_the_profile_asks_for_it(monkeypatch):
     def version(name):
-        if name in ("sam2", "pydensecrf2"):
+        if name == "sam2":
             raise doctor.PackageNotFoundError
         return "99.0"
 
@@ -59,7 +59,33 @@ def test_the_package_sam2_is_asked_for_where_the_profile_asks_for_it(monkeypatch
     profile = profiles.load("tiny", proposals=replace(TINY.proposals, backend="sam2"))
     checks = {finding.name: finding for finding in doctor.packages(profile)}
     assert checks["sam2"].ok is False and checks["sam2"].hint.startswith('pip install "sam2>=')
-    assert checks["pydensecrf2"].ok is None
+
+
+@pytest.mark.parametrize("why", ["pydensecrf isn't installed; to install it: x", "pydensecrf is there and (a; b); x"])
+def test_a_dense_crf_that_cannot_be_imported_is_no_fault_and_named(monkeypatch, why):
+    monkeypatch.setattr(doctor, "published", lambda: (None, why))
+    check = next(check for check in doctor.packages(TINY) if check.name == "pydensecrf")
+    assert check.ok is None and check.message.startswith("pydensecrf is") and check.hint
+
+
+def test_cores_and_memory_are_those_that_may_be_used(monkeypatch):
+    monkeypatch.setattr(doctor.limits, "cores", lambda: 2)
+    monkeypatch.setattr(doctor.limits, "memory", lambda: 2.5e9)
+    monkeypatch.setattr(doctor.os, "cpu_count", lambda: 64)
+    cores, memory, *_ = doctor.machine(TINY)
+    assert cores.message == "2 of this machine's 64" and cores.ok
+    assert memory.message.startswith("2.5 GB of this machine's ") and memory.ok is False and "give this" in memory.hint
+
+
+def test_a_gpu_that_torch_has_no_kernels_for_is_named(monkeypatch):
+    monkeypatch.setattr(doctor.torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(doctor.torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(doctor.torch.cuda, "get_device_name", lambda n: f"GPU {n}")
+    monkeypatch.setattr(doctor.torch.cuda, "mem_get_info", lambda n: (30e9, 40e9))
+    monkeypatch.setattr(doctor, "gpu_problem", lambda n, compute: "GPU 0 is too old" if n == 0 else "")
+    old, new = doctor.gpus(profiles.PROFILES["paper"])
+    assert old.ok is False and old.message == "GPU 0 is too old" and "--profile tiny" in old.hint
+    assert new.ok and new.message == "GPU 1, 30 of 40 GB free"
 
 
 def test_a_full_disk_and_a_checkpoint_of_the_zoo_that_is_gone(monkeypatch):

@@ -13,7 +13,8 @@ from misbehaving import Reply, be_the_hub, sha
 from wsris_lib.__main__ import main
 from wsris_lib.config import profiles
 from wsris_lib.frozen import checkpoints
-from wsris_lib.refer.reader import IMAGE_PLACES, Refer
+from wsris_lib.refer.places import IMAGE_PLACES
+from wsris_lib.refer.reader import Refer
 from wsris_lib.refer.writer import write_corpus
 from wsris_lib.setup import fetch
 from wsris_lib.setup.download import DownloadError, RetryPolicy

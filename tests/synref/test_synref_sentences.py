@@ -112,7 +112,7 @@ def sentences_of(drawing, name, seed):
 
 @every_style
 def test_every_sentence_means_one_target(drawings, name):
-    n = decisive = overspecified = noisy = parts = 0
+    n = position_dependent = overspecified = noisy = parts = 0
     for drawing in drawings:
         things = grammar.look(drawing)
         for thing, part, sentence in sentences_of(drawing, name, drawing.index):
@@ -124,12 +124,12 @@ def test_every_sentence_means_one_target(drawings, name):
             assert read_part(sentence.text) == part
             assert resolve(sentence.text, things) == [thing], (drawing.index, sentence.text)
             place = re.search(RELATION + r"|left|right|middle|center|front|back\b|est\b|ground|far", sentence.text)
-            decisive += sentence.decisive
-            overspecified += bool(place and not sentence.decisive)
+            position_dependent += sentence.position_dependent
+            overspecified += bool(place and not sentence.position_dependent)
     assert n > 800 and 0.005 < noisy / n < 0.05 and 0.02 < parts / n < 0.1
     if name == "refcoco":
         # what the lesson on over-specification quotes; without such sentences left and right have no anchor
-        assert 0.2 < decisive / n < 0.4 and 0.1 < overspecified / n < 0.4
+        assert 0.2 < position_dependent / n < 0.4 and 0.1 < overspecified / n < 0.4
 
 
 def test_the_styles_differ_as_the_corpora_do(drawings):
@@ -144,15 +144,15 @@ def test_the_styles_differ_as_the_corpora_do(drawings):
 
 
 @every_style
-def test_decisive_means_that_several_fit_without_the_place(drawings, name):
+def test_position_dependent_means_that_several_fit_without_the_place(drawings, name):
     checked = 0
     for drawing in drawings:
         things = grammar.look(drawing)
         for *_, sentence in sentences_of(drawing, name, drawing.index):
             facts = describe(re.split(RELATION, sentence.text)[0])
             rivals = [t for t in things if all(t.facts.get(k) == v for k, v in facts.items())]
-            assert sentence.noisy or sentence.decisive == (len(rivals) > 1), (drawing.index, sentence.text)
-            checked += sentence.decisive
+            assert sentence.noisy or sentence.position_dependent == (len(rivals) > 1), (drawing.index, sentence.text)
+            checked += sentence.position_dependent
     assert checked > 20
 
 

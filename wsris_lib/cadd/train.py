@@ -16,7 +16,7 @@ from wsris_lib.cadd.lavt import Lavt
 from wsris_lib.cadd.losses import cadd
 from wsris_lib.cadd.muon import Muon
 from wsris_lib.config.settings import CaddConfig
-from wsris_lib.infra.trainer import LossCurve, Trainer
+from wsris_lib.infra.trainer import LossCurve, Trained, Trainer
 from wsris_lib.segmentation.dataset import PseudoLabelDataset
 from wsris_lib.segmentation.mean_teacher import StudentAndTeacher, decay
 
@@ -35,7 +35,7 @@ def distil(
     seed: int,
     out: Path,
     device: str = "cpu",
-) -> tuple[StudentAndTeacher[Lavt], LossCurve]:
+) -> Trained[StudentAndTeacher[Lavt], LossCurve]:
     """Fit a student on labels weighted by their confidence, first alone, then beside its own mean.
 
     During the burn-in eq. 7 alone; at its end the teacher is a copy of the student; from there on eq. 10, and after
@@ -98,7 +98,7 @@ def distil(
         if taught:
             teacher.update(student, alpha)
     run.delete_checkpoint()
-    return modules.eval(), run.curve
+    return Trained(modules.eval(), run.curve)
 
 
 def new_modules(settings: CaddConfig, seed: int = 0) -> StudentAndTeacher[Lavt]:
@@ -139,8 +139,8 @@ def optimisers_of(student: Lavt, settings: CaddConfig) -> list[torch.optim.Optim
     taken = {id(p) for p in matrices}
     parts: list[ParameterGroup] = [
         {"params": [p for p in student.own_parameters() if id(p) not in taken]},
-        {"params": list(student.swin.parameters()), "share": settings.image_lr_scale},
-        {"params": _learning(student.bert, settings.text_layers), "share": settings.text_lr_scale},
+        {"params": list(student.swin.parameters()), "lr_scale": settings.image_lr_scale},
+        {"params": _learning(student.bert, settings.text_layers), "lr_scale": settings.text_lr_scale},
     ]
     if not settings.norm_decay:
         parts = _undecayed(student, parts)
@@ -148,7 +148,7 @@ def optimisers_of(student: Lavt, settings: CaddConfig) -> list[torch.optim.Optim
     weight_decay = settings.weight_decay
     optimisers: list[torch.optim.Optimizer] = [torch.optim.AdamW(parts, lr=rate, weight_decay=weight_decay, fused=True)]
     if matrices:
-        part = {"params": matrices, "share": settings.muon_lr_scale}
+        part = {"params": matrices, "lr_scale": settings.muon_lr_scale}
         optimisers.append(Muon([part], lr=rate, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw"))
     return optimisers
 

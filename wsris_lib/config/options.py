@@ -19,7 +19,8 @@ from wsris_lib.config.changes import changed, described, kinds, settings_of, unk
 from wsris_lib.config.differences import reason
 from wsris_lib.config.profiles import PROFILES, Profile, shell_settings
 
-COMMANDS_OWN = ("name", "data", "corpus", "split_by", "paraphrases", "trial", "val_split")  # options of `__main__`
+# Options of `__main__`.
+COMMANDS_OWN = ("name", "data", "corpus", "split_by", "paraphrases", "image_folder", "trial", "val_split")
 SETTINGS = {name: kind for name, kind in kinds(Profile).items() if name not in COMMANDS_OWN}
 
 
@@ -41,8 +42,7 @@ class _Help(argparse.Action):
 
 def add(parser: argparse.ArgumentParser, without: tuple[str, ...] = ()) -> None:
     """Gives a command every setting as a hidden option, but those whose name the command itself uses otherwise."""
-    purpose = "list all settings, each an option too, like --es3net.batch 100"
-    parser.add_argument("--help-settings", action=_Help, nargs=0, default=argparse.SUPPRESS, help=purpose)
+    add_help(parser)
     parser.set_defaults(settings={})
     for name, kind in SETTINGS.items():
         if name not in without:
@@ -52,6 +52,12 @@ def add(parser: argparse.ArgumentParser, without: tuple[str, ...] = ()) -> None:
             parser.add_argument(
                 *spellings, action=_Note, const=name, dest="settings", default={}, help=argparse.SUPPRESS, **look
             )
+
+
+def add_help(parser: argparse.ArgumentParser) -> None:
+    """Gives a command, or the whole program, the option --help-settings."""
+    purpose = "list all settings, each an option too, like --es3net.batch 100"
+    parser.add_argument("--help-settings", action=_Help, nargs=0, default=argparse.SUPPRESS, help=purpose)
 
 
 def parsed(parser: argparse.ArgumentParser, arguments: list[str] | None) -> argparse.Namespace:
@@ -93,6 +99,7 @@ def help_text(command: str) -> str:
         val_split: conf.Suppress[str] = Profile.val_split
         trial: conf.Suppress[int] = Profile.trial
         paraphrases: conf.Suppress[str] = Profile.paraphrases
+        image_folder: conf.Suppress[str] = Profile.image_folder
 
     about = "Every setting, with the profile paper's value and its source. `profile NAME` has the values of another."
     text = StringIO()

@@ -13,8 +13,6 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from wsris_lib.config.changes import changed
 from wsris_lib.config.differences import BASES
 from wsris_lib.config.settings import (
@@ -27,6 +25,7 @@ from wsris_lib.config.settings import (
     Stage2Config,
     SynRefSize,
 )
+from wsris_lib.infra.device import check_device, gpu_problem, limit_threads
 
 
 @dataclass(frozen=True)
@@ -40,6 +39,7 @@ class Profile:
 
     name: str = "paper"
     data: str = "data/refer"  # ours: where `fetch` puts the corpora
+    image_folder: str = ""  # ours: folder or zip of the images; empty: looked for in `data`, see `refer.places`
     corpus: str = "refcoco"  # 4.1, the first of three
     split_by: str = "unc"  # 4.1
     train_split: str = "train"
@@ -113,10 +113,12 @@ def load(name: str = "", checkpoints: str = "", **changes: Any) -> Profile:
     None is taken. Those of `$WSRIS_SETTINGS` come first, see `shell_settings`.
 
     Another corpus brings its usual split along; `trial` is for `as_trial`. A profile for a GPU falls back to the CPU,
-    with a warning, where torch finds none. `checkpoints` is a folder for `with_checkpoints` (empty:
-    `$WSRIS_CHECKPOINTS`, else none). Raises KeyError that lists the known names, and for a setting that isn't there,
-    ValueError for a value of another type, and FileNotFoundError for checkpoints that aren't in the folder, and for a
-    folder of paraphrases that isn't there (without one given: `$WSRIS_PARAPHRASES`, else the profile's own).
+    with a warning, where torch finds none that it has kernels for. `checkpoints` is a folder for `with_checkpoints`
+    (empty: `$WSRIS_CHECKPOINTS`, else none). Raises KeyError that lists the known names, and for a setting that isn't
+    there, ValueError for a value of another type and for a device that can't be used, and FileNotFoundError for
+    checkpoints that aren't in the folder, and for a folder of paraphrases that isn't there (without one given:
+    `$WSRIS_PARAPHRASES`, else the profile's own; so with `image_folder` and `$WSRIS_IMAGE_FOLDER`). A path may begin
+    with ~.
     """
     name = name or os.environ.get("WSRIS_PROFILE") or "tiny"
     base = name.partition("+")[0]
@@ -130,18 +132,26 @@ def load(name: str = "", checkpoints: str = "", **changes: Any) -> Profile:
         raise ValueError("data is empty; give a folder, or None for the profile's own")
     if given.get("corpus") in SPLIT_BY:
         given.setdefault("split_by", SPLIT_BY[given["corpus"]])
-    if os.environ.get("WSRIS_PARAPHRASES"):
-        given.setdefault("paraphrases", os.environ["WSRIS_PARAPHRASES"])
+    for setting, variable in (("paraphrases", "WSRIS_PARAPHRASES"), ("image_folder", "WSRIS_IMAGE_FOLDER")):
+        if os.environ.get(variable):
+            given.setdefault(setting, os.environ[variable])
+    for setting in ("data", "paraphrases", "image_folder"):
+        if given.get(setting):  # the shell leaves the ~ of --data=~/x as it is
+            given[setting] = os.path.expanduser(given[setting])
     profile = replace(changed(PROFILES[base], given), name=named(base, shell))
     if profile.paraphrases != "rules" and not Path(profile.paraphrases).is_dir():
         raise FileNotFoundError(f"paraphrases {profile.paraphrases}: no such folder; fill one by paraphrase.llm")
     profile = as_trial(profile) if profile.trial else profile
-    if profile.gpu and torch.cuda.is_available():
-        profile = replace(profile, device=given.get("device", "cuda"))
-    elif profile.gpu and "device" not in given:
-        warnings.warn(f"torch finds no GPU: the profile {name} runs on the CPU, a hundred times slower", stacklevel=2)
+    limit_threads()
+    if profile.gpu and "device" not in given:
+        problem = gpu_problem()
+        profile = replace(profile, device="cpu" if problem else "cuda")
+        if problem:
+            slow = f"the profile {name} runs on the CPU, a hundred times slower"
+            warnings.warn(f"torch finds no GPU to compute on ({problem}): {slow}", stacklevel=2)
+    check_device(profile.device)
     folder = checkpoints or os.environ.get("WSRIS_CHECKPOINTS", "")
-    return with_checkpoints(profile, Path(folder)) if folder else profile
+    return with_checkpoints(profile, Path(os.path.expanduser(folder))) if folder else profile
 
 
 def as_trial(profile: Profile) -> Profile:

@@ -59,6 +59,7 @@ class Es3netConfig:
     # 3.3: all B N - 1. False leaves out the candidates of the batch's other sentences about the same image, as they may
     # hold the very object that is meant.
     same_image_negatives: bool = True
+    same_words_negatives: bool = True  # 3.3, likewise; False: nor those of sentences that are word for word the same
     learning_rate: float = 5e-4  # 4.1
     batch: int = 200  # 4.1
     epochs: int = 25  # RefCLIP's code; the paper gives none
@@ -85,6 +86,8 @@ class EhinConfig:
     negatives: int = 6  # K, 4.2
     negatives_from: str = "topped_up"  # 4.2 (MT, and so is TRIS's "same_image"); "dataset" is ST
     reduction: str = "mean"  # of the K, eq. 19 and TRIS's code; "K_sum" is eq. 15 as printed
+    # TRIS's code, in the classification; False leaves out the batch's sentences in the own one's very words.
+    same_words_negatives: bool = True
     classify: float = 5.0  # TRIS's first release, this and the next two; eq. 17 has no classification
     foreground: float = 2.0
     background: float = 1.0

@@ -49,14 +49,6 @@ class Images:
         other.backbone = backbone
         return other
 
-    def digest(self) -> list[float]:
-        """Numbers that differ when any of the images does."""
-        return [
-            float(t.double().sum()) + float(t.double().square().sum())
-            for tensors, _ in self._kept.values()
-            for t in tensors.values()
-        ]
-
     def maps(self, image_ids: list[int]) -> Tensor:
         """The backbone's maps [B, channels, h, w], with a gradient where it is fine-tuned."""
         if self.settings.finetune:

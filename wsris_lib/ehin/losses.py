@@ -25,9 +25,14 @@ def focal_mask_penalty(m: Tensor) -> Tensor:
     return (1 - m) ** POWER * torch.log(LEAST + m)
 
 
-def classification(y: Tensor, own: Tensor) -> Tensor:
-    """The loss that uses y, which eq. 17 forgets: multi-label soft margin; y [B, N], own bool [B, N]."""
-    return F.multilabel_soft_margin_loss(y, own.to(y))
+def classification(y: Tensor, own: Tensor, same_words: Tensor | None = None) -> Tensor:
+    """The loss that uses y, which eq. 17 forgets: multi-label soft margin; y [B, N], own bool [B, N].
+
+    same_words: bool [B, N], sentences of others in the words of the own one; these count as neither. Without it they
+    are negatives as all others, as in TRIS: then one y is pulled up and down at once.
+    """
+    counted = None if same_words is None else (~same_words).to(y)
+    return F.multilabel_soft_margin_loss(y, own.to(y), weight=counted)
 
 
 def foreground(similarity: Tensor) -> Tensor:

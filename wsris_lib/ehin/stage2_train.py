@@ -9,7 +9,7 @@ from torch import Tensor
 from wsris_lib.config.settings import Stage2Config
 from wsris_lib.ehin.stage2 import Stage2
 from wsris_lib.ehin.stage2_losses import KINDS, bce, ce_dice, consistency
-from wsris_lib.infra.trainer import LossCurve, Trainer
+from wsris_lib.infra.trainer import LossCurve, Trained, Trainer
 from wsris_lib.segmentation.dataset import PseudoLabelDataset
 from wsris_lib.segmentation.mean_teacher import StudentAndTeacher, decay
 
@@ -18,7 +18,7 @@ LOSSES = {"bce": bce, "ce_dice": ce_dice}
 
 def train(
     data: PseudoLabelDataset, settings: Stage2Config, seed: int, out: Path, device: str = "cpu"
-) -> tuple[StudentAndTeacher[Stage2], LossCurve]:
+) -> Trained[StudentAndTeacher[Stage2], LossCurve]:
     """Fit network and backbone; an epoch visits each ref with one of its labelled sentences.
 
     As TRIS: AdamW (EHIN says Adam), CLIP's own weights at settings.backbone_lr_scale of the rate, a rate that
@@ -46,7 +46,7 @@ def train(
     alpha = decay(settings.horizon, steps)
     parts: list[dict[str, Any]] = [
         {"params": student.own_parameters()},
-        {"params": list(student.backbone.parameters()), "share": settings.backbone_lr_scale},
+        {"params": list(student.backbone.parameters()), "lr_scale": settings.backbone_lr_scale},
     ]
     optimiser = torch.optim.AdamW(parts, lr=settings.learning_rate, weight_decay=settings.weight_decay)
     made_from = {"settings": repr(settings), "data": data.digest()}
@@ -68,7 +68,7 @@ def train(
         if teacher:
             teacher.update(student, alpha)
     run.delete_checkpoint()
-    return modules.eval(), run.curve
+    return Trained(modules.eval(), run.curve)
 
 
 def stored_modules(settings: Stage2Config, weights: dict[str, Tensor]) -> StudentAndTeacher[Stage2]:

@@ -14,25 +14,34 @@ from wsris_lib.ehin.losses import background, classification, early_contrast, fo
 from wsris_lib.ehin.negatives import Negatives
 from wsris_lib.ehin.network import Head, new_head, shown
 from wsris_lib.frozen.clip_backbone import Backbone, Critic
-from wsris_lib.infra.trainer import LossCurve, Trainer
+from wsris_lib.infra.trainer import LossCurve, Trained, Trainer
 from wsris_lib.refer.views import Sample
 
-BACKBONE_SHARE = 0.1  # of the learning rate, for CLIP's own weights (TRIS)
+BACKBONE_LR_SCALE = 0.1  # of CLIP's own weights (TRIS)
 
 
 def losses(
-    early: Tensor, late: Tensor, own: Tensor, others: Tensor, pixels: Tensor, critic: Critic, settings: EhinConfig
+    early: Tensor,
+    late: Tensor,
+    own: Tensor,
+    others: Tensor,
+    pixels: Tensor,
+    critic: Critic,
+    settings: EhinConfig,
+    words: Tensor,
 ) -> dict[str, Tensor]:
     """The terms of eq. 17 and the classification, not yet weighted; those of weight 0 are left out.
 
     early, late: R [B, N, h, w], each image's own sentence first; own [B, E] and others [B, K, E]: the critic's vectors
-    of the own sentence and of the negatives; pixels: the critic's view [B, 3, P, P].
+    of the own sentence and of the negatives; pixels: the critic's view [B, 3, P, P]; words: long [B, N], equal where
+    the sentences shown are word for word the same.
     """
     terms = {}
     if settings.classify:
         mine = torch.zeros(late.shape[:2], dtype=torch.bool, device=late.device)
         mine[:, 0] = True
-        terms["classify"] = classification(image_score(late), mine)  # of eq. 14
+        same_words = None if settings.same_words_negatives else (words == words[:, :1]) & ~mine
+        terms["classify"] = classification(image_score(late), mine, same_words)  # of eq. 14
     Q = torch.cat([own[:, None], others], 1)  # [B, 1 + K, E]
     if settings.foreground or settings.background:
         S = critic(pixels, late[:, 0].sigmoid(), Q)  # eq. 16, [B, 1 + K]
@@ -52,13 +61,13 @@ def total(terms: dict[str, Tensor], settings: EhinConfig) -> Tensor:
 
 def train(
     images: Images, samples: Sequence[Sample], critic: Critic, settings: EhinConfig, seed: int, out: Path
-) -> tuple[nn.ModuleDict, LossCurve]:
+) -> Trained[nn.ModuleDict, LossCurve]:
     """Fit the head, and the backbone where settings.finetune says so; an epoch visits each ref with one sentence.
 
     The same seed gives the same weights, bit for bit, on one machine. Killed, it resumes from a checkpoint beside `out`
     (which the caller writes). Mixed precision on a GPU.
 
-    Returns {"head": Head, and "backbone" if fine-tuned} and the loss curve [[step, mean loss], ...].
+    Returns {"head": Head, and "backbone" if fine-tuned} and the loss curve.
     """
     backbone = images.backbone
     device = images.device
@@ -71,6 +80,7 @@ def train(
         modules["backbone"] = backbone
     modules.to(device).train()
     negatives = Negatives(samples, settings.negatives_from)
+    words = torch.tensor(negatives.words, device=device)
     queries = sentence_vectors(critic, [s.sentence for s in samples]).to(device)  # [S, E] of the critic
     frozen = None if settings.finetune else sentence_vectors(backbone, [s.sentence for s in samples]).to(device)
     refs: dict[int, list[int]] = defaultdict(list)
@@ -83,7 +93,7 @@ def train(
     steps = max(1, round(settings.epochs * per_epoch))
     parts: list[dict[str, Any]] = [{"params": list(modules["head"].parameters())}]
     if settings.finetune:
-        parts.append({"params": list(backbone.parameters()), "share": BACKBONE_SHARE})
+        parts.append({"params": list(backbone.parameters()), "lr_scale": BACKBONE_LR_SCALE})
     optimiser = torch.optim.AdamW(parts, lr=settings.learning_rate, weight_decay=settings.weight_decay)
     run = Trainer(out, modules, optimiser, steps, seed, {"settings": repr(settings)}, settings.grad_accum_steps)
     for step in run:
@@ -93,16 +103,17 @@ def train(
             rows = [groups[g][int(run.rng.integers(len(groups[g])))] for g in refs_now]
             others = torch.tensor([negatives.draw(row, settings.negatives, run.rng) for row in rows])
             ids = [samples[row].image_id for row in rows]
+            columns = shown(len(rows), settings.texts)  # [B, N]
             with torch.autocast(torch.device(device).type, enabled=device != "cpu", dtype=torch.bfloat16):
                 sentences = backbone.sentences([samples[r].sentence for r in rows]) if frozen is None else frozen[rows]
-                early, late = modules["head"](images.maps(ids), sentences[shown(len(rows), settings.texts)])
-                terms = losses(
-                    early.float(), late.float(), queries[rows], queries[others], images.small(ids), critic, settings
-                )
+                early, late = modules["head"](images.maps(ids), sentences[columns])
+                maps = (early.float(), late.float())
+                texts = (queries[rows], queries[others])
+                terms = losses(*maps, *texts, images.small(ids), critic, settings, words[rows][columns])
             run.backward(total(terms, settings))
         run.optimizer_step(settings.learning_rate * (1 - step / steps) ** 0.9)
     run.delete_checkpoint()
-    return modules.eval(), run.curve
+    return Trained(modules.eval(), run.curve)
 
 
 def backbone_of(modules: nn.ModuleDict, shared: Backbone | None) -> Backbone:

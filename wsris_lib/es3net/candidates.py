@@ -46,6 +46,7 @@ class SentenceTable:
     clip_text: Tensor  # [S, E] CLIP's text embedding (eq. 1)
     text: Tensor  # [S, D] the sentence encoder's t (eq. 3)
     paraphrases: Tensor | None = None  # [S, k, D] the same of k other wordings (eq. 5); NaN where there is none
+    words: list[int] | None = None  # [S] equal for sentences that are word for word the same, `refer.same_words`
 
     def __post_init__(self) -> None:
         if not len(self.image_ids) == len(self.clip_text) == len(self.text):

@@ -19,6 +19,7 @@ def mask_contrast(
     temperature: float = 1.0,
     own_negatives: bool = True,
     same_image_negatives: bool = False,
+    words: Tensor | None = None,
 ) -> Tensor:
     """ES3Net eq. 4: cross entropy over all B*N candidates of a batch; the target is the best of the sentence's own N.
 
@@ -33,12 +34,15 @@ def mask_contrast(
         temperature: tau.
         own_negatives: False leaves the sentence's other N - 1 candidates out, as RefCLIP does.
         same_image_negatives: True keeps those of other sentences about its image.
+        words: long [B], equal for sentences that are word for word the same; the candidates of these are left out, as
+            what one "dog" means is no negative of the other. None keeps them, as the paper's count does.
     """
     B, N = padded.shape
     mine = torch.arange(B, device=scores.device)
     same_image = (image_ids[:, None] == image_ids) & (not same_image_negatives)
-    same_image[mine, mine] = False
-    excluded = same_image[:, :, None] | padded  # [B, B, N]
+    alike = same_image if words is None else same_image | (words[:, None] == words)
+    alike[mine, mine] = False
+    excluded = alike[:, :, None] | padded  # [B, B, N]
 
     best = own_scores(scores).masked_fill(padded, -torch.inf).argmax(1)  # [B], an index: no gradient goes through it
     if not own_negatives:

@@ -10,6 +10,7 @@ from wsris_lib.config.settings import Es3netConfig
 from wsris_lib.es3net.alignment import Alignment
 from wsris_lib.es3net.candidates import ProposalTable, SentenceTable, candidate_table, gathered
 from wsris_lib.es3net.losses import language_consistency, mask_contrast, own_scores
+from wsris_lib.infra.trainer import Trained
 
 MEANS = ("reworded", "batch")  # what eq. 5 may be averaged over
 
@@ -41,7 +42,7 @@ def train(
     *,
     esem: bool = True,
     device: str = "cpu",
-) -> tuple[Alignment, list[dict[str, float]]]:
+) -> Trained[Alignment, list[dict[str, float]]]:
     """Fit eq. 3 by eq. 4, and by eq. 5 where `settings.consistency` > 0 and the sentences have paraphrases.
 
     The same seed gives the same weights, bit for bit, on one machine. Of a sentence's paraphrases one is drawn a step.
@@ -70,6 +71,11 @@ def train(
     paraphrases = (
         sentences.paraphrases.to(device) if settings.consistency and sentences.paraphrases is not None else None
     )
+    words = None
+    if not settings.same_words_negatives:
+        if sentences.words is None:
+            raise ValueError("same_words_negatives is off, and the sentences' table has no `words` to know them by")
+        words = torch.tensor(sentences.words, device=device)
     features = proposals.near(device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=settings.learning_rate, weight_decay=0)
     shuffling = torch.Generator().manual_seed(seed)
@@ -84,7 +90,7 @@ def train(
             index = candidates[batch]  # [B, N]; padding, -1, points at row 0 and is masked
             padded = index < 0
             s = model(*gathered(features, index.clamp(min=0).flatten()), text[batch])  # eq. 3, [B, B*N]
-            negatives = (settings.own_negatives, settings.same_image_negatives)
+            negatives = (settings.own_negatives, settings.same_image_negatives, None if words is None else words[batch])
             loss = mask_contrast(s, image_ids[batch], padded, settings.temperature, *negatives)  # eq. 4
             if paraphrases is not None:
                 loss = loss + _weighted_consistency(model, features, index, s, paraphrases[batch], settings, drawing)
@@ -96,7 +102,7 @@ def train(
         loss, entropy = (sums / len(usable)).tolist()
         history.append({"epoch": epoch, "loss": loss, "entropy": entropy})
         bar.set_postfix(loss=f"{loss:.3f}", entropy=f"{entropy:.3f}")
-    return model, history
+    return Trained(model, history)
 
 
 def _weighted_consistency(

@@ -6,25 +6,21 @@ dealt out under torchrun.
 """
 
 from collections import defaultdict
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
-import torch
 from scipy import stats
 from tqdm import tqdm
 
-from wsris_lib.config.profiles import SPLIT_BY, Profile
-from wsris_lib.config.settings import Es3netConfig
+from wsris_lib.config.profiles import Profile
 from wsris_lib.experiments import papers
-from wsris_lib.experiments.ehin_tables import NOTES, RESPONSE
-from wsris_lib.experiments.variants import CHOICE, MERGED, MERGED_OF, TABLES, extras, orders
+from wsris_lib.experiments.ehin_tables import NOTES
+from wsris_lib.experiments.methods import Method, Pieces, distinct, on
+from wsris_lib.experiments.variants import MERGED, MERGED_OF, TABLES, extras, orders
 from wsris_lib.infra import artefacts, distributed, parallel
-from wsris_lib.metrics import SampleMetrics, subsets, summarise
-from wsris_lib.pipeline import ehin, es3net, pseudo_labels
-from wsris_lib.pipeline.evaluation import Evaluation
+from wsris_lib.metrics import by_subset, subsets, summarise
 from wsris_lib.pipeline.run import Run
-from wsris_lib.refer.views import AnnotatedSample
 
 
 def run(profile: Profile, name: str) -> dict:
@@ -40,23 +36,19 @@ def run(profile: Profile, name: str) -> dict:
             Run(corpus_profile).corpus  # noqa: B018
         _announce(profile, name)
     distributed.barrier()
-    parallel.run_jobs_distributed(
-        trainings(profile, name), f"{name}, trainings", None if profile.device == "cpu" else 1
-    )
-    rows = []
-    for seed in tqdm(profile.seeds, desc=name, unit="seed"):
-        if name == "table6":
-            rows += _labels(profile, seed)
-        for row, changes in CHOICE.get(name, {}).items():
-            rows += (_merged if name == MERGED else _choices)(profile, seed, row, changes)
-        for row, changes in RESPONSE.get(name, {}).items():
-            rows += _responses(profile, seed, row, changes)
-    split = profile.train_split if name == "table6" else profile.val_split
+    workers = None if profile.device == "cpu" else 1
+    parallel.run_jobs_distributed(trainings(profile, name), f"{name}, trainings", workers)
+    judge = _merged if name == MERGED else _judged
     board: dict[str, Any] = {
         "table": name,
         "corpus": papers.MERGED if name == MERGED else profile.corpus,
-        "split": split,
-        "rows": rows,
+        "split": profile.train_split if name == "table6" else profile.val_split,
+        "rows": [
+            {"row": row, "seed": seed} | measures
+            for seed in tqdm(profile.seeds, desc=name, unit="seed")
+            for row, method in TABLES[name].items()
+            for measures in judge(profile, seed, method)
+        ],
     }
     board |= {"es3net": asdict(profile.es3net), "ehin": asdict(profile.ehin)}
     if distributed.is_main_process():
@@ -64,37 +56,51 @@ def run(profile: Profile, name: str) -> dict:
     return board
 
 
-def trainings(profile: Profile, name: str) -> list[tuple[int, parallel.Job]]:
-    """(pieces, job) of all that a table's rows are answered by, each once; what they read is made here."""
-    changed = [({}, Run(profile))] if name == "table6" else []
-    changed += [
-        (row, aligned(corpus_profile, row))
-        for corpus_profile in _corpora(profile, name)
-        for row in CHOICE.get(name, {}).values()
-    ]
-    jobs: list[tuple[int, parallel.Job]] = []
-    for changes, run in changed:
-        es3net.training_tables(run)
-        run.evaluation()
-        run = run.changed(
-            es3net={"candidates_eval": Es3netConfig.candidates_eval}
-        )  # the same weights for any N at test
-        jobs += [(1, (es3net.align, run, seed, changes.get("esem", True))) for seed in profile.seeds]
-    for changes in RESPONSE.get(name, {}).values():
-        run = Run(profile).changed(ehin=changes)
-        for split in (profile.train_split, profile.val_split):
-            ehin.images(run, split)
-        jobs += [(run.profile.ehin.grad_accum_steps, (ehin.train, run, seed)) for seed in profile.seeds]
-    return list(dict.fromkeys(jobs))
+def trainings(profile: Profile, name: str) -> list[tuple[Pieces, parallel.Job]]:
+    """All that a table's rows are answered by, each once; what they read is made here."""
+    jobs = []
+    for corpus_profile in _corpora(profile, name):
+        for method in TABLES[name].values():
+            method.prepare(corpus_profile)
+            jobs += method.jobs(corpus_profile, profile.seeds)
+    return distinct(jobs)
 
 
 def _announce(profile: Profile, name: str) -> None:
     """What the table will cost, from how long one training took in this run's folder before."""
-    kind = "EHIN" if name in RESPONSE else "esem"
+    kind = "EHIN" if name.startswith("ehin") else "esem"
     seconds = Run(profile).seconds.get(f"training of {kind}, one seed")
     if seconds and name != "table6":
-        trainings = len((CHOICE | RESPONSE)[name]) * len(_corpora(profile, name)) * len(profile.seeds)
+        trainings = len(TABLES[name]) * len(_corpora(profile, name)) * len(profile.seeds)
         print(f"{name}: at most {trainings} trainings, {trainings * seconds / 60:.0f} min; stored ones cost nothing")
+
+
+def _corpora(profile: Profile, name: str) -> list[Profile]:
+    """The profile of each corpus that a table's sentences are of: its own, or the three of the paper's Table 4."""
+    return [on(profile, corpus, profile.val_split) for corpus in MERGED_OF] if name == MERGED else [profile]
+
+
+def _judged(profile: Profile, seed: int, method: Method) -> list[dict]:
+    return by_subset(*method.answers(profile, seed))
+
+
+def _merged(profile: Profile, seed: int, method: Method) -> list[dict]:
+    """What alignments choose on their own corpora's val, judged on all sentences with a word of place at once.
+
+    The paper doesn't say on what it trains for this table, nor of which split the sentences are; here each corpus has
+    an alignment of its own.
+    """
+    samples = []
+    measures = []
+    rows = []
+    for corpus_profile in _corpora(profile, MERGED):
+        every, judged = method.answers(corpus_profile, seed)
+        spatial = subsets(every)["spatial"]
+        samples += [every[i] for i in spatial]
+        measures += [judged[i] for i in spatial]
+        rows.append({"subset": corpus_profile.corpus} | summarise([judged[i] for i in spatial]))
+    whole = {row["subset"]: row for row in by_subset(samples, measures)}
+    return [whole[subset] for subset in ("spatial", "position_dependent") if subset in whole] + rows
 
 
 def compare(
@@ -126,82 +132,9 @@ def compare(
     return result
 
 
-def _choices(profile: Profile, seed: int, row: str, changes: dict) -> list[dict]:
-    """What a changed alignment chooses on val, judged by subset."""
-    run = aligned(profile, changes)
-    chosen, _ = es3net.trained_choice(run, seed, changes.get("esem", True))
-    return _judged(row, seed, run.evaluation(), chosen)
-
-
-def _corpora(profile: Profile, name: str) -> list[Profile]:
-    """The profile of each corpus that a table's sentences are of: its own, or the three of the paper's Table 4."""
-    if name != MERGED:
-        return [profile]
-    return [replace(profile, corpus=corpus, split_by=SPLIT_BY[corpus]) for corpus in MERGED_OF]
-
-
-def _merged(profile: Profile, seed: int, row: str, changes: dict) -> list[dict]:
-    """What changed alignments choose on their own corpora's val, judged on all sentences with a word of place at once.
-
-    The paper doesn't say on what it trains for this table, nor of which split the sentences are; here each corpus has
-    an alignment of its own.
-    """
-    samples = []
-    measures = []
-    rows = []
-    for corpus_profile in _corpora(profile, MERGED):
-        run = aligned(corpus_profile, changes)
-        val = run.evaluation()
-        judged = val.judge(es3net.trained_choice(run, seed)[0])
-        spatial = subsets(val.samples)["spatial"]
-        samples += [val.samples[i] for i in spatial]
-        measures += [judged[i] for i in spatial]
-        rows += [{"row": row, "seed": seed, "subset": corpus_profile.corpus} | summarise([judged[i] for i in spatial])]
-    whole = [one for one in _rows(row, seed, samples, measures) if one["subset"] in ("spatial", "decisive")]
-    return sorted(whole, key=lambda one: one["subset"] != "spatial") + rows
-
-
-def aligned(profile: Profile, changes: dict) -> Run:
-    """A row's run: settings of the alignment changed, or of the whole profile."""
-    names = {f.name for f in fields(Es3netConfig)}
-    whole = {name: value for name, value in changes.items() if name not in {*names, "esem"}}
-    return Run(profile).changed(es3net={n: value for n, value in changes.items() if n in names}, **whole)
-
-
-def _labels(profile: Profile, seed: int) -> list[dict]:
-    """Table 6: the masks that would be the pseudo labels of train, by each kind of supervision."""
-    run = Run(profile)
-    labels = pseudo_labels.chosen(run, seed)
-    train = run.evaluation(profile.train_split)
-    at = {sample.sent_id: n for n, sample in enumerate(es3net.training_samples(run))}
-    kept = torch.tensor([at.get(sample.sent_id, -1) for sample in train.samples])  # -1: an unreadable image
-    rows = []
-    for name, (chosen, _) in labels.items():
-        rows += _judged(name, seed, train, torch.where(kept < 0, -1, chosen[kept]))
-    return rows
-
-
-def _responses(profile: Profile, seed: int, row: str, changes: dict) -> list[dict]:
-    """What a changed stage 1 of EHIN responds on val, judged by subset."""
-    run = Run(profile).changed(ehin=changes)
-    return _rows(row, seed, ehin.samples(run), ehin.judge(run, ehin.maps(run, seed)))
-
-
-def _judged(row: str, seed: int, view: Evaluation, chosen: torch.Tensor) -> list[dict]:
-    return _rows(row, seed, view.samples, view.judge(chosen))
-
-
-def _rows(row: str, seed: int, samples: list[AnnotatedSample], measures: list[SampleMetrics]) -> list[dict]:
-    return [
-        {"row": row, "seed": seed, "subset": subset} | summarise([measures[i] for i in positions])
-        for subset, positions in subsets(samples).items()
-        if positions
-    ]
-
-
 def metrics(name: str) -> tuple[str, ...]:
     """What a table is shown in: the metrics that the paper prints, EHIN's first headed IoU and believed to be oIoU."""
-    return ("oIoU", "mIoU", "PointIt", "PointM", "BoxAcc") if name in RESPONSE else ("mIoU",)
+    return ("oIoU", "mIoU", "PointIt", "PointM", "BoxAcc") if name.startswith("ehin") else ("mIoU",)
 
 
 def printed(board: dict, metric: str = "mIoU") -> dict[str, papers.Printed]:
@@ -223,15 +156,16 @@ def table(board: dict, metric: str = "mIoU") -> str:
         cells[row["row"], row["subset"]].append(100 * row[metric])
     names = list(dict.fromkeys(row["row"] for row in board["rows"]))
     paper = printed(board, metric)
+    width = {name: max(13, len(name) + 2) for name in subset_names}
     lines = [f"{board['table']}, {board['corpus']}, {metric} in percent, ± over seeds" + headed(paper)]
-    lines += [f"{'':30s}" + "".join(f"{name:>13s}" for name in subset_names) + ("     paper" if paper else "")]
+    lines += [f"{'':30s}" + "".join(f"{n:>{width[n]}s}" for n in subset_names) + ("     paper" if paper else "")]
     for name in names:
         values = [cells[name, subset] for subset in subset_names]
         texts = [
             f"{np.mean(v):.1f}" + (f" ± {np.std(v, ddof=1):.1f}" if len(v) > 1 else "") if v else "" for v in values
         ]
         beside = f"{paper[name]!s:>10s}" if name in paper else ""
-        lines.append(f"{name:30s}" + "".join(f"{t:>13s}" for t in texts) + beside)
+        lines.append(f"{name:30s}" + "".join(f"{t:>{w}s}" for t, w in zip(texts, width.values())) + beside)
     lines += tested(f"a row against another, {subset_names[0]} sentences, paired over seeds", compare(board, metric))
     if more := extras(board["table"]):
         lines += tested("beside rows that the paper doesn't have", compare(board, metric, pairs=more))

@@ -77,7 +77,7 @@ def cost_line(profile: Profile) -> tuple[str, ...]:
     """EHIN Table 10: an answer of EHIN takes less time than one of TRIS."""
     run = Run(profile)
     runs = {"TRIS": run.changed(ehin=ehin.TRIS), "EHIN": run}
-    heads = {name: ehin.train(variant, profile.seeds[0])[0]["head"].eval() for name, variant in runs.items()}
+    heads = {name: ehin.train(variant, profile.seeds[0]).model["head"].eval() for name, variant in runs.items()}
     settings = profile.ehin
     backbone = Backbone(settings.backbone, settings.image_size, settings.max_tokens).eval().to(profile.device)
     view = run.corpus.training_view(profile.val_split)

@@ -3,7 +3,6 @@
 Judged on splits that no setting was chosen on; `comparing.Difference` says how sure of seeds and of images.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,14 +10,16 @@ from tqdm import tqdm
 
 from wsris_lib.config.profiles import Profile
 from wsris_lib.experiments import papers
-from wsris_lib.experiments.arms import Answers, Arm, missed, on
 from wsris_lib.experiments.claim_lines import confidence_line, cost_line
 from wsris_lib.experiments.claims import CLAIMS, Claim
 from wsris_lib.experiments.comparing import Difference, difference
+from wsris_lib.experiments.methods import Method, distinct, on, untrained
 from wsris_lib.infra import artefacts, distributed, parallel
-from wsris_lib.metrics import subsets
+from wsris_lib.metrics import SampleMetrics, subsets
 from wsris_lib.pipeline.run import Run
+from wsris_lib.refer.views import AnnotatedSample
 
+Answers = dict[int, tuple[AnnotatedSample, SampleMetrics]]  # sent_id -> the sentence, and how well it was answered
 GROUPS = tuple(dict.fromkeys(claim.group for claim in CLAIMS))
 FRESH = {"refcoco": ("testA", "testB"), "refcoco+": ("testA", "testB"), "refcocog": ("test",), "refclef": ("test",)}
 COLUMNS = ("claim", "paper", "here", "difference [95 % over images]", "p (seeds)", "and", "verdict", "lesson")
@@ -57,7 +58,7 @@ def run(profile: Profile, students: Profile | None = None, groups: tuple[str, ..
     if "students" in of_group and students is not None:
         of_group["students"] = replace(students, seeds=of_group["students"].seeds)
     jobs = [job for claim in claims for job in _jobs(claim, of_group[claim.group])]
-    parallel.run_jobs(list(dict.fromkeys(jobs)), "trainings", None if profile.device == "cpu" else 1)
+    parallel.run_jobs_distributed(distinct(jobs), "trainings", None if profile.device == "cpu" else 1)
     known: dict[tuple, Answers] = {}
     results = [_result(claim, of_group[claim.group], known) for claim in tqdm(claims, "claims", unit="claim")]
     lines = [line(result) for result in results]
@@ -78,49 +79,48 @@ def _seeds(profile: Profile, students: Profile | None, group: str) -> tuple[int,
     return profile.segmenter_seeds if group == "refined" else profile.seeds
 
 
-def _jobs(claim: Claim, profile: Profile) -> Iterator[tuple]:
-    for corpus in claim.corpora:
-        corpus_profile = on(profile, corpus, profile.val_split)
-        for arm in (claim.lower, claim.higher):
-            for seed in corpus_profile.seeds if arm.seeded else ():
-                yield from arm.jobs(corpus_profile, seed)
+def _jobs(claim: Claim, profile: Profile) -> list[tuple[int, parallel.Job]]:
+    profiles = [on(profile, corpus, profile.val_split) for corpus in claim.corpora]
+    return [job for p in profiles for method in (claim.lower, claim.higher) for job in method.jobs(p, p.seeds)]
 
 
 def _result(claim: Claim, profile: Profile, known: dict[tuple, Answers]) -> Result:
-    """Both arms on all of the claim's corpora and splits, sentence beside sentence."""
+    """Both methods on all of the claim's corpora and splits, sentence beside sentence."""
     values = {metric: ([[] for _ in profile.seeds], [[] for _ in profile.seeds]) for metric in claim.metrics}
     images: list[str] = []
     for corpus in claim.corpora:
         for split in FRESH[corpus] if claim.group != "labels" else (profile.train_split,):
             corpus_profile = on(profile, corpus, split)
             answers = [
-                [_answers(arm, corpus_profile, seed, known) for seed in corpus_profile.seeds]
-                for arm in (claim.lower, claim.higher)
+                [_answers(method, corpus_profile, seed, known) for seed in corpus_profile.seeds]
+                for method in (claim.lower, claim.higher)
             ]
             chosen = _sentences(claim, corpus_profile, answers)
             images += [f"{corpus} {split} {answers[0][0][sent_id][0].image_id}" for sent_id in chosen]
             for metric, both in values.items():
-                for seeds, of_arm in zip(both, answers):
-                    for row, own in zip(seeds, of_arm):
+                for seeds, of_method in zip(both, answers):
+                    for row, own in zip(seeds, of_method):
                         row += [float(METRICS[metric](own[sent_id][1])) for sent_id in chosen]
     differences = {metric: difference(*both, images) for metric, both in values.items()}
     return Result(claim, differences)
 
 
-def _answers(arm: Arm, profile: Profile, seed: int, known: dict[tuple, Answers]) -> Answers:
-    seed = seed if arm.seeded else profile.seeds[0]
-    key = arm, profile, seed
+def _answers(method: Method, profile: Profile, seed: int, known: dict[tuple, Answers]) -> Answers:
+    seed = seed if method.seeded else profile.seeds[0]
+    key = method, profile, seed
     if key not in known:
-        known[key] = arm.answers(profile, seed)
+        answers = zip(*method.answers(profile, seed), strict=True)
+        known[key] = {sample.sent_id: (sample, measures) for sample, measures in answers}
     return known[key]
 
 
 def _sentences(claim: Claim, profile: Profile, answers: list[list[Answers]]) -> list[int]:
-    """sent_ids that every arm and seed answered, of the claim's subset."""
-    common = set.intersection(*(set(own) for of_arm in answers for own in of_arm))
+    """sent_ids that both methods answered with every seed, of the claim's subset."""
+    ids = sorted(set.intersection(*(set(own) for of_method in answers for own in of_method)))
     if claim.subset == "missed":
-        return sorted(common & missed(profile))
-    ids = sorted(common)
+        best = zip(*untrained("oracle").answers(profile, 0))
+        missed = {sample.sent_id for sample, measures in best if measures.iou < 0.5}
+        return [i for i in ids if i in missed]
     positions = subsets([answers[0][0][i][0] for i in ids])[claim.subset]
     return [ids[position] for position in positions]
 

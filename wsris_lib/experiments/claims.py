@@ -1,4 +1,4 @@
-"""The claims of both papers: which arm is said to be above which, where the paper prints it, and the lesson about it.
+"""The claims of both papers: which method is above which, where the paper prints it, and the lesson about it.
 
 `claim_table` judges them.
 """
@@ -7,7 +7,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from wsris_lib.experiments import papers
-from wsris_lib.experiments.arms import Arm, Choice, ClipMap, Label, Refined, Response, Stage2, Student, Untrained
+from wsris_lib.experiments.methods import (
+    CLIP_MAP,
+    STAGE_2,
+    Method,
+    choice,
+    label,
+    refined,
+    response,
+    student,
+    untrained,
+)
 from wsris_lib.pipeline.ehin import TRIS
 
 Place = tuple[str, str, str]  # of the paper's numbers: dataset, split, metric as printed
@@ -35,8 +45,8 @@ class Claim:
 
     text: str
     lesson: str
-    lower: Arm
-    higher: Arm
+    lower: Method
+    higher: Method
     group: str = "es3net"
     paper: str = "es3net"
     printed: tuple[str, str, str] | None = None
@@ -46,29 +56,19 @@ class Claim:
     metrics: tuple[str, ...] = ("mIoU", "PointM")
 
 
-def choice(**changes: object) -> Choice:
-    """ES3Net's alignment with these settings changed."""
-    return Choice(tuple(sorted(changes.items())))
-
-
-def response(**changes: object) -> Response:
-    """EHIN's stage 1 with these settings changed."""
-    return Response(tuple(sorted(changes.items())))
-
-
-BASELINE = Choice((("consistency", 0.0),), esem=False)
+BASELINE = choice(esem=False)
 ESEM = choice(consistency=0.0)
 LCM = choice()
 EHIN = response()
-SINGLE_TEXT = Student("single text")
-GREEDY = Student("greedy")
+SINGLE_TEXT = student("single text")
+GREEDY = student("greedy")
 T2, T3, T4, T5, T6 = (f"Table {n}" for n in (2, 3, 4, 5, 6))
 # fmt: off
 ALIGNMENT = [
     Claim("ESEM above the baseline", "05", BASELINE, ESEM, printed=(T2, "baseline", "ESEM")),
     Claim("LCM above ESEM", "05", ESEM, LCM, printed=(T2, "ESEM", "ESEM + LCM")),
-    Claim("LCM above ESEM, on wordings unheard in training", "05", Choice(ESEM.changes, reworded=True),
-          Choice(reworded=True)),
+    Claim("LCM above ESEM, on wordings unheard in training", "05", choice(reworded=True, consistency=0.0),
+          choice(reworded=True)),
     Claim("DINOv2's patches above CLIP's", "05", choice(patches_from="clip"), LCM,
           printed=(T3, "patches CLIP, class token CLIP", "patches DINOv2, class token CLIP")),
     Claim("CLIP's class token above DINOv2's", "05", choice(class_from="dino"), LCM,
@@ -89,9 +89,9 @@ PLACES = [
           printed=(T4, "max pooling, 2D", "max pooling, 3D"), **MERGED_CORPORA),
 ]
 LABELS = [
-    Claim("labels of train: proved above single text", "06", Label("single text"), Label("proved"), "labels",
+    Claim("labels of train: proved above single text", "06", label("single text"), label("proved"), "labels",
           printed=(T6, "ST", "proved method"), place=TRAIN),
-    Claim("labels of train: greedy above proved", "06", Label("proved"), Label("greedy"), "labels",
+    Claim("labels of train: greedy above proved", "06", label("proved"), label("greedy"), "labels",
           printed=(T6, "proved method", "greedy matching"), place=TRAIN),
 ]
 STUDENTS = [
@@ -99,7 +99,7 @@ STUDENTS = [
           printed=(T5, "without CADD", "with CADD")),
     Claim("CADD: student MT above student ST", "10", SINGLE_TEXT, GREEDY, "students",
           printed=("Table 1", "ES3Net (ST)", "ES3Net (MT)")),
-    Claim("CADD finds what no proposal has: above the best one there", "10", Untrained("oracle"), GREEDY, "students",
+    Claim("CADD finds what no proposal has: above the best one there", "10", untrained("oracle"), GREEDY, "students",
           subset="missed", metrics=("Pr@0.5", "mIoU")),
 ]
 ABLATION: dict[str, Any] = dict(group="ehin", paper="ehin", place=PLUS, corpora=("refcoco+",))
@@ -117,14 +117,14 @@ RESPONSES = [
     Claim("classification needed", "07", response(classify=0.0), EHIN, **ABLATION),
     Claim("batches of 24 above 6", "07", response(batch=6), EHIN, printed=("Table 8", "N = 6", "N = 24"), **ABLATION),
     Claim("K = 6 above 1", "07", response(negatives=1), EHIN, printed=("Table 8", "K = 1", "K = 6"), **ABLATION),
-    Claim("trained map above CLIP's own", "07", ClipMap(), EHIN, "ehin", "ehin"),
+    Claim("trained map above CLIP's own", "07", CLIP_MAP, EHIN, "ehin", "ehin"),
     *(Claim(f"EHIN above TRIS, stage 1, {corpus}", "07", response(**TRIS), EHIN, "ehin", "ehin",
             (T2, "TRIS (stage 1)", "EHIN (stage 1)"), place, (corpus,)) for corpus, place in TABLE_2.items()),
 ]
 REFINED = [
-    Claim("dense CRF above the raw map", "08", EHIN, Refined("crf"), "refined", "ehin"),
-    Claim("IRNet's walk above the raw map", "08", EHIN, Refined("irnet"), "refined", "ehin"),
-    Claim("EHIN: stage 2 above stage 1", "09", EHIN, Stage2(), "refined", "ehin",
+    Claim("dense CRF above the raw map", "08", EHIN, refined("crf"), "refined", "ehin"),
+    Claim("IRNet's walk above the raw map", "08", EHIN, refined("irnet"), "refined", "ehin"),
+    Claim("EHIN: stage 2 above stage 1", "09", EHIN, STAGE_2, "refined", "ehin",
           (T2, "EHIN (stage 1)", "EHIN (stage 2)"), TABLE_2["refcoco"]),
 ]
 # fmt: on

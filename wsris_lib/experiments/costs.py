@@ -2,7 +2,7 @@
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import nn
@@ -35,23 +35,18 @@ def answer_seconds(
 @torch.no_grad()
 def _seconds(backbone: Backbone, head: nn.Module, view: View, sample: Sample, device: str) -> tuple[float, float]:
     image = view.image(sample.image_id)
-    clock = _ticking(device)
-    start = clock()
+    start = _now(device)
     maps = backbone.maps(backbone.normalise(backbone.prepare(image)[None].to(device)))
     vector = sentence_vectors(backbone, [sample.sentence])[None].to(device)
-    before = clock()
+    before = _now(device)
     _, R = head(maps, vector)
-    after = clock()
+    after = _now(device)
     soft_masks(R[:, 0], image.height, image.width)
-    return clock() - start, after - before
+    return _now(device) - start, after - before
 
 
-def _ticking(device: str) -> Callable[[], float]:
-    """A clock that waits for a GPU."""
-
-    def clock() -> float:
-        if device != "cpu":
-            torch.cuda.synchronize()
-        return time.perf_counter()
-
-    return clock
+def _now(device: str) -> float:
+    """Seconds, when a GPU has done what it was asked."""
+    if device != "cpu":
+        torch.cuda.synchronize()
+    return time.perf_counter()

@@ -1,48 +1,52 @@
-"""EHIN's ablations (Tables 3 to 9, Fig. 7) as changes of the profile's settings, and what to know of each table."""
+"""EHIN's ablations (Tables 3 to 9, Fig. 7): a method for each row, and what to know of each table."""
 
-from typing import Any
-
+from wsris_lib.experiments.methods import Method, response
 from wsris_lib.pipeline.ehin import TRIS
 
-# EHIN: table -> row -> what differs from the profile's settings; judged on val.
-RESPONSE: dict[str, dict[str, dict[str, Any]]] = {
-    "ehin-table3": {f"{n} layer{'s' * (n > 1)}": {"layers": n} for n in (1, 2, 3, 4)},
+# Table -> row -> method.
+EHIN: dict[str, dict[str, Method]] = {
+    "ehin-table3": {f"{n} layer{'s' * (n > 1)}": response(layers=n) for n in (1, 2, 3, 4)},
     "ehin-table4": {
-        "repeat once": {"reuse": (1,)},
-        "repeat twice": {},
-        "once, after the first layer": {"reuse": (0,)},
-        "features not added again": {"reuse": ()},
+        "repeat once": response(reuse=(1,)),
+        "repeat twice": response(),
+        "once, after the first layer": response(reuse=(0,)),
+        "features not added again": response(reuse=()),
     },
     "ehin-table5": {
-        "FG alone": {"background": 0.0, "contrast": 0.0},
-        "BG alone": {"foreground": 0.0, "contrast": 0.0},
-        "CL alone": {"foreground": 0.0, "background": 0.0},
-        "without FG": {"foreground": 0.0},
-        "without BG": {"background": 0.0},
-        "without CL": {"contrast": 0.0},
-        "none of the three": {"foreground": 0.0, "background": 0.0, "contrast": 0.0},
-        "without classification": {"classify": 0.0},
-        "eq. 17 as printed": {"classify": 0.0, "foreground": 5.0, "contrast": 2.0, "background": 1.0},
-        "all": {},
+        "FG alone": response(background=0.0, contrast=0.0),
+        "BG alone": response(foreground=0.0, contrast=0.0),
+        "CL alone": response(foreground=0.0, background=0.0),
+        "without FG": response(foreground=0.0),
+        "without BG": response(background=0.0),
+        "without CL": response(contrast=0.0),
+        "none of the three": response(foreground=0.0, background=0.0, contrast=0.0),
+        "without classification": response(classify=0.0),
+        "eq. 17 as printed": response(classify=0.0, foreground=5.0, contrast=2.0, background=1.0),
+        "all": response(),
     },
-    "ehin-table6": {"TRIS": TRIS, "+ HIPM": {"contrast": 0.0}, "+ ECLM": {"layers": 1}, "both": {}},
+    "ehin-table6": {
+        "TRIS": response(**TRIS),
+        "+ HIPM": response(contrast=0.0),
+        "+ ECLM": response(layers=1),
+        "both": response(),
+    },
     "ehin-table7": {
-        f"alpha = {alpha}, beta = {beta}": {"alpha": alpha, "beta": beta}
+        f"alpha = {alpha}, beta = {beta}": response(alpha=alpha, beta=beta)
         for alpha in (0.1, 0.2)
         for beta in (0.02, 0.05, 0.1)
     },
-    "ehin-table8": {f"N = {n}": {"batch": n} for n in (6, 12, 24, 48)}
-    | {f"{n} of 24 texts shown": {"batch": 24, "texts": n} for n in (6, 12)},
-    "ehin-table9": {f"K = {k}": {"negatives": k} for k in (1, 3, 6, 9)},
-    "ehin-fig7": {"late": {"contrast_on": "late"}, "early": {}},
+    "ehin-table8": {f"N = {n}": response(batch=n) for n in (6, 12, 24, 48)}
+    | {f"{n} of 24 texts shown": response(batch=24, texts=n) for n in (6, 12)},
+    "ehin-table9": {f"K = {k}": response(negatives=k) for k in (1, 3, 6, 9)},
+    "ehin-fig7": {"late": response(contrast_on="late"), "early": response()},
     "ehin-choices": {  # what the paper leaves open
-        "as in the profile": {},
-        "eq. 1-2 as printed": {"form": "eq. 1-2"},
-        "eq. 8-13 as printed": {"form": "eq. 8-13"},
-        "A_v over the cells": {"visual_softmax": "cells"},
-        "K-sum of eq. 15": {"reduction": "K_sum"},
-        "negatives of the same image": {"negatives_from": "same_image"},
-        "... topped up from others": {"negatives_from": "topped_up"},
+        "as in the profile": response(),
+        "eq. 1-2 as printed": response(form="eq. 1-2"),
+        "eq. 8-13 as printed": response(form="eq. 8-13"),
+        "A_v over the cells": response(visual_softmax="cells"),
+        "K-sum of eq. 15": response(reduction="K_sum"),
+        "negatives of the same image": response(negatives_from="same_image"),
+        "... topped up from others": response(negatives_from="topped_up"),
     },
 }
 OURS = {  # rows of EHIN's tables that the paper doesn't have; "CL alone" is in its Table 5's caption

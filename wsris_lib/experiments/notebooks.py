@@ -1,9 +1,11 @@
 """Run the lessons without a front end: parameters checked before, hidden errors looked for after."""
 
+import math
 import time
-from pathlib import Path
+from pathlib import Path, PurePath
 from queue import Empty
 
+import numpy as np
 import papermill
 from jupyter_client import AsyncKernelClient, AsyncKernelManager
 from jupyter_client.channels import AsyncZMQSocketChannel
@@ -59,18 +61,22 @@ def lessons() -> list[Path]:
 def execute(notebook: Path, out: Path, cell_seconds: int = 1800, **parameters: object) -> NotebookNode:
     """Run `notebook` in a fresh kernel and write the executed copy to `out`, which is also where the kernel stands.
 
+    Paths arrive as text, numpy's numbers and arrays as Python's, tuples as lists; `as_parameter` says what can't.
+
     Returns the executed notebook. Raises KeyError for a parameter that the notebook has not (papermill itself only
-    warns, so that a typing error would run the defaults), and NotebookFailed when a cell or a widget's callback raises.
+    warns, so that a typing error would run the defaults), ValueError for a value that no notebook can hold, and
+    NotebookFailed when a cell or a widget's callback raises.
     """
     known = papermill.inspect_notebook(str(notebook))
     if unknown := parameters.keys() - known.keys():
         raise KeyError(f"{notebook.name} has no parameter {', '.join(sorted(unknown))}; it has {', '.join(known)}")
+    values = {name: as_parameter(name, value) for name, value in parameters.items()}
     out.parent.mkdir(parents=True, exist_ok=True)
     try:
         executed = papermill.execute_notebook(
             str(notebook),
             str(out),
-            parameters,
+            values,
             kernel_name="python3",
             cwd=str(out.parent),
             progress_bar=False,
@@ -84,6 +90,31 @@ def execute(notebook: Path, out: Path, cell_seconds: int = 1800, **parameters: o
     if hidden := callback_errors(executed):
         raise NotebookFailed(f"{notebook.name}, in a widget's callback: {hidden[0]} (see {out})")
     return executed
+
+
+def as_parameter(name: str, value: object) -> object:
+    """What JSON can hold of a parameter's value, without loss: it is written into the notebook's cell and metadata.
+
+    Left to papermill, a path or a numpy scalar ends in an error that names no parameter, a tuple arrives as text, and
+    an infinity or nan makes a file that isn't JSON. Raises ValueError for those two, for text that isn't Unicode (such
+    as a file name of other bytes) and for any other kind of object.
+    """
+    if isinstance(value, np.generic | np.ndarray):
+        value = value.tolist()
+    elif isinstance(value, PurePath):
+        value = str(value)
+    if isinstance(value, list | tuple):
+        return [as_parameter(name, item) for item in value]
+    if isinstance(value, dict) and all(isinstance(key, str) for key in value):
+        return {key: as_parameter(name, item) for key, item in value.items()}
+    if isinstance(value, str) and any("\ud800" <= letter <= "\udfff" for letter in value):
+        raise ValueError(f"parameter {name}: {value!r} isn't Unicode text; rename that file or folder")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"parameter {name} is {value}, which a notebook can't hold; give a finite number or text")
+    if value is not None and not isinstance(value, bool | int | float | str):
+        kind = type(value).__name__
+        raise ValueError(f"parameter {name} is a {kind}; give numbers, text, paths, or lists and dicts of these")
+    return value
 
 
 def callback_errors(executed: NotebookNode) -> list[str]:

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from wsris_lib.config.profiles import Profile
 from wsris_lib.experiments import notebooks, scoreboard
+from wsris_lib.experiments.methods import Pieces
 from wsris_lib.infra import artefacts, distributed, parallel
 from wsris_lib.infra.code_digest import code_digest
-from wsris_lib.pipeline import ehin, es3net, stage2, students
+from wsris_lib.pipeline import checks, ehin, es3net, stage2, students
 from wsris_lib.pipeline.run import Run
 
 LATE = ("08", "09", "10", "11")  # lessons that show what the longest steps leave
@@ -28,6 +29,7 @@ def reproduce(profile: Profile) -> None:
         print(f"profile {profile.name}, data {profile.data}, results in {run.folder}")
         run.corpus  # noqa: B018  SynRef is made by one
     distributed.barrier()
+    checks.refuse_faulty(run)
     # What many steps read is made first, with all cores at work on it.
     run.evaluation()
     es3net.training_tables(run)
@@ -55,20 +57,10 @@ def reproduce(profile: Profile) -> None:
             print("A trial: every step runs; its numbers mean nothing.")
 
 
-Pieces = int  # of a step of the training that a job is; with several all processes work on one job
-
-
 def trainings(run: Run) -> list[tuple[Pieces, parallel.Job]]:
     """Stage 1 of both papers, every seed; the longest first."""
-    tris = run.changed(ehin=ehin.TRIS)
-    esem = run.changed(es3net={"consistency": 0.0})
-    pieces = run.profile.ehin.grad_accum_steps
-    seeds = run.profile.seeds
-    return [
-        *((pieces, (ehin.train, variant, seed)) for variant in (run, tris) for seed in seeds),
-        *((1, (es3net.align, variant, seed)) for variant in (run, esem) for seed in seeds),
-        *((1, (es3net.align, run, seed, False)) for seed in seeds),
-    ]
+    methods = [*scoreboard.PARTS["es3net"].values(), *scoreboard.PARTS["ehin"].values()]
+    return [job for method in reversed(methods) for job in method.jobs(run.profile, run.profile.seeds)]
 
 
 def segmenters(run: Run) -> list[tuple[Pieces, parallel.Job]]:

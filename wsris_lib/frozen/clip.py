@@ -1,7 +1,6 @@
 """CLIP: what a proposal looks like, and what a sentence says, in one space.
 
-open_clip's own models and tokenizers; only the cropping is ours, because a loop over PIL crops would take longer than
-the model.
+open_clip's own models and tokenizers; only what is cropped is ours.
 """
 
 from collections.abc import Callable
@@ -14,12 +13,13 @@ import torch.nn.functional as F
 from open_clip.convert import convert_state_dict
 from open_clip.factory import load_state_dict
 from PIL import Image
-from torchvision.transforms.functional import pil_to_tensor
+from torchvision.transforms import InterpolationMode
+from torchvision.transforms.functional import crop as cropped
+from torchvision.transforms.functional import pil_to_tensor, resize
 
 from wsris_lib.frozen.checkpoints import is_tag, resolve
 from wsris_lib.frozen.loading import quiet, refuse, unreadable
 from wsris_lib.frozen.sam2 import boxes_around
-from wsris_lib.frozen.working_size import at_once
 
 # What a folder's weights may be called; the first is read. Not .pt: OpenAI's own files are TorchScript archives, which
 # can hold code, and torch's restricted unpickler refuses them. The hub has the same weights as safetensors.
@@ -102,21 +102,14 @@ class ClipEncoder:
 def cut(pixels: torch.Tensor, masks: torch.Tensor, size: int, crop: str = "square") -> torch.Tensor:
     """Normalised pixels [3, H, W] and masks bool [n, H, W] -> masked crops, float [n, 3, size, size].
 
-    A resize is linear and separable, so each crop is R_y (I * M) R_x^T with two small matrices, as many crops at once
-    as memory is meant for.
+    Resized as open_clip's preprocessing does it; what lies outside of the frame is 0.
     """
-    height, width = masks.shape[1:]
-    few = at_once(max(3 * height * width, 3 * size * (height + width)))
-    return torch.cat([_cut(pixels, some, size, crop) for some in masks.split(few)])
-
-
-def _cut(pixels: torch.Tensor, masks: torch.Tensor, size: int, crop: str) -> torch.Tensor:
-    height, width = masks.shape[1:]
-    left, top, side = squares(masks) if crop == "square" else squares(torch.ones_like(masks), margin=0)
-    rows = resampling(top, side, size, height).to(pixels.device)  # [n, size, H]
-    columns = resampling(left, side, size, width).to(pixels.device)  # [n, size, W]
-    masked = pixels * masks.to(pixels.device)[:, None]  # [n, 3, H, W]
-    return rows[:, None] @ (masked @ columns.mT[:, None])
+    places = squares(masks) if crop == "square" else squares(torch.ones_like(masks), margin=0)
+    crops = pixels.new_empty(len(masks), 3, size, size)
+    for n, (left, top, side) in enumerate(torch.stack(places, 1).tolist()):
+        square, mask = (cropped(plane, top, left, side, side) for plane in (pixels, masks[n, None].to(pixels)))
+        crops[n] = resize(square * mask, [size, size], InterpolationMode.BICUBIC)
+    return crops
 
 
 def squares(masks: torch.Tensor, margin: float = MARGIN) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -124,32 +117,6 @@ def squares(masks: torch.Tensor, margin: float = MARGIN) -> tuple[torch.Tensor, 
     x0, y0, x1, y1 = boxes_around(masks).long().unbind(1)
     side = ((1 + 2 * margin) * torch.maximum(x1 - x0, y1 - y0)).ceil().long()
     return (x0 + x1 - side) // 2, (y0 + y1 - side) // 2, side
-
-
-def resampling(start: torch.Tensor, side: torch.Tensor, size: int, length: int) -> torch.Tensor:
-    """Matrices [n, size, length] that resize `side` pixels of an axis, from pixel `start` on, to `size` pixels.
-
-    Bicubic with antialiasing, as PIL resizes the crop (so as open_clip's preprocessing). Pixels of the crop that lie
-    outside of the axis weigh nothing, which pads with 0.
-    """
-    scale = (side / size)[:, None, None]  # [n, 1, 1]
-    blur = scale.clamp(min=1)  # a shrinking crop is smoothed by a wider kernel
-    centre = start[:, None, None] + (torch.arange(size)[:, None] + 0.5) * scale  # [n, size, 1]
-    taps = torch.arange(int(4 * blur.max()) + 2)
-    pixel = (centre - 2 * blur).floor().long() + taps  # [n, size, taps]
-    first = start[:, None, None]
-    weight = _cubic((pixel + 0.5 - centre) / blur) * ((pixel >= first) & (pixel < first + side[:, None, None]))
-    weight = weight / weight.sum(-1, keepdim=True)
-    weight = weight * ((pixel >= 0) & (pixel < length))
-    return torch.zeros(len(start), size, length).scatter_add_(2, pixel.clamp(0, length - 1), weight)
-
-
-def _cubic(x: torch.Tensor) -> torch.Tensor:
-    """Keys' cubic kernel with a = -1/2, PIL's choice."""
-    x = x.abs()
-    near = (1.5 * x - 2.5) * x * x + 1
-    far = ((-0.5 * x + 2.5) * x - 4) * x + 2
-    return torch.where(x < 1, near, torch.where(x < 2, far, 0.0))
 
 
 def encode_text(model: open_clip.CLIP, tokens: torch.Tensor) -> torch.Tensor:
@@ -216,14 +183,24 @@ def _architecture(checkpoint: str, place: Path) -> tuple[open_clip.CLIP, Any]:
                 f"{source.removesuffix('-quickgelu') if source.endswith('-quickgelu') else source + '-quickgelu'}"
             )
         options["force_preprocess_cfg"] = registered
-        own = {}
     else:
         source = f"local-dir:{place}"
-        merges = place / "bpe.txt.gz"
-        # The path is a keyword here because open_clip does not look for the one in the json beside that json.
-        own = {"bpe_path": str(merges)} if merges.is_file() else {}
     try:
         with quiet():  # it warns of random weights, which `load_clip` replaces
-            return open_clip.create_model(source, **options), open_clip.get_tokenizer(source, **own)
+            return open_clip.create_model(source, **options), clip_tokenizer(checkpoint)
     except Exception as why:  # FileNotFoundError, TypeError, KeyError, ...
         raise unreadable(checkpoint, "open_clip_config.json or the tokenizer", why) from why
+
+
+def clip_tokenizer(checkpoint: str) -> Any:
+    """The tokenizer that goes with a checkpoint, without its model: a `Tokenize` with a `context_length`.
+
+    Raises whatever open_clip raises where it can't be read.
+    """
+    if is_tag(checkpoint):
+        return open_clip.get_tokenizer(checkpoint.partition(":")[0])
+    place = Path(resolve(checkpoint))
+    merges = place / "bpe.txt.gz"
+    # The path is a keyword here because open_clip does not look for the one in the json beside that json.
+    own = {"bpe_path": str(merges)} if merges.is_file() else {}
+    return open_clip.get_tokenizer(f"local-dir:{place}", **own)

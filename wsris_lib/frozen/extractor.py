@@ -9,7 +9,7 @@ from wsris_lib.frozen.clip import ClipEncoder
 from wsris_lib.frozen.depth import DepthEstimator
 from wsris_lib.frozen.detector import Detector
 from wsris_lib.frozen.dino import DinoEncoder
-from wsris_lib.frozen.pooling import geometry, pool_patches
+from wsris_lib.frozen.pooling import cell_geometry, geometry, pool_patches
 from wsris_lib.frozen.sam2 import Proposals, Sam2Proposer
 from wsris_lib.frozen.sam2_package import PackageProposer
 from wsris_lib.frozen.working_size import shrunk
@@ -67,13 +67,15 @@ class Extractor:
             images, proposals, self.dino.patches(images), self.depth.inverse_depth(images)
         ):
             tokens, embeddings = self.clip.crops(image, own.masks)
+            places = geometry(own.masks, near)
             parts.append(
                 {
                     "class_tokens": tokens,
                     "embeddings": embeddings,
                     "pooled_max": pool_patches(patches, own.masks, "max"),
                     "pooled_mean": pool_patches(patches, own.masks, "mean"),
-                    "geometry": geometry(own.masks, near),
+                    "geometry": places,
+                    "cells": cell_geometry(own.masks, places[:, 2], self.dino.grid),
                     "scores": own.scores,
                 }
             )

@@ -1,6 +1,6 @@
 """Everything the frozen models say about a data set, computed once and kept: ES3Net trains on nothing else."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,12 +10,10 @@ from PIL import Image
 from wsris_lib.config.profiles import Profile
 from wsris_lib.frozen.checkpoints import fingerprint
 from wsris_lib.frozen.clip import ClipEncoder
-from wsris_lib.frozen.dino import grid_of
 from wsris_lib.frozen.extractor import Extractor, Table3Extractor
 from wsris_lib.frozen.image_cache import CacheEntry, Make, cached_per_image
-from wsris_lib.frozen.pooling import cell_geometry
 from wsris_lib.frozen.sentence_encoder import SentenceEncoder
-from wsris_lib.frozen.tables import joined
+from wsris_lib.frozen.tables import Tables, joined
 from wsris_lib.frozen.working_size import at_size
 from wsris_lib.infra.artefacts import content_hash, runs_dir, save_tensors, try_load_tensors
 from wsris_lib.infra.code_digest import code_digest
@@ -50,6 +48,7 @@ class ImageFeatures:
         embeddings: float [P, E], its projected L2-normalised embedding (eq. 1).
         pooled_max, pooled_mean: float [P, C], DINO patches pooled under the mask (ES3Net 3.2).
         geometry: float [P, 3], x right, y down, z near, each in [0, 1] (eq. 2, but see `pooling.geometry`).
+        cells: float [P, 3], the same as eq. 2 prints it (`pooling.cell_geometry`).
         scores: float [P], SAM2's predicted IoU.
         masks: P masks in COCO's compressed RLE, {"size": [H, W], "counts": str}.
         offsets: image_id -> (start, stop).
@@ -60,6 +59,7 @@ class ImageFeatures:
     pooled_max: torch.Tensor
     pooled_mean: torch.Tensor
     geometry: torch.Tensor
+    cells: torch.Tensor
     scores: torch.Tensor
     masks: Sequence[Rle]
     offsets: dict[int, tuple[int, int]]
@@ -70,8 +70,7 @@ def extract(view: View, profile: Profile, out: Path | None = None) -> ImageFeatu
 
     See `cached_per_image` for what it says and raises.
     """
-    stored = cached_per_image(view, _folder(out), "features", made_from(profile), lambda: _maker(Extractor(profile)))
-    tables, masks, offsets = joined(stored, _folder(out), "features")
+    tables, masks, offsets = _joined(view, profile, out, "features", lambda: _maker(Extractor(profile)))
     return ImageFeatures(**tables, masks=masks, offsets=offsets)
 
 
@@ -93,30 +92,7 @@ def extract_swapped(
 
         return make
 
-    stored = cached_per_image(view, _folder(out), "swapped", made_from(profile), load)
-    return joined(stored, _folder(out), "swapped")[0]
-
-
-def extract_cells(view: View, profile: Profile, proposals: ImageFeatures, out: Path | None = None) -> torch.Tensor:
-    """For these proposals, eq. 2 of ES3Net as printed: [P, 3] of `pooling.cell_geometry`; kept, too."""
-
-    def load() -> Make:
-        grid = grid_of(profile.dino, profile.dino_image_size)
-
-        def make(images: dict[int, Image.Image]) -> list[CacheEntry]:
-            tables = []
-            for image_id in images:
-                rows = slice(*proposals.offsets[image_id])
-                near = proposals.geometry[rows, 2]
-                masks = (torch.from_numpy(decode_rle(rle))[None] for rle in proposals.masks[rows])
-                places = [cell_geometry(mask, z, grid) for mask, z in zip(masks, near.split(1))]
-                tables.append(({"places": torch.cat([near.new_zeros(0, 3), *places])}, {}))
-            return tables
-
-        return make
-
-    stored = cached_per_image(view, _folder(out), "centroids", made_from(profile), load)
-    return joined(stored, _folder(out), "centroids")[0]["places"]
+    return _joined(view, profile, out, "swapped", load)[0]
 
 
 def sentence_features(
@@ -142,6 +118,11 @@ def sentence_features(
 
 def _folder(out: Path | None) -> Path:
     return out or runs_dir() / "cache" / "features"
+
+
+def _joined(view: View, profile: Profile, out: Path | None, what: str, load: Callable[[], Make]) -> Tables:
+    stored = cached_per_image(view, _folder(out), what, made_from(profile), load)
+    return joined(stored, _folder(out), what)
 
 
 def made_from(profile: Profile) -> list:

@@ -38,8 +38,7 @@ class ImageCache(Mapping[int, CacheEntry]):
 
     def __init__(self, paths: dict[int, Path]):
         self._paths = paths
-        self._in_memory: dict[int, CacheEntry] = {}
-        self._on_disk: set[int] = set()
+        self._stored: dict[int, CacheEntry | None] = {}  # None: to be read again
         self._room = MEMORY
         self.size = 0
 
@@ -58,27 +57,25 @@ class ImageCache(Mapping[int, CacheEntry]):
     def _take(self, image_id: int, stored: CacheEntry) -> None:
         size = sum(tensor.nbytes for tensor in stored[0].values())
         self.size += size
-        if size <= self._room:
-            self._in_memory[image_id] = stored
-            self._room -= size
-        else:
-            self._on_disk.add(image_id)
+        held = size <= self._room
+        self._stored[image_id] = stored if held else None
+        self._room -= size if held else 0
 
     def key(self) -> str:
         """Changes when another image, or the same made otherwise, is among them; whatever ids they have."""
         return content_hash([self._paths[image_id].name for image_id in self])
 
     def __getitem__(self, image_id: int) -> CacheEntry:
-        return load_tensors(self._paths[image_id]) if image_id in self._on_disk else self._in_memory[image_id]
+        return self._stored[image_id] or load_tensors(self._paths[image_id])
 
     def __contains__(self, image_id: object) -> bool:
-        return image_id in self._in_memory or image_id in self._on_disk
+        return image_id in self._stored
 
     def __iter__(self) -> Iterator[int]:
-        return (image_id for image_id in self._paths if image_id in self)
+        return (image_id for image_id in self._paths if image_id in self._stored)
 
     def __len__(self) -> int:
-        return len(self._in_memory) + len(self._on_disk)
+        return len(self._stored)
 
 
 def cached_per_image(

@@ -121,20 +121,16 @@ def refuse(
         missing, unexpected: names of weights.
         misshapen: name, shape found, shape expected.
     """
-    for key, shape, expected in sorted(misshapen):
-        raise ValueError(
-            f"checkpoint {name}: {key!r} has the shape {tuple(shape)}, its config expects {tuple(expected)}"
-            f"{_more(misshapen)}; {ANEW}"
-        )
-    if missing:
-        raise ValueError(
-            f"checkpoint {name}: {min(missing)!r} is missing{_more(missing)}, a {model} needs all its weights; {ANEW}"
-        )
-    if unexpected:
-        raise ValueError(
-            f"checkpoint {name}: found {min(unexpected)!r}{_more(unexpected)}, which a {model} of its config "
-            f"doesn't have; {ANEW}"
-        )
+    if misshapen:
+        key, shape, expected = min(misshapen)
+        fault = f"{key!r} has the shape {tuple(shape)}, its config expects {tuple(expected)}{_more(misshapen)}"
+    elif missing:
+        fault = f"{min(missing)!r} is missing{_more(missing)}, a {model} needs all its weights"
+    elif unexpected:
+        fault = f"found {min(unexpected)!r}{_more(unexpected)}, which a {model} of its config doesn't have"
+    else:
+        return
+    raise ValueError(f"checkpoint {name}: {fault}; {ANEW}")
 
 
 def _more(names: Collection) -> str:

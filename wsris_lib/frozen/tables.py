@@ -21,6 +21,7 @@ from wsris_lib.infra.artefacts import load_tensors, save_parts, try_load_tensors
 from wsris_lib.refer.masks import Rle
 
 Offsets = dict[int, tuple[int, int]]  # image_id -> (start, stop), its rows
+Tables = tuple[dict[str, Tensor], Sequence[Rle], Offsets]  # tensors by name, masks, rows
 OUTLINES = ("mask_lengths", "mask_sizes", "mask_text")
 
 
@@ -44,7 +45,7 @@ class LazyRleMasks(Sequence):
         return {"size": self._sizes[row].tolist(), "counts": counts}
 
 
-def joined(kept: ImageCache, out: Path, what: str) -> tuple[dict[str, Tensor], Sequence[Rle], Offsets]:
+def joined(kept: ImageCache, out: Path, what: str) -> Tables:
     """The tensors of all images one below the other, by name, the masks in their notes, and each image's rows.
 
     Beyond `image_cache.MEMORY` all but the last lie in a file WHAT-table-KEY.safetensors in the folder `out`. Under
@@ -64,7 +65,7 @@ def joined(kept: ImageCache, out: Path, what: str) -> tuple[dict[str, Tensor], S
     return tables, masks, _offsets(kept, notes["rows"])
 
 
-def _in_memory(kept: ImageCache) -> tuple[dict[str, Tensor], list[Rle], Offsets]:
+def _in_memory(kept: ImageCache) -> Tables:
     offsets = _offsets(kept, [_rows(tensors) for tensors, _ in kept.values()])
     masks = []
     tables = {}

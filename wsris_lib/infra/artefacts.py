@@ -13,14 +13,13 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # imported where it is used: SynRef's worker processes come through here and need no torch
     import torch
 
 REPO = Path(__file__).resolve().parents[2]
-# What safetensors calls the types of tensors that come in parts.
-KINDS = {"float32": "F32", "float16": "F16", "int64": "I64", "int32": "I32", "uint8": "U8"}
 
 
 class CorruptArtefact(RuntimeError):
@@ -103,49 +102,31 @@ def save_parts(path: Path, parts: "Callable[[], Iterable[dict[str, torch.Tensor]
 
     Args:
         parts: gives them, in the same order each time; called twice, to measure and to write. All have tensors of the
-            same names and types, and of the same shapes but for the first dimension.
+            same names and types, and of the same shapes but for the first dimension. They are joined on the disk of
+            `path`, which needs room for them twice.
     """
+    import torch
+
     empty = {}
     rows = defaultdict(int)
     for part in parts():
         for name, tensor in part.items():
             empty[name] = tensor[:0]
             rows[name] += len(tensor)
-    header = {}
-    place = {}
-    end = 0
-    for name in sorted(empty, key=lambda name: (-empty[name].element_size(), name)):  # wide ones first: all are aligned
-        shape = [rows[name], *empty[name].shape[1:]]
-        place[name] = end
-        end += math.prod(shape) * empty[name].element_size()
-        header[name] = {
-            "dtype": KINDS[str(empty[name].dtype).removeprefix("torch.")],
-            "shape": shape,
-            "data_offsets": [place[name], end],
-        }
-
-    def head(checksum: str) -> bytes:
-        metadata = {"wsris": json.dumps([checksum, notes], sort_keys=True)}
-        text = json.dumps({"__metadata__": metadata} | header).encode()
-        text += b" " * (-len(text) % 8)
-        return len(text).to_bytes(8, "little") + text
-
-    with atomic_write(path) as temporary, open(temporary, "w+b") as file:
-        start = file.write(head("0" * 64))
-        for part in parts():
-            for name, tensor in part.items():
-                file.seek(start + place[name])
-                place[name] += file.write(tensor.contiguous().numpy().data)
-        digest = hashlib.sha256()
-        for name in sorted(header):  # in the order of `_checksum`
-            begin, end = header[name]["data_offsets"]
-            file.seek(start + begin)
-            while begin < end:
-                block = file.read(min(1 << 20, end - begin))
-                digest.update(block)
-                begin += len(block)
-        file.seek(0)
-        file.write(head(digest.hexdigest()))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    whole = {}
+    with TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.", ignore_cleanup_errors=True) as folder:
+        for name, like in empty.items():
+            shape = (rows[name], *like.shape[1:])
+            size = math.prod(shape)
+            mapped = torch.from_file(f"{folder}/{name}", True, size, dtype=like.dtype) if size else like
+            whole[name] = mapped.view(shape)
+    place = dict.fromkeys(whole, 0)  # the files have no name any more: whatever happens, none is left behind
+    for part in parts():
+        for name, tensor in part.items():
+            whole[name][place[name] : place[name] + len(tensor)] = tensor
+            place[name] += len(tensor)
+    save_tensors(path, whole, **notes)
 
 
 def load_tensors(path: Path) -> "tuple[dict[str, torch.Tensor], dict]":

@@ -68,7 +68,7 @@ def local_only() -> Iterator[None]:
 
 
 def shard(things: Sequence) -> Sequence:
-    """This process's share of `things`: every so-manieth."""
+    """This process's share of `things`: every world()-th, from its rank on."""
     return things[rank() :: world()]
 
 

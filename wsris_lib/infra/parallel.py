@@ -14,17 +14,18 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from wsris_lib.infra import distributed
+from wsris_lib.infra import distributed, machine
 
 Job = tuple[Callable[..., Any], *tuple[Any, ...]]  # a function that can be imported, and its arguments
-MAX_WORKERS = 4  # processes: each takes 1 to 2 GB
+MAX_WORKERS = 4
+WORKER_BYTES = 2e9  # of memory that a process takes, 1 to 2 GB
 
 
 def run_jobs(jobs: Sequence[Job], title: str, workers: int | None = None) -> None:
     """Run all jobs for what they leave on disk; what they return is lost. They start in the order given.
 
-    workers: processes; None: one a core, at most MAX_WORKERS. With one worker or one job all run here. Under torchrun
-    its processes share the jobs and wait for each other at the end.
+    workers: processes; None: `usual_workers`; at most MAX_WORKERS. With one worker or one job all run here. Under
+    torchrun its processes share the jobs and wait for each other at the end.
     The first error ends the rest and is raised; what was begun resumes from its checkpoint the next time.
     """
     if distributed.world() > 1:
@@ -33,7 +34,7 @@ def run_jobs(jobs: Sequence[Job], title: str, workers: int | None = None) -> Non
             run_jobs(own, f"{title}, a share", workers=1)
         distributed.barrier()
         return
-    workers = min(workers or torch.get_num_threads(), MAX_WORKERS, len(jobs))
+    workers = min(workers or usual_workers(), MAX_WORKERS, len(jobs))
     if workers < 2:
         for job, *arguments in tqdm(jobs, desc=title, unit="step"):
             job(*arguments)
@@ -49,6 +50,13 @@ def run_jobs(jobs: Sequence[Job], title: str, workers: int | None = None) -> Non
                 process.terminate()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+
+
+def usual_workers() -> int:
+    """One a core that this process may use, or as many as its memory holds; at least 1."""
+    memory = machine.memory()
+    held = int(memory / WORKER_BYTES) if memory else MAX_WORKERS
+    return max(1, min(torch.get_num_threads(), machine.cores(), held))
 
 
 def run_jobs_distributed(jobs: Sequence[tuple[int, Job]], title: str, workers: int | None = None) -> None:

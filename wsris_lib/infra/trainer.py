@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -23,6 +23,15 @@ class LossPoint(NamedTuple):
 
 
 LossCurve = list[LossPoint]
+Model_co = TypeVar("Model_co", bound=nn.Module, covariant=True)
+Curve_co = TypeVar("Curve_co", covariant=True)
+
+
+class Trained(NamedTuple, Generic[Model_co, Curve_co]):
+    """What a training gives: its modules, evaluating, and their loss curve (of ES3Net's alignment a row an epoch)."""
+
+    model: Model_co
+    curve: Curve_co
 
 
 class Trainer:
@@ -159,12 +168,12 @@ class Trainer:
     def optimizer_step(self, lr: float, clip: float = 1.0) -> None:
         """One step of each optimiser at rate `lr`, gradients clipped to norm `clip`; notes the loss.
 
-        A group of parameters with its own "share" goes at that share of `lr`.
+        A group of parameters with its own "lr_scale" goes at that times `lr`.
         """
         if self.grad_accum_steps > 1:
             self._gather()
         for group in self._groups:
-            group["lr"] = lr * group.get("share", 1.0)
+            group["lr"] = lr * group.get("lr_scale", 1.0)
         nn.utils.clip_grad_norm_(self._parameters(), clip)
         for optimiser in self.optimisers:
             optimiser.step()

@@ -22,12 +22,18 @@ from wsris_lib.frozen.clip import ClipEncoder, encode_text
 from wsris_lib.infra import artefacts
 from wsris_lib.miniature.captions import FRAMES, MEAN, SIZE, STD, Captioned
 from wsris_lib.miniature.card import adamw, cosine
-from wsris_lib.miniature.training import Training
+from wsris_lib.miniature.training import MiniatureTrainer
 from wsris_lib.synref import shapes, wording
 from wsris_lib.synref.web import Web
 
 VISION = dict(image_size=SIZE, patch_size=8, width=128, layers=4, head_width=64)
 TEXT = dict(context_length=32, width=128, heads=2, layers=3)
+
+
+def config(vision: dict, words: int) -> dict:
+    """open_clip's of a local folder: what `vision` says of the image side, and a vocabulary of so many words."""
+    model = dict(embed_dim=128, vision_cfg=vision, text_cfg=TEXT | dict(vocab_size=words))
+    return dict(model_cfg=model, preprocess_cfg=dict(mean=MEAN, std=STD))
 
 
 def contrast(images: Tensor, sentences: Tensor, scale: Tensor, true: Tensor) -> Tensor:
@@ -89,15 +95,13 @@ def train(
     out.mkdir(parents=True, exist_ok=True)
     write_merges(out / "bpe.txt.gz", vocabulary(web))
     tokenizer = open_clip.SimpleTokenizer(str(out / "bpe.txt.gz"), context_length=TEXT["context_length"])
-    config = dict(embed_dim=128, vision_cfg=vision, text_cfg=TEXT | dict(vocab_size=tokenizer.vocab_size))
-    preprocessing = dict(mean=MEAN, std=STD)
-    artefacts.write_json(out / "open_clip_config.json", dict(model_cfg=config, preprocess_cfg=preprocessing))
+    artefacts.write_json(out / "open_clip_config.json", config(vision, tokenizer.vocab_size))
 
     torch.manual_seed(seed)
     data = Captioned(web, size=vision["image_size"])
     model = open_clip.create_model(f"local-dir:{out}", load_weights=False, force_patch_dropout=0.5)
     model.to(data.where).train()
-    run = Training(
+    run = MiniatureTrainer(
         out, model, adamw(model, lr), steps, seed, dict(batch=batch, words=tokenizer.vocab_size, wholes=wholes)
     )
     for step in run:

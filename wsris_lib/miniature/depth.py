@@ -16,25 +16,28 @@ from transformers import DepthAnythingConfig, DepthAnythingForDepthEstimation, D
 from wsris_lib.frozen.depth import DepthEstimator
 from wsris_lib.miniature.card import adamw, cosine, device
 from wsris_lib.miniature.dino import PATCH, SIZE, config
-from wsris_lib.miniature.training import Training
+from wsris_lib.miniature.training import MiniatureTrainer
 from wsris_lib.miniature.views import MEAN, STD, jitter, load_images, normalise, uniform
 from wsris_lib.synref.web import Web
 
 
-def build(dino: Path) -> DepthAnythingForDepthEstimation:
-    """Depth Anything whose ViT starts as the miniature DINOv2 in the folder `dino`.
+def depth_config() -> DepthAnythingConfig:
+    """Depth Anything's over the miniature DINOv2's ViT.
 
     The neck has about a quarter of the widths and resolutions that its ViT would have in the public models: at those it
     costs more than the ViT.
     """
-    if not (dino / "config.json").is_file():
-        raise FileNotFoundError(f"{dino} holds no DINOv2; run `python -m wsris_lib zoo train dino` first")
     stages = dict(out_features=["stage1", "stage2", "stage3", "stage4"], reshape_hidden_states=False)
     neck = dict(reassemble_hidden_size=128, neck_hidden_sizes=[24, 32, 48, 64], reassemble_factors=[2, 1, 1, 0.5])
     head = dict(fusion_hidden_size=24, head_hidden_size=8, initializer_range=0.1)  # 0.02 lets narrow layers fade out
-    model = DepthAnythingForDepthEstimation(
-        DepthAnythingConfig(backbone_config=config(**stages), patch_size=PATCH, **neck, **head)
-    )
+    return DepthAnythingConfig(backbone_config=config(**stages), patch_size=PATCH, **neck, **head)
+
+
+def build(dino: Path) -> DepthAnythingForDepthEstimation:
+    """Depth Anything whose ViT starts as the miniature DINOv2 in the folder `dino`."""
+    if not (dino / "config.json").is_file():
+        raise FileNotFoundError(f"{dino} holds no DINOv2; run `python -m wsris_lib zoo train dino` first")
+    model = DepthAnythingForDepthEstimation(depth_config())
     nn.init.ones_(model.head.conv3.bias)  # the output passes a ReLU, which must not start out dead
     model.backbone.load_state_dict(Dinov2Model.from_pretrained(dino, dtype=torch.float32).state_dict())
     return model
@@ -74,7 +77,7 @@ def train(
     """
     torch.manual_seed(seed)
     model = build(dino or out.parent / "dino").to(device()).train()
-    run = Training(out, model, adamw(model, lr), steps, seed, dict(batch=batch))
+    run = MiniatureTrainer(out, model, adamw(model, lr), steps, seed, dict(batch=batch))
     for step in run:
         index = run.rng.integers(len(web.images), size=batch)
         images = jitter(load_images(web, index), run.generator)

@@ -18,7 +18,7 @@ from transformers import RTDetrConfig, RTDetrForObjectDetection, RTDetrImageProc
 from wsris_lib.frozen.detector import Detector
 from wsris_lib.infra.artefacts import read_json
 from wsris_lib.miniature.card import adamw, cosine, device
-from wsris_lib.miniature.training import Training
+from wsris_lib.miniature.training import MiniatureTrainer, with_weights_of
 from wsris_lib.miniature.views import jitter, load_images
 from wsris_lib.synref.web import Web
 
@@ -85,10 +85,9 @@ def train(
     torch.manual_seed(seed)
     where = device()
     lr = lr / 2 if start else lr
-    whole = dict(dtype=torch.float32)
-    model = (RTDetrForObjectDetection.from_pretrained(start, **whole) if start else new_model()).to(where).train()
+    model = with_weights_of(start, new_model()).to(where).train()
     optimiser = adamw(model, lr, weight_decay=1e-2)
-    run = Training(out, model, optimiser, steps, seed, dict(batch=batch, start=str(start)))
+    run = MiniatureTrainer(out, model, optimiser, steps, seed, dict(batch=batch, start=str(start)))
     for step in run:
         chosen = run.rng.integers(len(web.images), size=batch)
         images = jitter(load_images(web, chosen), run.generator)  # [B, 3, H, W] in 0..1

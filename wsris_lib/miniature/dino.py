@@ -19,7 +19,7 @@ from transformers import BitImageProcessor, Dinov2Config, Dinov2Model
 from wsris_lib.frozen.dino import DinoEncoder
 from wsris_lib.frozen.pooling import pool_patches
 from wsris_lib.miniature.card import adamw, cosine, device, linear_accuracy
-from wsris_lib.miniature.training import Training
+from wsris_lib.miniature.training import MiniatureTrainer
 from wsris_lib.miniature.views import (
     MEAN,
     STD,
@@ -154,7 +154,7 @@ def train(
     student = nn.ModuleDict({"body": body, "head": Head(body.config.hidden_size, prototypes)}).to(device()).train()
     teacher = copy.deepcopy(student).requires_grad_(False).eval()
     both = nn.ModuleDict({"student": student, "teacher": teacher})
-    run = Training(out, both, adamw(student, lr), steps, seed, dict(batch=batch, prototypes=prototypes))
+    run = MiniatureTrainer(out, both, adamw(student, lr), steps, seed, dict(batch=batch, prototypes=prototypes))
     for step in run:
         generator = run.generator
         images = load_images(web, run.rng.integers(len(web.images), size=batch))

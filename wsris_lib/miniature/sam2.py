@@ -21,7 +21,7 @@ from transformers import Sam2Model
 from wsris_lib.infra.artefacts import read_json
 from wsris_lib.miniature.card import adamw, cosine, device
 from wsris_lib.miniature.sam2_model import PIXELS, WIDTH, image_embeddings, new_model, pixel_values, processor
-from wsris_lib.miniature.training import Training
+from wsris_lib.miniature.training import MiniatureTrainer, with_weights_of
 from wsris_lib.synref.web import Web
 
 LEAST = 16  # pixels of a region that is pointed at
@@ -124,9 +124,11 @@ def train(
     where = device()
     dense = 0 if start else dense
     lr = lr / 2 if start else lr
-    model = (Sam2Model.from_pretrained(start, dtype=torch.float32) if start else new_model()).to(where).train()
+    model = with_weights_of(start, new_model()).to(where).train()
     both = nn.ModuleDict({"model": model, "head": (head := PixelEmbedding().to(where))})
-    run = Training(out, both, adamw(both, lr, weight_decay=0.01), steps, seed, dict(dense=dense, start=str(start)))
+    run = MiniatureTrainer(
+        out, both, adamw(both, lr, weight_decay=0.01), steps, seed, dict(dense=dense, start=str(start))
+    )
     for step in run:
         chosen = run.rng.integers(len(web.images), size=IMAGES)
         ids = np.asarray(web.ids[chosen])

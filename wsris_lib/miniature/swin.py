@@ -11,7 +11,7 @@ from wsris_lib.infra.artefacts import read_json
 from wsris_lib.miniature import captions
 from wsris_lib.miniature.captions import Captioned
 from wsris_lib.miniature.card import adamw, cosine, device
-from wsris_lib.miniature.training import Training
+from wsris_lib.miniature.training import MiniatureTrainer, with_weights_of
 from wsris_lib.synref.web import Web
 
 PIXELS = 128
@@ -54,13 +54,9 @@ def train(
     data = Captioned(web)
     columns = [captions.ATTRIBUTES.index(name) for name in ATTRIBUTES]
     values = [data.values[column] for column in columns]
-    if start:
-        model = SwinForImageClassification.from_pretrained(start, dtype=torch.float32)
-    else:
-        model = new_model([value for names in values for value in names])
-    model = model.to(device()).train()
+    model = with_weights_of(start, new_model([value for names in values for value in names])).to(device()).train()
     optimiser = adamw(model, lr)
-    run = Training(out, model, optimiser, steps, seed, dict(sheets=sheets, start=str(start)))
+    run = MiniatureTrainer(out, model, optimiser, steps, seed, dict(sheets=sheets, start=str(start)))
     for step in run:
         across = ACROSS[int(run.rng.integers(len(ACROSS)))]
         rows = run.rng.integers(len(data.things), size=sheets * across**2)

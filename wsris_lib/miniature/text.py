@@ -22,13 +22,25 @@ from transformers import BertConfig, BertModel, BertTokenizer
 
 from wsris_lib.frozen.sentence_encoder import SentenceEncoder, mean_of_words, write_pooling
 from wsris_lib.miniature.card import adamw, cosine, device, linear_accuracy
-from wsris_lib.miniature.training import Training
+from wsris_lib.miniature.training import MiniatureTrainer
 from wsris_lib.synref import wording
 from wsris_lib.synref.web import Web
 
 WIDTH = 128
 POSITIONS = 64
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+
+
+def config(words: int) -> BertConfig:
+    """BERT's at a width of 128 and three layers, for a vocabulary of so many words."""
+    return BertConfig(
+        vocab_size=words,
+        hidden_size=WIDTH,
+        num_hidden_layers=3,
+        num_attention_heads=2,
+        intermediate_size=4 * WIDTH,
+        max_position_embeddings=POSITIONS,
+    )
 
 
 def word_pieces(sentences: list[str], least: int = 3) -> BertTokenizer:
@@ -84,18 +96,10 @@ def train(
     where = device()
     pairs = sorted(dict(zip(web.sentences, web.rewordings)).items())
     tokenizer = word_pieces(web.sentences)
-    config = BertConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=WIDTH,
-        num_hidden_layers=3,
-        num_attention_heads=2,
-        intermediate_size=4 * WIDTH,
-        max_position_embeddings=POSITIONS,
-    )
-    model = BertModel(config).to(where).train()
+    model = BertModel(config(len(tokenizer))).to(where).train()
     head = WordHead(model.embeddings.word_embeddings).to(where)
     both = nn.ModuleList([model, head])
-    run = Training(out, both, adamw(both, lr), steps, seed, dict(batch=batch, words=len(tokenizer)))
+    run = MiniatureTrainer(out, both, adamw(both, lr), steps, seed, dict(batch=batch, words=len(tokenizer)))
     for step in run:
         chosen = run.rng.choice(len(pairs), min(batch, len(pairs)), replace=False)
         texts = [sentence for wording in zip(*(pairs[i] for i in chosen)) for sentence in wording]

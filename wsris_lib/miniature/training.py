@@ -1,15 +1,32 @@
 """The training of a miniature: resumable as any, and it ends in a card."""
 
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from transformers import PreTrainedModel
 
 from wsris_lib.infra import trainer
 from wsris_lib.miniature.card import write_card
 
+Model = TypeVar("Model", bound=PreTrainedModel)
 
-class Training(trainer.Trainer):
+
+class MiniatureTrainer(trainer.Trainer):
     """Ends with `run.finish(name=..., objective=..., data=..., limits=...)`."""
 
     def finish(self, **card: Any) -> None:
         """Write `out`/card.json (see `write_card` for what it wants besides) and forget the checkpoint."""
         write_card(self.out, steps=self.steps, seconds=round(self.seconds, 1), loss_curve=self.curve, **card)
         self.delete_checkpoint()
+
+
+def with_weights_of(start: Path | None, model: Model) -> Model:
+    """`model` with the weights of an earlier miniature in the folder `start`, if that is given.
+
+    The config stays the model's own: the folder's is of an earlier edition, and a switch that has been changed since
+    would come back with the weights. Raises RuntimeError where the weights don't fit.
+    """
+    if start:
+        model.load_state_dict(type(model).from_pretrained(start, dtype=torch.float32).state_dict())
+    return model

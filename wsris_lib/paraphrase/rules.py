@@ -5,58 +5,25 @@ Less free than an LLM's, but offline, instant and the same every time; what it c
 
 import re
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from tqdm import tqdm
 
 from wsris_lib.paraphrase.checker import facts_of_place, why_rejected
 
-SYNONYMS = (  # words that stand for each other in RefCOCO's and SynRef's sentences, whatever the picture
-    ("man", "guy"),
-    ("woman", "lady"),
-    ("men", "guys"),
-    ("women", "ladies"),
-    ("kid", "child"),
-    ("kids", "children"),
-    ("bike", "bicycle"),
-    ("motorcycle", "motorbike"),
-    ("couch", "sofa"),
-    ("tv", "television"),
-    ("donut", "doughnut"),
-    ("mug", "cup"),
-    ("truck", "lorry"),
-    ("airplane", "plane"),
-    ("bucket", "pail"),
-    ("bear", "teddy bear"),
-    ("ball", "sphere"),
-    ("picture", "photo"),
-    ("big", "large"),
-    ("small", "little"),
-    ("shiny", "glossy"),
-    ("fuzzy", "furry"),
-    ("dotted", "spotted"),
-    ("striped", "stripy"),
-    ("purple", "violet"),
-    ("gray", "grey"),
-    ("eyeglasses", "glasses"),
-    ("infant", "baby"),
-    ("dude", "guy"),
-    ("gal", "girl"),
-    ("facing", "looking towards"),
-    ("person", "individual"),
-    ("fridge", "refrigerator"),
-)
-ONE_WAY = (
-    "bear",
-    "dude",
-    "gal",
-    "facing",
-    "eyeglasses",
-    "infant",
-    "shiny",
-    "ball",
-)  # said back it may be another thing
+# Words that stand for each other in RefCOCO's and SynRef's sentences, whatever the picture.
+SYNONYMS = [
+    pair.split("/")
+    for pair in (
+        "man/guy, woman/lady, men/guys, women/ladies, kid/child, kids/children, dude/guy, gal/girl, infant/baby, "
+        "person/individual, bike/bicycle, motorcycle/motorbike, truck/lorry, airplane/plane, couch/sofa, "
+        "tv/television, fridge/refrigerator, donut/doughnut, mug/cup, bucket/pail, bear/teddy bear, ball/sphere, "
+        "picture/photo, eyeglasses/glasses, big/large, small/little, shiny/glossy, fuzzy/furry, dotted/spotted, "
+        "striped/stripy, purple/violet, gray/grey, facing/looking towards"
+    ).split(", ")
+]
+ONE_WAY = ("bear", "dude", "gal", "facing", "eyeglasses", "infant", "shiny", "ball")  # back it may be another thing
 PLACES = {  # one fact of place, {} is what is there
     "left": ("left {}", "leftmost {}", "{} on the left", "{} on left", "{} to the left", "{} on the left side"),
     "right": ("right {}", "rightmost {}", "{} on the right", "{} on right", "{} to the right", "{} on the right side"),
@@ -157,7 +124,7 @@ def paraphrase(sentence: str, k: int, rng: np.random.Generator) -> list[str]:
     paraphrases: dict[str, str] = {}  # without articles -> with them
     ways = _restated(sentence) or [sentence]
     for _ in range(8 * k):
-        candidate = _one(ways, rng)
+        candidate = one_of(ways, rng)
         candidate = _related(_reworded(_rephrased(candidate, rng), rng), rng)
         if rng.random() < 0.3 and not candidate.startswith(("the ", "a ")) and one_thing(candidate):
             candidate = f"the {candidate}"
@@ -198,7 +165,7 @@ def _reworded(text: str, rng: np.random.Generator) -> str:
     for word in text.split():
         others = _INSTEAD.get(word, ())
         if others and rng.random() < 0.5:
-            other = _one(others, rng)
+            other = one_of(others, rng)
             if not re.search(rf"\b{other}\b", text):
                 text = re.sub(rf"\b{word}\b", other, text)
     return text
@@ -215,7 +182,7 @@ def _related(text: str, rng: np.random.Generator) -> str:
     for group in RELATIONS:
         relation = next((way for way in group if re.search(rf"\b{way}\b", text)), None)
         if relation and rng.random() < 0.6:
-            text = re.sub(rf"\b{relation}\b", _one([way for way in group if way != relation], rng), text, count=1)
+            text = re.sub(rf"\b{relation}\b", one_of([way for way in group if way != relation], rng), text, count=1)
             break
     return text
 
@@ -225,5 +192,6 @@ def one_thing(text: str) -> bool:
     return not re.match(r"(?:\d|his|her|its|their|on|in|at|to|closest|nearest|guys|ladies|two|three)\b", text)
 
 
-def _one(options: list[str], rng: np.random.Generator) -> str:
+def one_of(options: Sequence[str], rng: np.random.Generator) -> str:
+    """One of them at random."""
     return options[int(rng.integers(len(options)))]

@@ -13,28 +13,18 @@ from collections.abc import Sequence
 import numpy as np
 
 from wsris_lib.paraphrase.checker import facts_of_place, why_rejected
-from wsris_lib.paraphrase.rules import GARMENT, SOMEBODY, one_thing, placed
+from wsris_lib.paraphrase.rules import GARMENT, SOMEBODY, one_of, one_thing, placed
 from wsris_lib.refer.views import Sample
 
-SYNONYMS = {  # one way: said back it may be another thing. No word of it is among the training's
-    "chair": ("seat",),
-    "rocket": ("spaceship",),
-    "checkered": ("checked",),
-    "thing": ("object",),
-    "belly": ("tummy",),
-    "cab": ("cabin",),
-    "icing": ("frosting",),
-    "pillow": ("cushion",),
-    "stem": ("stalk",),
-    "wheels": ("tires",),
-    "boy": ("lad",),
-    "cat": ("kitty",),
-    "colorful": ("multicolored",),
-    "people": ("persons",),
-    "phone": ("telephone",),
-    "sitting": ("seated",),
-    "smiling": ("grinning",),
-}
+# One way: said back it may be another thing. No word of it is among the training's.
+SYNONYMS = dict(
+    pair.split("/")
+    for pair in (
+        "chair/seat, rocket/spaceship, checkered/checked, thing/object, belly/tummy, cab/cabin, icing/frosting, "
+        "pillow/cushion, stem/stalk, wheels/tires, boy/lad, cat/kitty, colorful/multicolored, people/persons, "
+        "phone/telephone, sitting/seated, smiling/grinning"
+    ).split(", ")
+)
 PLACES = {  # one fact of place of `rules.PLACES` -> where that is
     "left": ("at the left of the picture", "in the left of the picture", "at the left hand side"),
     "right": ("at the right of the picture", "in the right of the picture", "at the right hand side"),
@@ -107,7 +97,7 @@ def reword(sentence: str, rng: np.random.Generator) -> str:
     """A wording that means the same and passes the checker, or "". `sentence` is lower case, as REFER's `sent`."""
     ways = _ways(re.sub(r"\s+", " ", re.sub(r"[^a-z0-9' ]", " ", sentence.lower())).strip())
     for _ in range(TRIES if ways else 0):
-        other = _other_words(_one(ways, rng), rng)
+        other = _other_words(one_of(ways, rng), rng)
         if not why_rejected(sentence, other):
             return other
     return ""
@@ -169,7 +159,7 @@ def _other_words(text: str, rng: np.random.Generator) -> str:
             break
     for word in text.split():
         if word in SYNONYMS and rng.random() < 0.8:
-            text = re.sub(rf"\b{word}\b", _one(SYNONYMS[word], rng), text)
+            text = re.sub(rf"\b{word}\b", SYNONYMS[word], text)
     return text
 
 
@@ -179,7 +169,3 @@ def _an(text: str) -> str:
 
 def _bare(text: str) -> str:
     return re.sub(r"^(?:the|an?) ", "", text)
-
-
-def _one(options: Sequence[str], rng: np.random.Generator) -> str:
-    return options[int(rng.integers(len(options)))]

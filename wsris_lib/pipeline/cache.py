@@ -7,23 +7,21 @@ import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, is_dataclass
-from functools import wraps
+from functools import update_wrapper
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar, cast
+from typing import Any, Generic, Protocol, TypeVar
 
 from torch import nn
 
 from wsris_lib.infra import artefacts
 from wsris_lib.infra.code_digest import LIBRARY, code_digest
-from wsris_lib.infra.trainer import read_curve
+from wsris_lib.infra.trainer import Trained, read_curve
 from wsris_lib.refer.labels import PseudoLabels, read_labels, write_labels
 from wsris_lib.segmentation.mean_teacher import Network, StudentAndTeacher, TrainedStudent
 
 Inputs = dict[str, Any]  # what a step's result depends on besides code: settings, seed, keys of steps, digests of data
 Module = TypeVar("Module", bound=nn.Module)
 Result = TypeVar("Result")
-Result_co = TypeVar("Result_co", covariant=True)
-STEPS: list["Step[Any]"] = []  # all cached steps, in the order in which they were defined
 
 
 class Caching(Protocol):
@@ -33,22 +31,6 @@ class Caching(Protocol):
     def cache(self) -> Path: ...
 
     def timed(self, stage: str) -> AbstractContextManager[None]: ...
-
-
-class Step(Protocol[Result_co]):
-    """A function of a run whose result is kept, see `cached_step`; its key and its file, without making any."""
-
-    __name__: str
-    __module__: str
-    uses: tuple[str, ...]
-
-    def __call__(self, run: Any, *arguments: Any, **named: Any) -> Result_co: ...
-
-    def key(self, run: Any, *arguments: Any, **named: Any) -> str:
-        """Changes with all that the result was made from."""
-
-    def path(self, run: Any, *arguments: Any, **named: Any) -> Path:
-        """Where the result lies, or will."""
 
 
 def digest(value: object) -> str:
@@ -75,26 +57,26 @@ class Form(Generic[Result]):
     load: Callable[..., Result]
 
 
-def weights(restore: Callable[..., Module], curve: Callable[[Any], Result]) -> Form[tuple[Module, Result]]:
-    """The form of a training: its result is (module, curve).
+def weights(restore: Callable[..., Module], curve: Callable[[Any], Result]) -> Form[Trained[Module, Result]]:
+    """The form of a training, whose result is a `Trained`.
 
     restore: the stored weights (a state dict) and the step's arguments -> the module. curve: what JSON holds -> a
     curve, as `read_curve`.
     """
 
-    def save(path: Path, result: tuple[Module, Result], inputs: Inputs) -> None:
+    def save(path: Path, result: Trained[Module, Result], inputs: Inputs) -> None:
         plain = json.loads(json.dumps(inputs, default=_fields))
-        artefacts.save_tensors(path, result[0].state_dict(), curve=result[1], inputs=plain)
+        artefacts.save_tensors(path, result.model.state_dict(), curve=result.curve, inputs=plain)
 
-    def load(path: Path, *arguments: object) -> tuple[Module, Result]:
+    def load(path: Path, *arguments: object) -> Trained[Module, Result]:
         tensors, notes = artefacts.load_tensors(path)
-        return restore(tensors, *arguments).eval(), curve(notes["curve"])
+        return Trained(restore(tensors, *arguments).eval(), curve(notes["curve"]))
 
     return Form(".safetensors", save, load)
 
 
 def student_weights(restore: Callable[..., StudentAndTeacher[Network]]) -> Form[TrainedStudent[Network]]:
-    """The form of a segmenter's training: the step gives (modules, curve), and what is returned is a TrainedStudent."""
+    """The form of a segmenter's training: the step gives a `Trained`, and what is returned is a TrainedStudent."""
     form = weights(restore, read_curve)
 
     def load(path: Path, *arguments: object) -> TrainedStudent[Network]:
@@ -116,6 +98,63 @@ LABELS: Form[PseudoLabels] = Form(
 )
 
 
+class Step(Generic[Result]):
+    """A function of a run whose result is made once and read from then on, see `cached_step`."""
+
+    __name__: str
+
+    def __init__(
+        self,
+        make: Callable[..., Any],
+        folder: str,
+        uses: tuple[str, ...],
+        inputs: Callable[..., Inputs],
+        form: Form[Result],
+        title: str | Callable[..., str],
+    ):
+        update_wrapper(self, make)
+        package, _, own = make.__module__.partition(".")
+        self.uses = (*uses, own) if package == LIBRARY.name else uses  # somebody else's script names all it uses
+        signature = inspect.signature(make)
+        self.__signature__ = signature.replace(parameters=[p for n, p in signature.parameters.items() if n != "out"])
+        self._make = make
+        self._folder = folder
+        self._inputs = inputs
+        self._form = form
+        self._title = title
+
+    def __reduce__(self) -> str:
+        return self.__name__  # by its name, as any function
+
+    def key(self, *arguments: Any, **named: Any) -> str:
+        """Changes with all that the result was made from; makes nothing. Arguments as of the step: a run, ..."""
+        inputs = self._inputs(*self._bound(arguments, named))
+        return step_key(f"{self.__module__}.{self.__name__}", self.uses, inputs)
+
+    def path(self, run: Caching, *arguments: Any, **named: Any) -> Path:
+        """Where the result lies, or will."""
+        return run.cache / self._folder / f"{self.key(run, *arguments, **named)}{self._form.suffix}"
+
+    def __call__(self, run: Caching, *arguments: Any, **named: Any) -> Result:
+        given = self._bound((run, *arguments), named)
+        place = self.path(*given)
+        if place.is_file():
+            try:
+                return self._form.load(place, *given)
+            except artefacts.CorruptArtefact as damage:
+                warnings.warn(f"{damage}; making it again now", stacklevel=2)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with run.timed(self._title if isinstance(self._title, str) else self._title(*given)):
+            result = self._make(*given, out=place)
+        self._form.save(place, result, self._inputs(*given))
+        return self._form.load(place, *given)
+
+    def _bound(self, arguments: tuple[Any, ...], named: dict[str, Any]) -> tuple[Any, ...]:
+        given = self.__signature__.bind(*arguments, **named)
+        given.apply_defaults()
+        return given.args
+
+
 def cached_step(
     folder: str,
     *,
@@ -127,9 +166,9 @@ def cached_step(
     """Decorate a function of a run, so that its result is made once and read from then on.
 
         @cached_step("alignments", uses=("es3net",), inputs=_inputs, form=weights(_restored), title="training")
-        def align(run: Run, seed: int, *, out: Path) -> tuple[Alignment, list]: ...
+        def align(run: Run, seed: int, *, out: Path) -> Trained[Alignment, list]: ...
 
-        model, history = align(run, 0)
+        model, curve = align(run, 0)
         align.key(run, 0), align.path(run, 0)
 
     The key holds the function's name, its inputs, and the code of all that it uses (`code_digest`). Where an input is
@@ -146,46 +185,7 @@ def cached_step(
 
     The function gets the file that its result will be written to as `out`; a training's checkpoint lies beside it.
     """
-
-    def decorate(make: Callable[..., Any]) -> Step[Result]:
-        package, _, own = make.__module__.partition(".")
-        used = (*uses, own) if package == LIBRARY.name else uses  # a step of somebody else's script names all it uses
-        signature = inspect.signature(make)
-        shown = [p for p in signature.parameters.values() if p.name != "out"]
-        signature = signature.replace(parameters=shown)
-
-        def bound(arguments: tuple[object, ...], named: dict[str, object]) -> inspect.BoundArguments:
-            given = signature.bind(*arguments, **named)
-            given.apply_defaults()
-            return given
-
-        def key(*arguments: object, **named: object) -> str:
-            return step_key(f"{make.__module__}.{make.__name__}", used, inputs(*bound(arguments, named).args))
-
-        def path(run: Caching, *arguments: object, **named: object) -> Path:
-            return run.cache / folder / f"{key(run, *arguments, **named)}{form.suffix}"
-
-        @wraps(make)
-        def step(run: Caching, *arguments: object, **named: object) -> Result:
-            given = bound((run, *arguments), named)
-            place = path(*given.args)
-            if place.is_file():
-                try:
-                    return form.load(place, *given.args)
-                except artefacts.CorruptArtefact as damage:
-                    warnings.warn(f"{damage}; making it again now", stacklevel=2)
-            place.parent.mkdir(parents=True, exist_ok=True)
-            with run.timed(title if isinstance(title, str) else title(*given.args)):
-                result = make(*given.args, out=place)
-            form.save(place, result, inputs(*given.args))
-            return form.load(place, *given.args)
-
-        vars(step).update(key=key, path=path, uses=used, __signature__=signature)
-        kept = cast(Step[Result], step)
-        STEPS.append(kept)
-        return kept
-
-    return decorate
+    return lambda make: Step(make, folder, uses, inputs, form, title)
 
 
 def _fields(value: object) -> dict[str, Any]:

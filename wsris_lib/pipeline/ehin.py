@@ -1,6 +1,7 @@
 """EHIN's stage 1 as cached steps: the backbone's maps, the trained head of a seed, its responses, their measures."""
 
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from wsris_lib.ehin.predict import HALF, clip_maps, response_maps, seen_under
 from wsris_lib.ehin.train import backbone_of, stored_modules
 from wsris_lib.ehin.train import train as fit
 from wsris_lib.frozen.clip_backbone import Backbone, Critic
-from wsris_lib.infra.trainer import LossCurve, read_curve
+from wsris_lib.infra.trainer import LossCurve, Trained, read_curve
 from wsris_lib.metrics import SampleMetrics, measure
 from wsris_lib.pipeline.cache import Inputs, cached_step, weights
 from wsris_lib.pipeline.run import Run
@@ -30,8 +31,9 @@ def supervision(run: Run) -> str:
     return "ST" if run.profile.ehin.negatives_from == "dataset" else "MT"
 
 
-def images(run: Run, split: str) -> Images:
-    """A split's images for EHIN; runs that differ in what only the head reads share them."""
+def images(run: Run, split: str = "") -> Images:
+    """A split's (empty: val's) images for EHIN; runs that differ in what only the head reads share them."""
+    split = split or run.profile.val_split
     settings = run.profile.ehin
     shared = {
         name: getattr(settings, name)
@@ -69,14 +71,10 @@ def _inputs(run: Run, seed: int) -> Inputs:
     return {"settings": settings, "checkpoints": checkpoints, **data, "seed": seed}
 
 
-def _restored(state: dict[str, Tensor], run: Run, seed: int) -> nn.ModuleDict:
-    return stored_modules(_own_backbone(run), run.profile.ehin, state)
-
-
 # All that decides on the weights of stage 1; stage 2 lies in the same package and is none of it.
 STAGE_1 = (
     *(f"ehin.{name}" for name in ("inputs", "losses", "negatives", "network", "predict", "prompt", "train")),
-    *("frozen.clip_backbone", "frozen.clip", "infra.trainer"),
+    *("frozen.clip_backbone", "frozen.clip", "infra.trainer", "refer.same_words"),
 )
 
 
@@ -84,10 +82,10 @@ STAGE_1 = (
     "ehin",
     uses=STAGE_1,
     inputs=_inputs,
-    form=weights(_restored, read_curve),
+    form=weights(lambda state, run, seed: stored_modules(_own_backbone(run), run.profile.ehin, state), read_curve),
     title="training of EHIN, one seed",
 )
-def train(run: Run, seed: int, *, out: Path) -> tuple[nn.ModuleDict, LossCurve]:
+def train(run: Run, seed: int, *, out: Path) -> Trained[nn.ModuleDict, LossCurve]:
     """The trained modules of stage 1 and their loss curve."""
     settings = run.profile.ehin
     split = run.profile.train_split
@@ -100,8 +98,7 @@ def train(run: Run, seed: int, *, out: Path) -> tuple[nn.ModuleDict, LossCurve]:
 
 def maps(run: Run, seed: int, split: str = "", some: list[Sample] | None = None) -> Tensor:
     """R [S, h, w] for the sentences of a split (empty: val), or for `some` of them, by the trained modules."""
-    modules, _ = train(run, seed)
-    split = split or run.profile.val_split
+    modules = train(run, seed).model
     inputs = images(run, split)
     inputs = inputs.seen_by(backbone_of(modules, inputs.backbone))
     return response_maps(modules.to(run.profile.device), inputs, samples(run, split) if some is None else some)
@@ -140,39 +137,36 @@ def _drawn(samples: list[Sample], each: int, seed: int) -> list[int]:
 
 def zero_shot(run: Run, split: str = "", cut: float = HALF) -> Tensor:
     """CLIP's own response to the same sentences, [S, h, w], positive above a `cut` of its maximum."""
-    split = split or run.profile.val_split
     return clip_maps(images(run, split), samples(run, split), cut=cut)
 
 
 def samples(run: Run, split: str = "") -> list[AnnotatedSample]:
     """The sentences of a split (empty: val) on images that can be read, with what they are judged by."""
-    split = split or run.profile.val_split
     known = set(images(run, split).ids)
-    return [sample for sample in run.corpus.evaluation_view(split) if sample.image_id in known]
+    view = run.corpus.evaluation_view(split or run.profile.val_split)
+    return [sample for sample in view if sample.image_id in known]
+
+
+def truths(run: Run, split: str = "") -> Iterator[np.ndarray]:
+    """What is truly meant, bool [H, W], in the order of `samples`. To judge by and to look at, never to learn from."""
+    return run.corpus.evaluation_view(split or run.profile.val_split).truths(samples(run, split))
 
 
 def judge(run: Run, R: Tensor, split: str = "") -> list[SampleMetrics]:
     """Measures of R [S, h, w] at original resolution, in the order of `samples`."""
-    split = split or run.profile.val_split
-    truths = run.corpus.evaluation_view(split).truths(samples(run, split))
-    return [measure(soft_masks(r[None], *truth.shape)[0].numpy(), truth) for r, truth in zip(R, truths)]
+    pairs = zip(R, truths(run, split))
+    return [measure(soft_masks(r[None], *truth.shape)[0].numpy(), truth) for r, truth in pairs]
 
 
 def seen_by_critic(run: Run, soft: Tensor, split: str = "") -> Tensor:
     """S of eq. 16, cosines [S]: what FG (eq. 18) raises, for soft masks [S, h, w] in the order of `samples`."""
-    split = split or run.profile.val_split
     return seen_under(_critic(run), images(run, split), samples(run, split), soft)
 
 
 def true_cells(run: Run, height: int, width: int, split: str = "") -> Tensor:
-    """What a map of so many cells would have to be: the share of each cell that is truly meant, [S, height, width].
-
-    To judge by and to look at, never to learn from.
-    """
-    split = split or run.profile.val_split
-    truths = run.corpus.evaluation_view(split).truths(samples(run, split))
+    """What a map of so many cells would have to be: the share of each cell that is truly meant, [S, height, width]."""
     pool = nn.AdaptiveAvgPool2d((height, width))
-    return torch.stack([pool(torch.from_numpy(truth)[None].float())[0] for truth in truths])
+    return torch.stack([pool(torch.from_numpy(truth)[None].float())[0] for truth in truths(run, split)])
 
 
 def central_baseline(run: Run) -> list[SampleMetrics]:

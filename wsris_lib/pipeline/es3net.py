@@ -12,11 +12,13 @@ from wsris_lib.es3net.candidates import ProposalTable, SentenceTable
 from wsris_lib.es3net.predict import choose
 from wsris_lib.es3net.train import new_model, train
 from wsris_lib.frozen.dino import grid_of
-from wsris_lib.frozen.features import extract_cells, extract_swapped, sentence_features
+from wsris_lib.frozen.features import extract_swapped, sentence_features
+from wsris_lib.infra.trainer import Trained
 from wsris_lib.paraphrase.store import wordings
 from wsris_lib.pipeline.cache import Inputs, cached_step, digest, weights
 from wsris_lib.pipeline.run import Run, shared
 from wsris_lib.refer.masks import decode_rle
+from wsris_lib.refer.same_words import numbered
 from wsris_lib.refer.views import Sample
 
 
@@ -29,7 +31,7 @@ def proposal_table(run: Run, split: str) -> ProposalTable:
     features = run.features(split)
     if settings.centroid not in ("frame", "cells"):
         raise KeyError(f'centroid can be "frame" or "cells", not {settings.centroid!r}')
-    places = features.geometry if settings.centroid == "frame" else _cells(run, split)
+    places = features.geometry if settings.centroid == "frame" else features.cells
     chosen = []
     for name, encoder, usual in (
         ("class_tokens", settings.class_from, "clip"),
@@ -39,13 +41,6 @@ def proposal_table(run: Run, split: str) -> ProposalTable:
             raise KeyError(f'class_from and patches_from can be "clip" or "dino", not {encoder!r}')
         chosen.append(getattr(features, name) if encoder == usual else _swapped(run, split)[name])
     return ProposalTable(chosen[0], features.embeddings, chosen[1], places, features.offsets)
-
-
-@shared
-def _cells(run: Run, split: str) -> Tensor:
-    """Eq. 2 as printed, made only when asked for."""
-    view = run.corpus.training_view(split)
-    return extract_cells(view, run.profile, run.features(split), run.cache / "features")
 
 
 @shared
@@ -65,7 +60,8 @@ def training_samples(run: Run) -> list[Sample]:
 def training_tables(run: Run) -> tuple[ProposalTable, SentenceTable]:
     """What the alignment learns from: image-sentence pairs (ST). Sentences on unreadable images are left out."""
     proposals = proposal_table(run, run.profile.train_split)
-    sentences = run.sentences(training_samples(run))
+    samples = training_samples(run)
+    sentences = replace(run.sentences(samples), words=numbered(sample.sentence for sample in samples))
     if not run.profile.es3net.consistency:
         return proposals, sentences
     return proposals, replace(sentences, paraphrases=_paraphrases(run))
@@ -118,13 +114,13 @@ def _restored(state: dict[str, Tensor], run: Run, seed: int, esem: bool) -> Alig
 
 @cached_step(
     "alignments",
-    uses=("es3net",),
+    uses=("es3net", "refer.same_words"),
     inputs=_inputs,
     form=weights(_restored, list),
     title=lambda run, seed, esem: f"training of {'esem' if esem else 'baseline'}, one seed",
 )
-def align(run: Run, seed: int, esem: bool = True, *, out: Path) -> tuple[Alignment, list[dict[str, float]]]:
-    """The trained alignment and its history, a row an epoch.
+def align(run: Run, seed: int, esem: bool = True, *, out: Path) -> Trained[Alignment, list[dict[str, float]]]:
+    """The trained alignment and its curve, a row an epoch.
 
     The paper's baseline (`esem=False`) compares the class token with the whole sentence vector, d = D, as without ESEM
     there is nothing to share it with, and has no LCM, whatever the profile says. With centroid "cells" coordinates are
@@ -136,6 +132,10 @@ def align(run: Run, seed: int, esem: bool = True, *, out: Path) -> tuple[Alignme
 
 def baseline_choices(run: Run, seed: int = 0) -> dict[str, Tensor]:
     """What the untrained methods choose on val: the baselines, zero-shot CLIP, and the oracle, their upper bound."""
+    return run.remember(("baselines", seed), lambda: _baseline_choices(run, seed))
+
+
+def _baseline_choices(run: Run, seed: int) -> dict[str, Tensor]:
     val = run.evaluation()
     proposals = proposal_table(run, run.profile.val_split)
     areas = torch.tensor([int(decode_rle(mask).sum()) for mask in val.features.masks])
@@ -150,7 +150,7 @@ def baseline_choices(run: Run, seed: int = 0) -> dict[str, Tensor]:
 
 def trained_choice(run: Run, seed: int, esem: bool = True) -> tuple[Tensor, Tensor]:
     """(chosen proposal long [S] within its image, confidence [S]) of a trained alignment on val."""
-    model, _ = align(run, seed, esem)
+    model = align(run, seed, esem).model
     settings = run.profile.es3net
     proposals = proposal_table(run, run.profile.val_split)
     return choose(model, proposals, run.evaluation().sentences, settings.candidates_eval, settings.temperature)

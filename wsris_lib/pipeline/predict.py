@@ -20,7 +20,6 @@ from wsris_lib.es3net.candidates import ProposalTable, SentenceTable
 from wsris_lib.es3net.predict import choose
 from wsris_lib.frozen.clip_backbone import Backbone
 from wsris_lib.frozen.extractor import Extractor
-from wsris_lib.frozen.pooling import cell_geometry
 from wsris_lib.frozen.sam2 import Proposals
 from wsris_lib.frozen.sentence_encoder import SentenceEncoder
 from wsris_lib.frozen.working_size import at_size
@@ -133,9 +132,7 @@ class ProposalPredictor(Predictor):
         """As `Predictor` says: the chosen proposal's mask, empty where there is none."""
         table, proposed = self._look(image)
         pooled = table[f"pooled_{self.settings.pooling}"]
-        places = table["geometry"]
-        if self.settings.centroid == "cells":
-            places = cell_geometry(proposed.masks, places[:, 2], self.extract.dino.grid)
+        places = table["cells" if self.settings.centroid == "cells" else "geometry"]
         offsets = {0: (0, len(proposed.scores))}
         proposals = ProposalTable(table["class_tokens"], table["embeddings"], pooled, places, offsets)
         sentences = SentenceTable([0], self.clip.sentences([text]), self.text.sentences([text]))

@@ -68,7 +68,7 @@ def chosen(run: Run, seed: int) -> dict[str, tuple[Tensor, Tensor]]:
 
     Made from the training view alone: no mask, box or class takes part.
     """
-    model, _ = es3net.align(run, seed)
+    model = es3net.align(run, seed).model
     proposals, sentences = es3net.training_tables(run)
     settings = run.profile.es3net
     samples = es3net.training_samples(run)

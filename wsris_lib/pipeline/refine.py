@@ -1,7 +1,8 @@
 """From EHIN's response maps to masks as cached steps: dense CRF, IRNet and its random walk, alone or in turn."""
 
+import warnings
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -18,7 +19,8 @@ from wsris_lib.ehin.network import soft_masks
 from wsris_lib.frozen.clip_backbone import Backbone
 from wsris_lib.frozen.image_cache import cached_per_image, prepared_images
 from wsris_lib.frozen.working_size import at_once, at_size, shrunk
-from wsris_lib.infra.trainer import LossCurve, read_curve
+from wsris_lib.infra import distributed
+from wsris_lib.infra.trainer import LossCurve, Trained, read_curve
 from wsris_lib.pipeline import ehin
 from wsris_lib.pipeline.cache import Inputs, cached_step, step_key, weights
 from wsris_lib.pipeline.run import Run
@@ -27,7 +29,7 @@ from wsris_lib.refer.masks import Rle, decode_rle, encode_rle
 from wsris_lib.refer.views import Sample
 from wsris_lib.refine.crf import affinity_labels
 from wsris_lib.refine.irnet import IRNet, channels
-from wsris_lib.refine.refiner import Refine, by_crf, by_walk, confidence, for_crf, in_turn
+from wsris_lib.refine.refiner import Refine, by_crf, by_walk, confidence, for_crf, in_turn, kept
 from wsris_lib.refine.train import Affinities, train
 
 HOW = ("raw", "crf", "irnet", "irnet + crf")  # stage 1's mask as it is, after dense CRF, after IRNet's walk, both
@@ -61,7 +63,7 @@ def _restored(state: dict[str, Tensor], run: Run, seed: int, select: str) -> IRN
 @cached_step(
     "irnets", uses=CODE, inputs=_irnet_inputs, form=weights(_restored, read_curve), title="training of IRNet, one seed"
 )
-def irnet(run: Run, seed: int, select: str = "", *, out: Path) -> tuple[IRNet, LossCurve]:
+def irnet(run: Run, seed: int, select: str = "", *, out: Path) -> Trained[IRNet, LossCurve]:
     """The trained IRNet and the loss curve of its last round.
 
     `select` says whose maps it learns from (default: refine.select); of a map that a ref's sentences share, once.
@@ -79,10 +81,11 @@ def irnet(run: Run, seed: int, select: str = "", *, out: Path) -> tuple[IRNet, L
     images = prepared_images(view, sorted(set(owners)), eyes)
     for round_ in range(settings.rounds):  # label -> retrain -> label
         bar = tqdm(zip(owners, rows), f"affinity labels, round {round_ + 1}", len(rows), unit="label")
-        maps = (_affinities(view.image(image_id), R[row], walk, settings) for image_id, row in bar)
+        pairs = ((view.image(image_id), R[row]) for image_id, row in bar)
+        maps = _all_affinities(pairs, walk, settings)
         model, curve = train(eyes, Affinities(images, owners, maps), settings, seed, out)
         walk = by_walk(model, eyes, settings)
-    return model, curve
+    return Trained(model, curve)
 
 
 def _one_of_each_ref(samples: list[Sample]) -> list[int]:
@@ -90,6 +93,23 @@ def _one_of_each_ref(samples: list[Sample]) -> list[int]:
     for row, sample in enumerate(samples):
         first.setdefault(sample.ref_id, row)
     return list(first.values())
+
+
+def _all_affinities(
+    pairs: Iterable[tuple[Image.Image, Tensor]], walk: Refine | None, settings: RefineConfig
+) -> Iterator[np.ndarray]:
+    """IRNet's label of each image and response map; a warning counts those whose object the CRF has made ground."""
+    number = 0
+    lost = 0
+    for image, R in pairs:
+        labels = _affinities(image, R, walk, settings)
+        number += 1
+        lost += int(R.max() > 0 and not (labels == 1).any())
+        yield labels
+    if lost:
+        warnings.warn(
+            f"the CRF left nothing of {lost} of {number} maps: IRNet learns no object from these", stacklevel=2
+        )
 
 
 def _affinities(image: Image.Image, R: Tensor, walk: Refine | None, settings: RefineConfig) -> np.ndarray:
@@ -166,8 +186,12 @@ def each_mask(
 ) -> dict[int, tuple[Rle, float]]:
     """sent_id -> (mask after, its agreement with the mask before), made image by image and kept under `key`.
 
-    load: gives the refinement if anything is missing; start: what it refines, if not what was `before`.
+    A mask of which the refinement leaves nothing stays as it was, with an agreement of 0; a warning counts them.
+
+    load: gives the refinement, if anything is missing or there are several processes; start: what it refines, if not
+    what was `before`.
     """
+    together = load() if distributed.world() > 1 else None  # IRNet's training waits for those with no image, too
     of_image = defaultdict(list)
     for sample in samples:
         of_image[sample.image_id].append(sample.sent_id)
@@ -178,17 +202,23 @@ def each_mask(
         rows = []
         for some in (sent_ids[n : n + few] for n in range(0, len(sent_ids), few)):
             soft = before(small, some)
-            after = refine(small, start(small, some) if start else soft)
-            whole = [at_size(torch.from_numpy(mask > 0.5), image.height, image.width).numpy() for mask in after]
-            rows += [[i, encode_rle(mask), float(c)] for i, mask, c in zip(some, whole, confidence(soft, after))]
+            given = start(small, some) if start else soft
+            after = refine(small, given)
+            masks = [at_size(torch.from_numpy(m > 0.5), image.height, image.width).numpy() for m in kept(after, given)]
+            rows += [[i, encode_rle(mask), float(c)] for i, mask, c in zip(some, masks, confidence(soft, after))]
         return rows
 
     def maker():
-        refine = load()
+        refine = together or load()
         return lambda images: [({}, {"labels": one(refine, image, of_image[i])}) for i, image in images.items()]
 
     stored = cached_per_image(run.corpus.training_view(split), run.cache / "masks", how, key, maker)
-    return {sent_id: (mask, sure) for _, notes in stored.values() for sent_id, mask, sure in notes["labels"]}
+    made = {sent_id: (mask, sure) for _, notes in stored.values() for sent_id, mask, sure in notes["labels"]}
+    if lost := sum(sure == 0 and decode_rle(mask).any() for mask, sure in made.values()):
+        warnings.warn(
+            f"{how} left nothing of {lost} of {len(made)} masks of {split}; their confidence is 0", stacklevel=2
+        )
+    return made
 
 
 def stacked(labels: Sequence[PseudoLabel]) -> SoftMasks:
@@ -206,7 +236,7 @@ def refiner(run: Run, seed: int, how: str, select: str = "") -> Refine:
     """One of HOW as a function of an image and soft masks; trains IRNet if that needs it."""
     steps = []
     if how.startswith("irnet"):
-        steps.append(by_walk(irnet(run, seed, select)[0], backbone(run), run.profile.refine))
+        steps.append(by_walk(irnet(run, seed, select).model, backbone(run), run.profile.refine))
     if how.endswith("crf"):
         steps.append(by_crf(run.profile.refine))
     return in_turn(*steps)

@@ -150,7 +150,7 @@ class Run:
             root = make_synref(profile.synref) if profile.data == "synref" else Path(profile.data)
             counts = {profile.train_split: profile.images, profile.val_split: profile.trial}
             most = {split: count for split, count in counts.items() if count}
-            return Refer(root, profile.corpus, profile.split_by, most)
+            return Refer(root, profile.corpus, profile.split_by, most, profile.image_folder)
 
     @shared
     def features(self, split: str) -> ImageFeatures:

@@ -2,13 +2,11 @@
 
 from pathlib import Path
 
-from torch import Tensor
-
 from wsris_lib.ehin.stage2 import Stage2
 from wsris_lib.ehin.stage2_train import stored_modules
 from wsris_lib.ehin.stage2_train import train as fit
 from wsris_lib.frozen.clip_backbone import Backbone
-from wsris_lib.infra.trainer import LossCurve
+from wsris_lib.infra.trainer import LossCurve, Trained
 from wsris_lib.metrics import SampleMetrics
 from wsris_lib.pipeline import pseudo_labels
 from wsris_lib.pipeline.answers import answered
@@ -25,10 +23,6 @@ def _inputs(run: Run, seed: int, how: str, select: str) -> Inputs:
     return {"labels": labels, "settings": settings, "backbone": run.fingerprint(settings.backbone), "seed": seed}
 
 
-def _restored(state: dict[str, Tensor], run: Run, seed: int, how: str, select: str) -> StudentAndTeacher[Stage2]:
-    return stored_modules(run.profile.stage2, state)
-
-
 @cached_step(
     "segmenters",
     uses=(
@@ -37,12 +31,12 @@ def _restored(state: dict[str, Tensor], run: Run, seed: int, how: str, select: s
         *("ehin.stage2", "ehin.stage2_losses", "ehin.stage2_train"),
     ),
     inputs=_inputs,
-    form=student_weights(_restored),
+    form=student_weights(lambda state, run, *_: stored_modules(run.profile.stage2, state)),
     title="training of stage 2, one seed",
 )
 def train(
     run: Run, seed: int, how: str = "", select: str = "", *, out: Path
-) -> tuple[StudentAndTeacher[Stage2], LossCurve]:
+) -> Trained[StudentAndTeacher[Stage2], LossCurve]:
     """A `TrainedStudent`; `how` and `select` name the labels as `from_responses` does."""
     settings = run.profile.stage2
     backbone = Backbone(settings.backbone, settings.image_size, settings.max_tokens)

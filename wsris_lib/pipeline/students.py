@@ -2,11 +2,9 @@
 
 from pathlib import Path
 
-from torch import Tensor
-
 from wsris_lib.cadd.lavt import Lavt
 from wsris_lib.cadd.train import distil, new_modules, stored_modules
-from wsris_lib.infra.trainer import LossCurve
+from wsris_lib.infra.trainer import LossCurve, Trained
 from wsris_lib.metrics import SampleMetrics
 from wsris_lib.paraphrase.store import wordings
 from wsris_lib.pipeline import pseudo_labels
@@ -28,10 +26,6 @@ def _inputs(run: Run, seed: int, kind: str) -> Inputs:
     return {"settings": settings, "checkpoints": models, **data, "seed": seed}
 
 
-def _restored(state: dict[str, Tensor], run: Run, seed: int, kind: str) -> StudentAndTeacher[Lavt]:
-    return stored_modules(run.profile.cadd, state)
-
-
 @cached_step(
     "students",
     uses=(
@@ -39,10 +33,10 @@ def _restored(state: dict[str, Tensor], run: Run, seed: int, kind: str) -> Stude
         *(f"cadd.{name}" for name in ("augment", "lavt", "losses", "muon", "train")),
     ),
     inputs=_inputs,
-    form=student_weights(_restored),
+    form=student_weights(lambda state, run, *_: stored_modules(run.profile.cadd, state)),
     title=lambda run, seed, kind: f"CADD from labels {kind}, one seed",
 )
-def train(run: Run, seed: int, kind: str, *, out: Path) -> tuple[StudentAndTeacher[Lavt], LossCurve]:
+def train(run: Run, seed: int, kind: str, *, out: Path) -> Trained[StudentAndTeacher[Lavt], LossCurve]:
     """A `TrainedStudent`; `kind` is one of `pseudo_labels.LABELS`."""
     settings = run.profile.cadd
     given = pseudo_labels.labels(run, seed, kind)

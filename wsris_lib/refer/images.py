@@ -90,6 +90,15 @@ def measured(data: bytes, where: str) -> tuple[int, int, int]:
         raise DataError(f"{where}: can't be read as an image: it is {describe(data, why)}") from None
 
 
+def measured_by_header(source: Photo) -> tuple[int, int, int]:
+    """`measured` of a file of which no more is read than that takes, unless something is wrong with it."""
+    try:
+        with source.open("rb") as data, Image.open(data) as file:
+            return file.height, file.width, _orientation(file)
+    except Exception:  # what it is the whole file tells
+        return measured(read_bytes(source), str(source))
+
+
 def _orientation(file: Image.Image) -> int:
     """1 for what can't be read: a picture isn't worse for a broken EXIF. A TIFF is turned by Pillow itself."""
     if file.format == "TIFF":

@@ -1,11 +1,13 @@
 """The bytes of a photograph: from a file in a folder, or straight from a zip that was never unpacked."""
 
 import os
+import re
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
+from typing import IO, Literal
 
 from wsris_lib.refer.errors import DataError
 
@@ -31,6 +33,10 @@ class ZippedPhoto:
         """True: the zip's index has it."""
         return True
 
+    def open(self, mode: Literal["rb"] = "rb") -> IO[bytes]:
+        """The photograph to be read from its beginning, whose header takes no more. Raises as zipfile does."""
+        return _opened(self.archive).open(self.member)
+
     def read_bytes(self) -> bytes:
         """The photograph's bytes, those that unpacking would give. Raises DataError that names zip and member."""
         try:
@@ -41,24 +47,59 @@ class ZippedPhoto:
 
 
 Photo = Path | ZippedPhoto
+_OF_COCO = re.compile(r"coco_(?:train|val)2014_(?=\d{12}\.)")  # the same photographs have no such prefix since 2017
 
 
 def photos(place: Path) -> Callable[[str], Photo]:
-    """How to find the photographs by file name in a folder, or in a zip with or without a folder of the zip's name.
+    """How to find the photographs by file name in a folder, or in a zip that was never unpacked.
 
-    A name that the zip doesn't hold gives a path that is no file. Raises DataError when the zip is damaged (one that
-    was cut short has no index); so does the function that is returned, when a member is encrypted or packed in a way
-    that Python can't read.
+    A file of just that name counts; else the only one that ends in it, in whatever folder below `place`, in capitals or
+    not, by COCO's name of 2014 or of 2017. A name that fits none, or several, gives a path that is no file. Raises
+    DataError when the zip is damaged (one that was cut short has no index); so does the function that is returned, when
+    a member is encrypted or packed in a way that Python can't read.
     """
-    if place.is_dir():
-        return lambda name: place / name
+    return _in_folder(place) if place.is_dir() else _in_zip(place)
+
+
+def _in_folder(place: Path) -> Callable[[str], Photo]:
+    @cache
+    def endings() -> dict[str, str | None]:
+        """Made when a file isn't where it is expected: it takes a walk through all folders."""
+        return _endings(path.relative_to(place).as_posix() for path in _below(place))
+
+    def find(name: str) -> Path:
+        path = place / name
+        other = None if path.is_file() else endings().get(_key(name, place.name))
+        return place / other if other else path
+
+    return find
+
+
+def _below(place: Path) -> Iterator[Path]:
+    """The files in all folders, those behind links, too, each folder once."""
+    been = set()
+    for folder, inner, names in os.walk(place, followlinks=True):
+        if (real := os.path.realpath(folder)) in been:
+            inner.clear()  # not to go in circles
+        else:
+            been.add(real)
+            yield from (Path(folder, name) for name in names)
+
+
+def _in_zip(place: Path) -> Callable[[str], Photo]:
     try:
-        index = {info.filename: info for info in _opened(place).infolist()}
+        index = {info.filename: info for info in _opened(place).infolist() if not info.is_dir()}
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as why:
         raise DataError(f"{place}: can't be read as a zip ({why}); it may be cut short, fetch it again") from None
 
+    @cache
+    def endings() -> dict[str, str | None]:
+        return _endings(index)
+
     def find(name: str) -> Photo:
         info = index.get(f"{place.stem}/{name}") or index.get(name)
+        if info is None and (member := endings().get(_key(name, place.stem))):
+            info = index[member]
         if info is None:
             return place / name
         if info.flag_bits & 1 or info.compress_type not in METHODS:
@@ -67,6 +108,23 @@ def photos(place: Path) -> Callable[[str], Photo]:
         return ZippedPhoto(place, info.filename)
 
     return find
+
+
+def _key(name: str, folder: str = "") -> str:
+    """What a photograph's name says whichever way it is written; `folder`: where it lies, which it may repeat."""
+    plain = name.replace("\\", "/").lower().removeprefix(f"{folder.lower()}/").removeprefix("./")
+    return _OF_COCO.sub("", plain).replace(".jpeg", ".jpg")
+
+
+def _endings(paths: Iterable[str]) -> dict[str, str | None]:
+    """Key of every ending of a path ("a/b.jpg", "b.jpg") -> the path; None where several end so."""
+    ending: dict[str, str | None] = {}
+    for path in paths:
+        parts = _key(path).split("/")
+        for start in range(len(parts)):
+            key = "/".join(parts[start:])
+            ending[key] = None if key in ending else path
+    return ending
 
 
 def _opened(archive: Path) -> zipfile.ZipFile:

@@ -1,7 +1,7 @@
 """Index a corpus in the REFER layout once, and look at it in two ways: to train (no masks) and to evaluate (masks).
 
     root/<corpus>/instances.json, refs(<split_by>).p      or  root/refer/<corpus>/...      (TRIS)
-    root/images/mscoco/images/train2014/*.jpg             or  root/train2014/*.jpg         (TRIS)
+    root/images/mscoco/images/train2014/*.jpg             or  root/train2014/*.jpg         (TRIS), see `places`
     or train2014.zip in place of the folder, not unpacked; where both are, the folder counts
 
 Weak supervision is a matter of construction here: a training view is made from the refs' sentences and the list of
@@ -10,24 +10,29 @@ images, is told nothing of `annotations`, and holds no reference to anything tha
 
 import gc
 import hashlib
-import json
-from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+import warnings
+from collections import Counter
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from wsris_lib.refer.errors import DataError
+from wsris_lib.refer.errors import DataError, DataWarning, Faults
+from wsris_lib.refer.fields import (
+    check_annotations,
+    check_box,
+    check_images,
+    check_refs,
+    grefcoco,
+    read_instances,
+)
+from wsris_lib.refer.masks import degenerate
 from wsris_lib.refer.photos import photos
 from wsris_lib.refer.pickles import Record, load_refs
-from wsris_lib.refer.views import AnnotatedSample, EvaluationView, ImageFile, Sample, TrainingView, warn_skipped
+from wsris_lib.refer.places import annotation_folder, image_place
+from wsris_lib.refer.views import AnnotatedSample, EvaluationView, ImageFile, Sample, TrainingView
 
-ANNOTATION_FOLDERS = ("{corpus}", "refer/{corpus}")
-COCO_FOLDERS = ("images/mscoco/images/train2014", "train2014")
-COCO_PLACES = (*COCO_FOLDERS, *(f"{folder}.zip" for folder in COCO_FOLDERS))
-IMAGE_PLACES = {  # those whose published photographs aren't COCO's
-    "refclef": ("images/saiapr_tc-12", "images/saiapr_tc-12.zip", *COCO_PLACES),
-    "referit": ("images", "images.zip"),
-}
+ONE_RELEASE = "take instances.json and refs from one release, or remove the ref"
 
 
 @contextmanager
@@ -45,35 +50,46 @@ def _collector_paused() -> Iterator[None]:
 class Refer:
     """The corpus `corpus` below `root`, split as `refs(<split_by>).p` says.
 
-    `splits` maps each split's name to its number of refs; `image_folder` may be a zip. Splits go by exact name ("test"
-    is not "testA"; REFER's own reader matches loosely). `most` says of how many of its images a split is made, for a
-    trial: {"train": 2000}. Raises DataError when a file is missing, unsafe, damaged or lacks a field.
+    `splits` maps each split's name to its number of refs; `image_folder` may be a zip, and is looked for below `root`
+    unless `images` says where it is. Splits go by exact name ("test" is not "testA"; REFER's own reader matches
+    loosely) but for refclef's, see `split_names`. `most` says of how many of its images a split is made, for a trial:
+    {"train": 2000}. Raises DataError when a file is missing, unsafe, damaged or lacks a field, when a field is of
+    another type, and when an id isn't unique.
     """
 
     @_collector_paused()
     def __init__(
-        self, root: str | Path, corpus: str = "refcoco", split_by: str = "unc", most: dict[str, int] | None = None
+        self,
+        root: str | Path,
+        corpus: str = "refcoco",
+        split_by: str = "unc",
+        most: dict[str, int] | None = None,
+        images: str | Path = "",
     ):
-        self.root = Path(root)
+        self.root = Path(root).expanduser()
         self.corpus = corpus
         self.split_by = split_by
-        folder = self._place([name.format(corpus=corpus) for name in ANNOTATION_FOLDERS], f"corpus {corpus!r}")
-        self.image_folder = self._place(IMAGE_PLACES.get(corpus, COCO_PLACES), "the images")
+        folder = annotation_folder(self.root, corpus)
         self.instances_path = folder / "instances.json"
         self.refs_path = folder / f"refs({split_by}).p"
         if not self.refs_path.is_file():
-            there = ", ".join(sorted(path.name for path in folder.glob("refs(*).p"))) or "no refs(*).p at all"
-            raise DataError(f"{self.refs_path}: no such file; {folder} has {there}: choose split_by accordingly")
+            there = ", ".join(sorted(path.name for path in folder.glob("*refs(*).*"))) or "no refs(*).p at all"
+            meant = f"; {grefcoco()}" if "grefs(" in there else "; choose split_by accordingly"
+            raise DataError(f"{self.refs_path}: no such file; {folder} has {there}{meant}")
         self._refs = load_refs(self.refs_path)
-        _check_refs(self._refs, self.refs_path)
+        check_refs(self._refs, self.refs_path)
         for split, count in (most or {}).items():
-            self._refs = _fewer(self._refs, split, count)
-        self.splits = dict(Counter(ref["split"] for ref in self._refs))
+            self._refs = _fewer(self._refs, split, count, corpus)
+        counts = Counter(name for ref in self._refs for name in split_names(ref["split"], corpus))
+        own = dict.fromkeys(ref["split"] for ref in self._refs)
+        self.splits = {name: counts[name] for name in dict.fromkeys([*own, *counts])}
         # A ref's own file_name carries an annotation id and names no file; the list of images has the real name.
-        (images,) = read_instances(self.instances_path, images=("id", "file_name", "height", "width"))
+        (listed,) = read_instances(self.instances_path, images=("id", "file_name", "height", "width"))
+        check_images(listed, self.instances_path)
+        self.image_folder = image_place(self.root, corpus, [image["file_name"] for image in listed], images)
         find = photos(self.image_folder)
         self._files = {
-            image["id"]: ImageFile(find(image["file_name"]), image["height"], image["width"]) for image in images
+            image["id"]: ImageFile(find(image["file_name"]), image["height"], image["width"]) for image in listed
         }
 
     @property
@@ -89,15 +105,40 @@ class Refer:
         sentences = sum(len(ref["sentences"]) for ref in refs)
         return {"refs": len(refs), "sentences": sentences, "images": len(image_ids), "files": files}
 
-    @_collector_paused()
     def training_view(self, split: str) -> TrainingView:
         """Images and sentences of `split` and nothing else: no mask, box or category; `annotations` stays unread.
 
         A sentence that is empty, or whose image is unlisted or missing, is skipped, with one DataWarning a reason.
         Raises DataError for an unknown split, or when nothing is left of it.
         """
+        view, faults = self.for_training(split)
+        return self._warned(view, faults, split)
+
+    def evaluation_view(self, split: str) -> EvaluationView:
+        """Images, sentences, boxes, categories and masks of `split`.
+
+        A result on part of a split is no result on the split, so nothing is skipped: raises DataError that lists all
+        refs whose image or annotation doesn't exist or that have an empty sentence. Masks are made and checked on
+        demand. What can be judged all the same is said in one DataWarning a kind: refs without any sentence, and
+        polygons of fewer than three points beside good ones.
+        """
+        view, faults = self.for_evaluation(split)
+        faults.check()
+        return self._warned(view, faults, split)
+
+    def _warned(self, view: Any, faults: Faults, split: str) -> Any:
+        for fault in faults.list():
+            warnings.warn(str(fault), DataWarning, stacklevel=3)  # whoever asked for the view
+        if not len(view):
+            raise DataError(f"{self.refs_path}: no sentence of split {split!r} is usable; see the warnings before this")
+        return view
+
+    @_collector_paused()
+    def for_training(self, split: str) -> tuple[TrainingView, Faults]:
+        """`training_view`, which may be empty, and why sentences are skipped."""
         samples: list[Sample] = []
-        skipped: defaultdict[str, list[Sample]] = defaultdict(list)
+        faults = Faults()
+        where = f"{self.refs_path}, split {split!r}"
         for ref in self._split(split):
             image_id = ref["image_id"]
             unusable = None
@@ -108,33 +149,33 @@ class Refer:
             for sentence in ref["sentences"]:
                 sample = Sample(image_id, ref["ref_id"], sentence["sent_id"], sentence["sent"])
                 reason = unusable or ("are empty" if not sample.sentence.strip() else None)
-                (skipped[reason] if reason else samples).append(sample)
-        for reason, lost in skipped.items():
-            warn_skipped(f"{self.refs_path}, split {split!r}", reason, lost)
-        if not samples:
-            raise DataError(f"{self.refs_path}: no sentence of split {split!r} is usable; see the warnings before this")
-        return TrainingView(samples, self._files)
+                if reason:
+                    who = f"sent_id {sample.sent_id} of ref {sample.ref_id}, image {sample.image_id}"
+                    faults.add(where, f"sentence(s) skipped because they {reason}", who, stops=False)
+                else:
+                    samples.append(sample)
+        return TrainingView(samples, self._files), faults
 
     @_collector_paused()
-    def evaluation_view(self, split: str) -> EvaluationView:
-        """Images, sentences, boxes, categories and masks of `split`.
-
-        A result on part of a split is no result on the split, so nothing is skipped: raises DataError at the first ref
-        whose image or annotation doesn't exist or that has an empty sentence. Masks are made and checked on demand.
-        """
+    def for_evaluation(self, split: str) -> tuple[EvaluationView, Faults]:
+        """`evaluation_view` of the refs that can be judged, and all that is wrong with the others."""
         listed, categories = read_instances(
             self.instances_path,
             annotations=("id", "image_id", "category_id", "bbox"),
             categories=("id", "name"),
         )
+        faults = check_annotations(listed, categories, self.instances_path)
         annotations = {annotation["id"]: annotation for annotation in listed}
         names = {category["id"]: category["name"] for category in categories}
         samples = []
         segmentations = {}
         for ref in self._split(split):
-            annotation = self._judgeable(ref, annotations.get(ref["ann_id"]), names)
-            segmentations[ref["ann_id"]] = ref["image_id"], annotation.get("segmentation")
-            category = names[annotation["category_id"]]
+            annotation = annotations.get(ref.get("ann_id"))
+            before = faults.stopping
+            self._check_ref(ref, annotation, names, faults)
+            if annotation is None or faults.stopping > before:
+                continue
+            segmentations[annotation["id"]] = ref["image_id"], annotation.get("segmentation")
             x, y, width, height = (float(edge) for edge in annotation["bbox"])
             samples += [
                 AnnotatedSample(
@@ -143,81 +184,71 @@ class Refer:
                     sent_id=sentence["sent_id"],
                     sentence=sentence["sent"],
                     ann_id=ref["ann_id"],
-                    category=category,
+                    category=names[annotation["category_id"]],
                     box=(x, y, width, height),
-                    decisive=sentence.get("decisive"),
+                    position_dependent=sentence.get("position_dependent"),
                     part=ref.get("part"),
                 )
                 for sentence in ref["sentences"]
             ]
-        return EvaluationView(samples, self._files, segmentations, self.instances_path)
+        return EvaluationView(samples, self._files, segmentations, self.instances_path), faults
 
-    def _judgeable(self, ref: Record, annotation: Record | None, names: dict[int, str]) -> Record:
-        """The annotation itself, if the ref can be judged by it."""
-        who = f"{self.refs_path}: ref {ref['ref_id']}"
+    def _check_ref(self, ref: Record, annotation: Record | None, names: dict[int, str], faults: Faults) -> None:
+        """Note why a ref can't be judged by its annotation, if so."""
+        who = f"ref {ref['ref_id']}"
         image_id = ref["image_id"]
-        ann_id = ref["ann_id"]
-        mend = "take instances.json and refs from one release, or remove the ref"
+        ann_id = ref.get("ann_id")
         if image_id not in self._files:
-            raise DataError(f"{who} has image_id {image_id}, which {self.instances_path} doesn't list; {mend}")
-        if not self._files[image_id].path.is_file():
-            raise DataError(f"{self._files[image_id].path}: no such image, ref {ref['ref_id']} needs it; fetch it")
+            what = f"ref(s) with an image_id that {self.instances_path} doesn't list"
+            faults.add(self.refs_path, what, f"{who} has image_id {image_id}", ONE_RELEASE)
+        elif not self._files[image_id].path.is_file():
+            example = f"{who} needs {self._files[image_id].path.name}"
+            faults.add(self.image_folder, "ref(s) whose image isn't there", example, "fetch the image")
         if annotation is None:
-            raise DataError(f"{who} has ann_id {ann_id}, which {self.instances_path} doesn't list; {mend}")
-        if annotation["image_id"] != image_id:
-            raise DataError(f"{who} is on image {image_id}, its annotation on image {annotation['image_id']}; {mend}")
-        if annotation["category_id"] not in names:
-            unknown = f"annotation {ann_id} has the unlisted category_id {annotation['category_id']}"
-            raise DataError(f"{self.instances_path}: {unknown}; {mend}")
+            what = f"ref(s) with an ann_id that {self.instances_path} doesn't list"
+            faults.add(self.refs_path, what, f"{who} has ann_id {ann_id}", ONE_RELEASE)
+        else:
+            self._check_annotation(ref, annotation, names, faults)
         for sentence in ref["sentences"]:
             if not sentence["sent"].strip():
-                raise DataError(f"{who} has an empty sentence, sent_id {sentence['sent_id']}; remove that sentence")
-        return annotation
+                what = "ref(s) with an empty sentence"
+                faults.add(self.refs_path, what, f"{who}, sent_id {sentence['sent_id']}", "remove that sentence")
+        if not ref["sentences"]:
+            what = f"ref(s) of split {ref['split']!r} without any sentence, which count for nothing"
+            faults.add(self.refs_path, what, who, stops=False)
+
+    def _check_annotation(self, ref: Record, annotation: Record, names: dict[int, str], faults: Faults) -> None:
+        where = f"annotation {annotation['id']}"
+        if annotation["image_id"] != ref["image_id"] in self._files:
+            example = f"ref {ref['ref_id']} is on image {ref['image_id']}, {where} on image {annotation['image_id']}"
+            faults.add(self.refs_path, "ref(s) on another image than their annotation", example, ONE_RELEASE)
+        if annotation["category_id"] not in names:
+            example = f"{where} has category_id {annotation['category_id']}"
+            faults.add(self.instances_path, "annotation(s) of an unlisted category", example, ONE_RELEASE)
+        check_box(annotation, self.instances_path, faults)
+        segmentation = annotation.get("segmentation") or []
+        if 0 < degenerate(segmentation) < len(segmentation):
+            what = "annotation(s) with a polygon of fewer than 3 points beside good ones, which alone are drawn"
+            faults.add(self.instances_path, what, where, stops=False)
 
     def _split(self, split: str) -> list[Record]:
         if split not in self.splits:
             raise DataError(f"{self.refs_path}: no split {split!r}; it has {', '.join(map(repr, self.splits))}")
-        return [ref for ref in self._refs if ref["split"] == split]
-
-    def _place(self, names: Sequence[str], what: str) -> Path:
-        for name in names:
-            place = self.root / name
-            if place.is_file() if place.suffix == ".zip" else place.is_dir():
-                return place
-        raise DataError(f"{self.root}: no folder with {what}; looked for {', '.join(names)} in it")
+        return [ref for ref in self._refs if split in split_names(ref["split"], self.corpus)]
 
 
-def _fewer(refs: list[Record], split: str, count: int) -> list[Record]:
+def split_names(split: str, corpus: str) -> list[str]:
+    """The names by which a ref of a split is asked for: its own and, in refclef, those that REFER counts it among.
+
+    There "testAB" is of testA, of testB, and like all of them of test.
+    """
+    letters = split.removeprefix("test") if corpus == "refclef" and split.startswith("test") else ""
+    return list(dict.fromkeys([split, *(f"test{letter}" for letter in letters), *(["test"] if letters else [])]))
+
+
+def _fewer(refs: list[Record], split: str, count: int, corpus: str) -> list[Record]:
     """Without the refs on all but `count` images of a split: always the same ones, in no order that means anything."""
-    ids = {ref["image_id"] for ref in refs if ref["split"] == split}
+    among = [split in split_names(ref["split"], corpus) for ref in refs]
+    ids = {ref["image_id"] for ref, inside in zip(refs, among) if inside}
     chosen = set(sorted(ids, key=lambda i: hashlib.sha256(str(i).encode()).digest())[:count])
-    return [ref for ref in refs if ref["split"] != split or ref["image_id"] in chosen]
-
-
-def _check_refs(refs: list[Record], path: Path) -> None:
-    for position, ref in enumerate(refs):
-        missing = {"ref_id", "ann_id", "image_id", "split", "sentences"} - ref.keys()
-        if missing:
-            raise DataError(f"{path}: ref number {position} has no {min(missing)!r}; fetch the file again")
-        for sentence in ref["sentences"]:
-            if not (isinstance(sentence, dict) and isinstance(sentence.get("sent"), str) and "sent_id" in sentence):
-                problem = f"ref {ref['ref_id']} has the sentence {sentence!r:.60}"
-                raise DataError(f"{path}: {problem}, expected a dict with `sent` (text) and `sent_id`; fetch it again")
-
-
-def read_instances(path: Path, **parts: tuple[str, ...]) -> list[list[Record]]:
-    """The lists of instances.json named by `parts`, each of whose entries must have the fields given for it."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file; put REFER's instances.json there") from None
-    except ValueError as why:
-        raise DataError(f"{path}: not valid JSON ({why}); fetch it again") from None
-    for part, fields in parts.items():
-        entries = content.get(part) if isinstance(content, dict) else None
-        if not isinstance(entries, list):
-            raise DataError(f"{path}: has no list {part!r}, expected REFER's instances.json; fetch it again")
-        for position, entry in enumerate(entries):
-            if not isinstance(entry, dict) or not entry.keys() >= set(fields):
-                raise DataError(f"{path}: {part}[{position}] lacks one of {', '.join(fields)}; fetch it again")
-    return [content[part] for part in parts]
+    return [ref for ref, inside in zip(refs, among) if not inside or ref["image_id"] in chosen]

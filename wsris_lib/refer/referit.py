@@ -11,6 +11,7 @@ import json
 from pathlib import Path
 
 from wsris_lib.refer.errors import DataError
+from wsris_lib.refer.fields import is_number
 from wsris_lib.refer.pickles import Record, load_plain
 from wsris_lib.refer.writer import write_corpus
 
@@ -80,7 +81,7 @@ def _image(where: str, record: Record) -> tuple[int, int, int]:
     """(id, height, width), the size from the masks."""
     try:
         if (
-            not all(len(box) == 4 for box in record["bbox"])
+            not all(len(box) == 4 and all(map(is_number, box)) for box in record["bbox"])
             or not record["bbox"]
             or not isinstance(record["query"], str)
         ):

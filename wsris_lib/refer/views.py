@@ -1,7 +1,6 @@
 """What training and evaluation see of a split. Only the second kind of view has anything to do with masks."""
 
 import hashlib
-import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -12,10 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from wsris_lib.refer.errors import DataError, DataWarning
-from wsris_lib.refer.images import decoded, read_bytes
+from wsris_lib.refer.errors import DataError
+from wsris_lib.refer.images import decoded, measured, measured_by_header, read_bytes
 from wsris_lib.refer.masks import Segmentation, annotation_mask
 from wsris_lib.refer.photos import Photo
+
+TURNED = 5  # the first of EXIF's orientations that exchange height and width
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +33,14 @@ class Sample:
 class AnnotatedSample(Sample):
     """A sample with its answer: the annotation, its category and box (x, y, w, h in pixels).
 
-    `decisive` says whether only the sentence's words of place single out the object, `part` which part of the object
-    is meant ("" for all of it); None where that isn't known.
+    `position_dependent` says whether only the sentence's words of place single out the object, `part` which part of
+    the object is meant ("" for all of it); None where that isn't known.
     """
 
     ann_id: int
     category: str
     box: tuple[float, float, float, float]
-    decisive: bool | None
+    position_dependent: bool | None
     part: str | None
 
 
@@ -96,15 +97,31 @@ class View(Sequence[S]):
         An EXIF rotation is not applied: COCO's annotations are drawn on the pixels as stored.
         """
         path = self.image_path(image_id)
-        size = self.image_size(image_id)
         data = read_bytes(path)
         image = decoded(data, str(path), upright=False)
-        if (image.height, image.width) != size:
-            raise DataError(
-                f"{path}: {image.height} x {image.width} pixels (height x width), but instances.json says "
-                f"{size[0]} x {size[1]}; fetch the original image"
-            )
+        if (image.height, image.width) != self.image_size(image_id):
+            self._check_size(image_id, *measured(data, str(path)))
         return image
+
+    def orientation(self, image_id: int) -> int:
+        """How EXIF wants the photograph turned, 1 (not) to 8. Raises as `image`, as far as the first bytes tell."""
+        measures = measured_by_header(self.image_path(image_id))
+        self._check_size(image_id, *measures)
+        return measures[2]
+
+    def _check_size(self, image_id: int, height: int, width: int, orientation: int) -> None:
+        """Raises DataError for a photograph, as it is stored, of another size than its annotations."""
+        listed = self.image_size(image_id)
+        if (height, width) == listed:
+            return
+        sizes = f"{height} x {width} pixels (height x width), but instances.json says {listed[0]} x {listed[1]}"
+        way_out = "; fetch the original image"
+        if orientation >= TURNED and (width, height) == listed:
+            way_out = (
+                f": its EXIF (orientation {orientation}) turns it into that, and annotations belong to pixels as "
+                "stored; store it turned, without that tag"
+            )
+        raise DataError(f"{self.image_path(image_id)}: {sizes}{way_out}")
 
 
 class TrainingView(View[Sample]):
@@ -150,14 +167,3 @@ class EvaluationView(View[AnnotatedSample]):
             mask = self.mask(ann_id)
             for _ in group:
                 yield mask
-
-
-def warn_skipped(where: str, reason: str, lost: list[Sample]) -> None:
-    """One warning for all the sentences that were skipped for one reason, with the first of them by id."""
-    first = lost[0]
-    warnings.warn(
-        f"{where}: {len(lost)} sentence(s) skipped because they {reason}, "
-        f"the first is sent_id {first.sent_id} of ref {first.ref_id}, image {first.image_id}",
-        DataWarning,
-        stacklevel=4,  # whoever asked for the view: past this, the method and its decorator
-    )

@@ -58,7 +58,12 @@ def is_spatial(sentence: str) -> bool:
     text = _not_places.sub(" ", re.sub(r"[^a-z0-9]+", " ", sentence.lower()))
     if _places.search(text):
         return True
-    return any(word in SPATIAL_WORDS or _FUSED.fullmatch(word) for word in text.split())
+    return any(map(is_place, text.split()))
+
+
+def is_place(word: str) -> bool:
+    """Whether a lower-case word is one of place, or such words run together in a usual way ("topleft")."""
+    return word in SPATIAL_WORDS or _FUSED.fullmatch(word) is not None
 
 
 _PAIRS = (("left", "right"), ("lft", "rgt"), ("lt", "rt"), ("lefty", "righty"))
@@ -68,8 +73,11 @@ _MIRRORED = (
     | dict(_PAIRS)
     | {right: left for left, right in _PAIRS}
 )
-_SIDED = re.compile(
-    rf"(?:on|in|far)?(?:{_PLACE})?(?:left|right)(?:{_PLACE})?(?:est|ish|most|side|hand|handed|ier|iest|ward|wards)?"
+# A side may be glued to anything ("leftmost", "topleft", "leftguy"), but isn't in each word that has its letters.
+_SIDE = re.compile("left|right")
+_NO_SIDE = re.compile(
+    r"[a-z]*(?:b|f)right[a-z]*|(?:play|ship)?wright[a-z]*|(?:al|up|out|down|forth|birth|copy)right[a-z]*|right(?:eous|ful|ly)[a-z]*"
+    r"|sta?right|cleft[a-z]*|leftovers?"
 )
 # "right behind", unless a word before it says that a side is meant: "on the right behind the dog", "top right above"
 _JUST = re.compile(r"[^a-z]+(?:behind|next|above|below|under|underneath|beneath|beside|in front of|here|there|now)\b")
@@ -79,26 +87,35 @@ _SIDE_BEFORE = re.compile(
 )
 
 
+def has_side(word: str) -> bool:
+    """Whether a lower-case word holds left or right, whole or glued to something; "upright" and the like don't."""
+    return _SIDE.search(word) is not None and not _NO_SIDE.fullmatch(word)
+
+
+def is_just(text: str, start: int, end: int) -> bool:
+    """Whether `text[start:end]` of a lower-case text is a "right" that means "just" ("right behind the dog")."""
+    return bool(text[start:end] == "right" and _JUST.match(text, end) and not _SIDE_BEFORE.search(text[:start]))
+
+
 def mirrored(sentence: str) -> str:
     """The sentence for the image flipped left to right: left and right swapped, and what is made of them.
 
-    Whole words only: "leftmost", "left-hand", "topleft", "lefty" and slips such as "rigth" change, "upright", "bright"
-    and "copyright" don't. Nor does a "right" that only means "just" ("right behind the dog", "right next to"). Capitals
-    stay. A person's own left arm becomes a right one, as it does in the image. Hours of a clock ("at 3 o'clock") and
-    whatever is written in the image are let be.
+    "leftmost", "left-hand", "topleft", "lefty", glued words ("leftguy") and slips such as "rigth" change, "upright",
+    "bright" and "copyright" don't. Nor does a "right" that only means "just" ("right behind the dog", "right next to").
+    Capitals stay. A person's own left arm becomes a right one, as it does in the image. Hours of a clock ("at 3
+    o'clock") and whatever is written in the image are let be.
 
     Twice gives the sentence back, but for slips, which come back spelt right, and a "left" where "right" would mean
-    "just" ("chair left behind the table"): 142 of RefCOCO's 142,210 sentences.
+    "just" ("chair left behind the table"): 108 of RefCOCO's 142,210 sentences.
     """
     text = sentence.lower()
 
     def other(match: re.Match[str]) -> str:
         written = match[0]
         word = written.lower()
-        just = _JUST.match(text, match.end()) and not _SIDE_BEFORE.search(text[: match.start()])
-        if (word == "right" and just) or (word not in _MIRRORED and not _SIDED.fullmatch(word)):
+        if is_just(text, *match.span()) or (word not in _MIRRORED and not has_side(word)):
             return written
-        new = _MIRRORED.get(word) or re.sub("left|right", lambda side: _MIRRORED[side[0]], word)
+        new = _MIRRORED.get(word) or _SIDE.sub(lambda side: _MIRRORED[side[0]], word)
         return new.upper() if written.isupper() else new.capitalize() if written[0].isupper() else new
 
     return re.sub("[A-Za-z]+", other, sentence)

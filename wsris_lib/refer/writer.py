@@ -25,7 +25,7 @@ def write_corpus(
     annotations  id, image_id, category_id, bbox [x, y, w, h], segmentation (polygons or RLE), area, iscrowd
     categories   id, name
     refs         ref_id, ann_id, category_id, image_id, file_name, split, sent_ids,
-                 sentences [{sent_id, sent, raw, tokens, and optionally decisive: bool}], optionally part: str
+                 sentences [{sent_id, sent, raw, tokens, and optionally position_dependent: bool}], optionally part: str
 
     Each file appears whole or not at all, the refs last. Raises UnsafePickle when `refs` holds anything but plain
     containers, text and numbers (a NumPy integer, say), TypeError when the rest is no JSON.

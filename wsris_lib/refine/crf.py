@@ -16,7 +16,9 @@ from wsris_lib.refine.affinity import IGNORE
 from wsris_lib.refine.lattice import Lattice, mean_field
 
 BACKENDS = ("pydensecrf", "lattice")
-INSTALL = 'pip install "wsris[crf]" (it needs a C++ compiler)'
+COMPILER = "(it needs a C++ compiler)"
+INSTALL = f'to install it: pip install "wsris[crf]" {COMPILER}'
+REBUILD = f"to build it anew: pip install --force-reinstall --no-deps --no-cache-dir pydensecrf2 {COMPILER}"
 
 
 def dense_crf(image: np.ndarray, unary: np.ndarray, settings: RefineConfig, backend: str = "") -> np.ndarray:
@@ -33,7 +35,7 @@ def dense_crf(image: np.ndarray, unary: np.ndarray, settings: RefineConfig, back
     That is rounding, on x86; other compilers may round otherwise.
 
     Raises ValueError for an image or a unary of another kind and for an unknown backend, ImportError where pydensecrf
-    is asked for and not installed.
+    is asked for and missing or broken.
     """
     return _marginals(image, [unary], settings, backend)[0]
 
@@ -140,16 +142,28 @@ def _module(backend: str) -> ModuleType | None:
         raise ValueError(f"backend is {backend!r}; choose one of {', '.join(BACKENDS)}, or leave it empty")
     if backend == "lattice":
         return None
-    try:
-        import pydensecrf.densecrf as module
-    except ImportError as why:
-        if backend:
-            raise ImportError(f"pydensecrf can't be imported ({why}); to install it: {INSTALL}") from None
-        _say_once()
-        return None
+    module, why = published()
+    if not module and backend:
+        raise ImportError(why)
+    if not module:
+        _say_once(why)
     return module
 
 
+def published() -> tuple[ModuleType | None, str]:
+    """pydensecrf's module; or None and why there is none, whatever its import raised, and what to do, in one line."""
+    try:
+        import pydensecrf.densecrf as module
+
+        module.DenseCRF2D  # noqa: B018  another package of this name has none
+    except Exception as why:
+        if isinstance(why, ModuleNotFoundError) and why.name == "pydensecrf":
+            return None, f"pydensecrf isn't installed; {INSTALL}"
+        reason = f"{type(why).__name__}: {why}".partition("\n")[0]  # such as a numpy that it wasn't built against
+        return None, f"pydensecrf is there and can't be used ({reason}); {REBUILD}"
+    return module, ""
+
+
 @lru_cache
-def _say_once() -> None:
-    warnings.warn(f"pydensecrf isn't installed, so the slower lattice is used. The fast build: {INSTALL}", stacklevel=5)
+def _say_once(why: str) -> None:
+    warnings.warn(f"{why}. Until then the slower lattice is used", stacklevel=5)

@@ -28,12 +28,12 @@ def centres(displacement: NDArray[np.float32], steps: int = STEPS) -> NDArray[np
     return place[0].round().long().permute(2, 0, 1).flip(0).numpy()
 
 
-def instances(displacement: NDArray[np.float32], still: float, steps: int = STEPS) -> NDArray[np.int64]:
+def instances(displacement: NDArray[np.float32], max_displacement: float, steps: int = STEPS) -> NDArray[np.int64]:
     """Displacement [2, h, w] -> a number for each cell's instance, 0 to K - 1, [h, w].
 
-    Cells where the field is weaker than `still`, in cells, form connected regions, as a centre may be there; a cell
-    belongs to the region where following the field ends. Those that end in none share a number.
+    Cells where the field is weaker than `max_displacement`, in cells, form connected regions, as a centre may be
+    there; a cell belongs to the region where following the field ends. Those that end in none share a number.
     """
-    regions, _ = ndimage.label(np.hypot(*displacement) < still)
+    regions, _ = ndimage.label(np.hypot(*displacement) < max_displacement)
     y, x = centres(displacement, steps)
     return np.unique(regions[y, x], return_inverse=True)[1].reshape(regions.shape)

@@ -28,14 +28,12 @@ Refine = Callable[[Image.Image, Array], Array]  # image, soft [S, H, W] -> soft 
 
 
 def by_crf(settings: RefineConfig) -> Refine:
-    """Dense CRF on the hard masks, at the size of `for_crf`. One that vanishes keeps the mask that it came from."""
+    """Dense CRF on the hard masks, at the size of `for_crf`. It may leave nothing of one, see `kept`."""
 
     def refine(image: Image.Image, soft: Array) -> Array:
         small = np.asarray(for_crf(image, settings))
         refined = crf_masks(small, _resized(soft, small.shape[:2]) > 0.5, settings)
-        refined = _resized(refined, soft.shape[1:])
-        kept = (refined > 0.5).any((1, 2), keepdims=True)
-        return np.where(kept, refined, soft)
+        return _resized(refined, soft.shape[1:])
 
     return refine
 
@@ -64,20 +62,19 @@ def by_walk(model: IRNet, backbone: Backbone, settings: RefineConfig) -> Refine:
         walked = np.zeros_like(parts)
         alive = parts.any((1, 2))  # most instances hold nothing of a sentence
         walked[alive] = spread(parts[alive], edge, settings.radius_walk, settings.beta, settings.doublings)
-        of_sentence = zip(walked.reshape(-1, K, *edge.shape), alive.reshape(-1, K), soft)
-        size = soft.shape[1:]
-        return np.stack([_cut(_strongest(maps[some], size), before, settings) for maps, some, before in of_sentence])
+        of_sentence = zip(walked.reshape(-1, K, *edge.shape), alive.reshape(-1, K))
+        return np.stack([_cut(_strongest(maps[some], soft.shape[1:]), settings) for maps, some in of_sentence])
 
     return refine
 
 
 def in_turn(*steps: Refine) -> Refine:
-    """One refinement after the other; none at all leaves the masks as they are."""
+    """One refinement after the other; none at all leaves the masks as they are. What one erases goes on as it came."""
 
     def refine(image: Image.Image, soft: Array) -> Array:
-        for step in steps:
-            soft = step(image, soft)
-        return soft
+        for step in steps[:-1]:
+            soft = kept(step(image, soft), soft)
+        return steps[-1](image, soft) if steps else soft
 
     return refine
 
@@ -91,11 +88,17 @@ def fields(model: IRNet, backbone: Backbone, image: Image.Image) -> tuple[Array,
     return ((edge[0] + edge[1].flip(1)) / 2).cpu().numpy(), displacement[0].cpu().numpy()
 
 
+def kept(after: Array, before: Array) -> Array:
+    """Refined soft masks [S, H, W]; where nothing is left, the mask that it came from."""
+    return np.where((after > 0.5).any((1, 2), keepdims=True), after, before)
+
+
 def confidence(before: Array, after: Array) -> Array:
     """How far a refinement agrees with what it was given: the IoU of the masks before and after, [S] in [0, 1].
 
     The papers give a refined map no confidence. A map that keeps to an object hardly changes; one that lies across
-    several, or beside all, is torn or moved.
+    several, or beside all, is torn or moved. `after` is what the refinement left, not what `kept` makes of it: a mask
+    that was erased has 0, and a label that is nevertheless used for lack of a better one shouldn't count as sure.
     """
     a = before > 0.5
     b = after > 0.5
@@ -119,15 +122,15 @@ def _strongest(maps: Array, size: tuple[int, ...]) -> Array:
     return grown.numpy()
 
 
-def _cut(walked: Array, before: Array, settings: RefineConfig) -> Array:
+def _cut(walked: Array, settings: RefineConfig) -> Array:
     """A walked map [H, W] -> soft mask: 1/2 at `threshold` of the maximum, small fragments gone.
 
     IRNet's code keeps fragments in the list that TRIS then unites, so that they do stay; here they go, but for the
-    largest where all are small. A map of which nothing is left keeps the mask that it came from.
+    largest where all are small.
     """
     top = walked.max()
     if top <= 0:
-        return before
+        return np.zeros_like(walked)
     level = settings.threshold * top
     soft = np.interp(walked, [0, level, top], [0, 0.5, 1])
     pieces, n = ndimage.label(soft > 0.5)

@@ -13,7 +13,7 @@ from wsris_lib.config.settings import RefineConfig
 from wsris_lib.frozen.clip_backbone import Backbone
 from wsris_lib.frozen.image_cache import CacheEntry
 from wsris_lib.infra import artefacts
-from wsris_lib.infra.trainer import LossCurve, Trainer
+from wsris_lib.infra.trainer import LossCurve, Trained, Trainer
 from wsris_lib.refer.masks import decode_rle, encode_rle
 from wsris_lib.refine.affinity import IGNORE, losses, total
 from wsris_lib.refine.irnet import IRNet, channels
@@ -56,7 +56,7 @@ class Affinities:
 
 def train(
     backbone: Backbone, data: Affinities, settings: RefineConfig, seed: int, out: Path
-) -> tuple[IRNet, LossCurve]:
+) -> Trained[IRNet, LossCurve]:
     """Fit the two heads; the backbone stays as it is. The same seed gives the same weights on one machine.
 
     A polynomial decay of the rate, as IRNet's; its weight decay reaches SGD as a momentum by mistake, ours doesn't.
@@ -66,7 +66,7 @@ def train(
 
     Raises ValueError if there is no label, KeyError for an unknown optimiser.
 
-    Returns the network, evaluating, and the loss curve [[step, mean loss], ...].
+    Returns the network, evaluating, and the loss curve.
     """
     if not len(data):
         raise ValueError("there is no label to learn affinities from; lower refine.foreground or give more sentences")
@@ -75,7 +75,7 @@ def train(
         torch.manual_seed(seed)
         model = IRNet(channels(backbone), settings.width).to(device).train()
     edge, displacement = model.parts()
-    parts = [{"params": edge}, {"params": displacement, "share": settings.displacement_lr_scale}]
+    parts = [{"params": edge}, {"params": displacement, "lr_scale": settings.displacement_lr_scale}]
     optimiser = OPTIMISERS[settings.optimiser](parts, lr=settings.learning_rate, weight_decay=1e-4)
     per_epoch = max(1, len(data) // settings.batch)
     steps = max(1, round(settings.epochs * per_epoch))
@@ -96,7 +96,7 @@ def train(
     model.eval()
     model.drift.copy_(_drift(model, backbone, data, settings.batch))
     run.delete_checkpoint()
-    return model, run.curve
+    return Trained(model, run.curve)
 
 
 def augmented(pixels: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:

@@ -6,6 +6,7 @@ import shutil
 import sys
 import time
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, requires, version
 from itertools import groupby
@@ -18,11 +19,16 @@ from wsris_lib.config.profiles import Profile
 from wsris_lib.frozen.checkpoints import PINS, resolve
 from wsris_lib.frozen.extractor import Extractor
 from wsris_lib.infra import artefacts
+from wsris_lib.infra import machine as limits
+from wsris_lib.infra.device import gpu_problem
+from wsris_lib.pipeline.checks import check_data, check_lengths
 from wsris_lib.pipeline.run import Run
+from wsris_lib.refer import facts
 from wsris_lib.refer.errors import DataError
 from wsris_lib.refer.leakage import exposure, read_declarations
 from wsris_lib.refer.published import compare
 from wsris_lib.refer.reader import Refer
+from wsris_lib.refine.crf import published
 from wsris_lib.setup.fetch import IMAGES_OF
 from wsris_lib.synref.make import CORPORA, POOLS
 
@@ -43,8 +49,8 @@ class Check:
 
     def __str__(self) -> str:
         mark = {True: "ok  ", False: "NO  ", None: "    "}[self.ok]
-        hint = f"\n{'':17s}-> {self.hint}" if self.hint and not self.ok else ""
-        return f"{mark}{self.name:12s} {self.message}{hint}"
+        hint = f"\n-> {self.hint}" if self.hint and not self.ok else ""
+        return f"{mark}{self.name:12s} {self.message}{hint}".replace("\n", f"\n{'':17s}")
 
 
 def doctor(profile: Profile, measure: bool = False) -> int:
@@ -65,7 +71,7 @@ def doctor(profile: Profile, measure: bool = False) -> int:
 
 def packages(profile: Profile) -> Iterator[Check]:
     """Those that the library needs, then those that it is better with, or that this profile needs besides."""
-    extras = ["", "crf", *(["sam2"] if profile.proposals.backend == "sam2" else [])]  # Meta's sam2, not transformers'
+    extras = ["", *(["sam2"] if profile.proposals.backend == "sam2" else [])]  # Meta's sam2, not transformers'
     yield Check("python", platform.python_version(), sys.version_info >= (3, 11))
     for package in map(Requirement, requires("wsris") or []):
         needed_by = [extra for extra in extras if not package.marker or package.marker.evaluate({"extra": extra})]
@@ -73,19 +79,26 @@ def packages(profile: Profile) -> Iterator[Check]:
             continue
         try:
             installed = version(package.name)
-            ok: bool | None = package.specifier.contains(installed, prereleases=True)
+            ok = package.specifier.contains(installed, prereleases=True)
             message = installed if ok else f"{installed}, needed {package.specifier}"
         except PackageNotFoundError:
-            ok = None if needed_by == ["crf"] else False
-            message = "not installed; the dense CRF is slower without" if ok is None else "not installed"
+            ok = False
+            message = "not installed"
         yield Check(package.name, message, ok, f'pip install "{package.name}{package.specifier}"')
+    module, why = published()  # imported, as it may be there and broken
+    reason, _, remedy = why.rpartition("; ")
+    yield Check(
+        "pydensecrf", "usable" if module else f"{reason}: the dense CRF is slower", module is not None or None, remedy
+    )
 
 
 def machine(profile: Profile) -> Iterator[Check]:
     """Cores, memory, disk, and the GPU where the profile asks for one."""
-    if hasattr(os, "sysconf"):
-        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
-        yield Check("memory", f"{memory:.0f} GB, {os.cpu_count()} cores", memory >= NEEDED_GB)
+    yield Check("cores", share(limits.cores(), os.cpu_count() or 1, "{:.0f}"), True)
+    if memory := limits.memory():
+        whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        hint = f"give this container or job {NEEDED_GB:.0f} GB or more"
+        yield Check("memory", share(memory / 1e9, whole / 1e9, "{:.1f} GB"), memory >= NEEDED_GB * 1e9, hint)
     home = artefacts.runs_dir()
     place = next(path for path in (home, *home.parents) if path.exists())
     free = shutil.disk_usage(place).free / 1e9
@@ -94,14 +107,30 @@ def machine(profile: Profile) -> Iterator[Check]:
     yield Check("disk", f"{free:.0f} GB free, some {needed:.1f} needed", free > needed, hint)
     if not (place.is_dir() and os.access(place, os.W_OK)):
         yield Check("disk", f"{place} is no folder that can be written to", False, "set WSRIS_HOME to one that is")
-    if profile.gpu and not torch.cuda.is_available():
-        message = "torch finds none, so the profile runs on the CPU, a hundred times slower"
-        hint = "take a machine with one, --profile tiny, which needs none, or --trial 4, for which a CPU will do"
+    if profile.gpu:
+        yield from gpus(profile)
+
+
+def share(mine: float, whole: float, form: str) -> str:
+    """What this process may use of the machine, and what the machine has where that is more."""
+    rest = f" of this machine's {form.format(whole)}" if form.format(mine) != form.format(whole) else ""
+    return form.format(mine) + rest
+
+
+def gpus(profile: Profile) -> Iterator[Check]:
+    """Each GPU, and whether torch can compute on it."""
+    hint = "take a machine with one, --profile tiny, which needs none, or --trial 4, for which a CPU will do"
+    if not torch.cuda.is_available():
+        message = f"{gpu_problem()}, so the profile runs on the CPU, a hundred times slower"
         yield Check("GPU", message, None if profile.trial else False, hint)
-    elif profile.gpu:
-        for n in range(torch.cuda.device_count()):
-            free, total = (size / 1e9 for size in torch.cuda.mem_get_info(n))
-            yield Check("GPU", f"{torch.cuda.get_device_name(n)}, {free:.0f} of {total:.0f} GB free", True)
+        return
+    for n in range(torch.cuda.device_count()):
+        problem = gpu_problem(n, compute=True)
+        if problem:
+            yield Check("GPU", problem, False, hint)
+            continue
+        free, total = (size / 1e9 for size in torch.cuda.mem_get_info(n))
+        yield Check("GPU", f"{torch.cuda.get_device_name(n)}, {free:.0f} of {total:.0f} GB free", True)
 
 
 def checkpoints(profile: Profile) -> Iterator[Check]:
@@ -132,7 +161,7 @@ def data(profile: Profile) -> Iterator[Check]:
         splits: Collection[str] = list(dict.fromkeys(renamed.get(pool, pool) for pool in POOLS))
     else:
         try:
-            refer = Refer(profile.data, profile.corpus, profile.split_by)
+            refer = Refer(profile.data, profile.corpus, profile.split_by, images=profile.image_folder)
         except DataError as why:
             images = IMAGES_OF.get(profile.corpus)  # None: of a corpus that `fetch` doesn't know
             hint = f"python -m wsris_lib fetch {profile.corpus} {images} --data {profile.data}" if images else ""
@@ -143,18 +172,29 @@ def data(profile: Profile) -> Iterator[Check]:
             numbers = [f"{c.actual:,}{'' if c.expected is None else f' of {c.expected:,}'} {c.what}" for c in counts]
             complete = all(count.complete for count in counts) or None
             yield Check("data", f"{split}: {', '.join(numbers)}".removeprefix(": "), complete)
+        yield from (Check("sentences", str(fact)) for fact in facts.measure(facts.read(refer.refs_path)) if fact.count)
         splits = refer.splits
     for split in (profile.train_split, profile.val_split):
         if split not in splits:
             message = f"no split {split!r}; there is {', '.join(splits)}"
             yield Check("data", message, False, "choose another by --split")
-    if not made_here and profile.val_split in splits:
+    if not made_here and {profile.train_split, profile.val_split} <= set(splits):
+        yield from faults(profile, refer)
         yield from leaks(profile, refer)
+
+
+def faults(profile: Profile, refer: Refer) -> Iterator[Check]:
+    """What `reproduce` would refuse of the corpus before its first training, and what it would only say."""
+    every = check_data(profile, refer)
+    with suppress(FileNotFoundError):  # a checkpoint that isn't there has a line of its own
+        every += check_lengths(profile, refer)
+    for fault in every:
+        yield Check("data", str(fault), False if fault.stops else None)
 
 
 def leaks(profile: Profile, refer: Refer) -> Iterator[Check]:
     """What each checkpoint that reads images saw of the judged split in its own training, as far as it is declared."""
-    view = refer.training_view(profile.val_split)
+    view, _ = refer.for_training(profile.val_split)
     declared = read_declarations(DECLARED)
     names = [name for field, name in profiles.checkpoints_of(profile).items() if field not in READ_NO_IMAGE]
     for name in dict.fromkeys(name for name in names if not name.startswith("zoo:")):

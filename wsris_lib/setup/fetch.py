@@ -10,7 +10,7 @@ from huggingface_hub import constants
 from wsris_lib.config import profiles
 from wsris_lib.config.profiles import Profile
 from wsris_lib.infra.artefacts import file_digest, read_json, write_json
-from wsris_lib.refer.reader import ANNOTATION_FOLDERS, COCO_PLACES, IMAGE_PLACES
+from wsris_lib.refer.places import ANNOTATION_FOLDERS, COCO_PLACES, IMAGE_PLACES
 from wsris_lib.setup import hub
 from wsris_lib.setup.archive import unpacked
 from wsris_lib.setup.download import RETRIES, DownloadError, RetryPolicy, download, enough_room

@@ -1,6 +1,5 @@
 """Draw many scenes on all cores, in order, each from its own seed: the n-th scene is the same however many are made."""
 
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from multiprocessing import get_context
 import numpy as np
 from tqdm import tqdm
 
+from wsris_lib.infra import machine
 from wsris_lib.synref.render import render
 from wsris_lib.synref.scene import Scene, sample_scene
 
@@ -56,10 +56,10 @@ def draw(
     """Yield scenes 0 .. number - 1 in order; or what `tell`, a function that can be pickled, makes of each.
 
     `tell` runs where the scene was drawn, so the less of it comes back the better. `workers` defaults to the number of
-    cores; 1 draws in this process.
+    cores that this process may use; 1 draws in it.
     """
     tasks = [(stream, range(i, min(i + CHUNK, number)), pixels, tell) for i in range(0, number, CHUNK)]
-    workers = min(workers or os.cpu_count() or 1, len(tasks))
+    workers = min(workers or machine.cores(), len(tasks))
     with tqdm(total=number, desc=what, unit="image", disable=number < 2 * CHUNK) as bar:
         if workers <= 1:
             chunks = map(_chunk, tasks)

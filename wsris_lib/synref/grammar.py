@@ -54,10 +54,10 @@ class Seen:
 
 @dataclass(frozen=True)
 class Sentence:
-    """`decisive`: several things fit every word but those of place, so the place decides. `noisy`: has a slip."""
+    """`position_dependent`: several things fit every word but those of place. `noisy`: has a slip."""
 
     text: str
-    decisive: bool
+    position_dependent: bool
     meaning: Meaning
     noisy: bool = False
 
@@ -180,7 +180,7 @@ def draw_sentence(
     if not style.words[0] <= len(text.split()) <= style.words[1]:
         return None
     slipped = misspell(text, rng) if rng.random() < SLIPS else text
-    return Sentence(slipped, decisive=len(fitting) > 1, meaning=meaning, noisy=slipped != text)
+    return Sentence(slipped, position_dependent=len(fitting) > 1, meaning=meaning, noisy=slipped != text)
 
 
 def _related(target, fitting, things, rng, style) -> tuple[str, dict[str, str]]:

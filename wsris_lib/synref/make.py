@@ -32,8 +32,8 @@ def make_synref(size: SynRefSize, workers: int | None = None) -> Path:
 
     The root holds {refcoco, refcoco+, refcocog, refclef}/{instances.json, refs(<split_by>).p}, and the images they
     share: images/mscoco/images/train2014/*.jpg and depth/*.png (16 bit, thousandths of a world unit). Each sentence
-    carries `decisive` (only its words of place single out the object) and `noisy` (a typing error), each ref the `part`
-    it is about ("" for the whole object). The same size and code give the same bytes.
+    carries `position_dependent` (only its words of place single out the object) and `noisy` (a typing error), each ref
+    the `part` it is about ("" for the whole object). The same size and code give the same bytes.
     """
     settings = asdict(size)
     root = artefacts.runs_dir() / "cache" / f"synref-{artefacts.content_hash(draw.EDITION, settings)}"
@@ -137,7 +137,7 @@ def _add(image_id: int, pool: str, picture: Picture, books: dict) -> None:
                     "sent_ids": [first + i for i in range(len(group))],
                     "sentences": [
                         {"sent_id": first + i, "sent": s.text, "raw": s.text, "tokens": s.text.split()}
-                        | {"decisive": s.decisive, "noisy": s.noisy}
+                        | {"position_dependent": s.position_dependent, "noisy": s.noisy}
                         for i, s in enumerate(group)
                     ],
                 }

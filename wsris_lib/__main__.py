@@ -14,12 +14,12 @@ from wsris_lib.experiments import ablations, claim_table, notebooks, scoreboard,
 from wsris_lib.experiments.reproduce import reproduce
 from wsris_lib.infra import artefacts, distributed
 from wsris_lib.miniature import command
-from wsris_lib.pipeline import predict as predicting
 from wsris_lib.pipeline import pseudo_labels, students, unjudged
 from wsris_lib.pipeline.checks import refuse_faulty
+from wsris_lib.pipeline.predict import DEFAULT, MODELS
+from wsris_lib.pipeline.predictions import predict_all, sentences_in
 from wsris_lib.pipeline.run import Run
 from wsris_lib.refer import exchange, referit
-from wsris_lib.refer.images import load_image
 from wsris_lib.setup.doctor import doctor
 from wsris_lib.setup.download import DownloadError
 from wsris_lib.setup.fetch import KNOWN, fetch
@@ -61,12 +61,14 @@ def main(arguments: list[str] | None = None) -> int:
     sub.add_argument("--measure", action="store_true", help="time the frozen models on two images for an estimate")
     _of_run(sub)
     sub.set_defaults(run=doctor)
-    purpose = "the mask that a sentence means in an image, as a black and white PNG"
+    purpose = "masks of what sentences mean in pictures, with overlays and a confidence"
     sub = commands.add_parser("predict", help=purpose, description=purpose + "; trains what isn't trained yet")
-    sub.add_argument("image", type=_path)
-    sub.add_argument("sentence")
-    sub.add_argument("-o", "--out", type=_path, default=Path("mask.png"), help="(default: mask.png)")
-    sub.add_argument("--model", default="cadd greedy", help=f"one of {', '.join(predicting.MODELS)}")
+    sub.add_argument("image", type=_path, help="a picture, or a folder of pictures")
+    purpose = "one or more; @FILE has one a line"
+    sub.add_argument("sentences", nargs="+", metavar="sentence", help=purpose)
+    purpose = "a PNG (default: mask.png), of several a folder (default: predictions)"
+    sub.add_argument("-o", "--out", type=_path, help=purpose)
+    sub.add_argument("--model", default=DEFAULT, help=f"one of {', '.join(MODELS)} (default: {DEFAULT})")
     sub.add_argument("--seed", type=_whole, default=0)
     _of_run(sub)
     sub.set_defaults(run=predict)
@@ -245,15 +247,12 @@ def judge_claims(
         print(table)
 
 
-def predict(profile: profiles.Profile, image: Path, sentence: str, out: Path, model: str, seed: int) -> None:
-    """Answer one sentence and write the mask."""
-    predicting.check_sentence(sentence)  # before a training, not after it
-    if out.is_dir() or out.suffix.lower() != ".png" or out.resolve() == image.resolve():
-        raise ValueError(f"{out}: the mask is written as a PNG; name a file that ends in .png and isn't the image")
-    photograph = load_image(image)
-    soft = predicting.load(model, Run(profile), seed)(photograph, sentence)
-    predicting.write_mask(out, soft)
-    print(f"{out}: {(soft > 0.5).mean():.1%} of the image, by {model}")
+def predict(
+    profile: profiles.Profile, image: Path, sentences: list[str], out: Path | None, model: str, seed: int
+) -> int:
+    """Answer each sentence on each picture. Returns 1 where some couldn't be answered."""
+    texts = [text for given in sentences for text in (sentences_in(Path(given[1:])) if given[0:1] == "@" else [given])]
+    return int(any("error" in row for row in predict_all(Run(profile), image, texts, out, model, seed)))
 
 
 def write_student(profile: profiles.Profile, out: Path, labels: str, seed: int, compiled: bool) -> None:

@@ -14,11 +14,12 @@ from wsris_lib.experiments import ablations, claim_table, notebooks, scoreboard,
 from wsris_lib.experiments.reproduce import reproduce
 from wsris_lib.infra import artefacts, distributed
 from wsris_lib.miniature import command
-from wsris_lib.pipeline import predict as predicting
 from wsris_lib.pipeline import pseudo_labels, students, unjudged
+from wsris_lib.pipeline.checks import refuse_faulty
+from wsris_lib.pipeline.predict import DEFAULT, MODELS
+from wsris_lib.pipeline.predictions import predict_all, sentences_in
 from wsris_lib.pipeline.run import Run
 from wsris_lib.refer import exchange, referit
-from wsris_lib.refer.images import load_image
 from wsris_lib.setup.doctor import doctor
 from wsris_lib.setup.download import DownloadError
 from wsris_lib.setup.fetch import KNOWN, fetch
@@ -60,12 +61,14 @@ def main(arguments: list[str] | None = None) -> int:
     sub.add_argument("--measure", action="store_true", help="time the frozen models on two images for an estimate")
     _of_run(sub)
     sub.set_defaults(run=doctor)
-    purpose = "the mask that a sentence means in an image, as a black and white PNG"
+    purpose = "masks of what sentences mean in pictures, with overlays and a confidence"
     sub = commands.add_parser("predict", help=purpose, description=purpose + "; trains what isn't trained yet")
-    sub.add_argument("image", type=_path)
-    sub.add_argument("sentence")
-    sub.add_argument("-o", "--out", type=_path, default=Path("mask.png"), help="(default: mask.png)")
-    sub.add_argument("--model", default="cadd greedy", help=f"one of {', '.join(predicting.MODELS)}")
+    sub.add_argument("image", type=_path, help="a picture, or a folder of pictures")
+    purpose = "one or more; @FILE has one a line"
+    sub.add_argument("sentences", nargs="+", metavar="sentence", help=purpose)
+    purpose = "a PNG (default: mask.png), of several a folder (default: predictions)"
+    sub.add_argument("-o", "--out", type=_path, help=purpose)
+    sub.add_argument("--model", default=DEFAULT, help=f"one of {', '.join(MODELS)} (default: {DEFAULT})")
     sub.add_argument("--seed", type=_whole, default=0)
     _of_run(sub)
     sub.set_defaults(run=predict)
@@ -103,7 +106,9 @@ def main(arguments: list[str] | None = None) -> int:
         "what", nargs="*", metavar="WHAT", help=f"of {', '.join(KNOWN)} (default: all that the profile needs)"
     )
     sub.add_argument("--profile", help="whose checkpoints, and whose needs (default: tiny, which needs nothing)")
-    sub.add_argument("--data", help=f"the folder that corpora go to (default: {profiles.PROFILES['paper'].data})")
+    sub.add_argument(
+        "--data", type=_named, help=f"the folder that corpora go to (default: {profiles.PROFILES['paper'].data})"
+    )
     sub.add_argument("--pin", action="store_true", help="note the checkpoints' commits in data/checkpoints.json")
     sub.add_argument("--dry-run", action="store_true", help="only say what it would get, how large it is, and where to")
     options.add(sub)
@@ -170,16 +175,16 @@ def _of_run(parser: argparse.ArgumentParser, without: tuple[str, ...] = ()) -> N
     """The options that say which run is meant, and every setting but those that the command itself calls otherwise."""
     options.add(parser, without)
     parser.add_argument("--profile", help=f"one of {', '.join(profiles.PROFILES)} (default: tiny)")
-    parser.add_argument("--data", help="a folder in the REFER layout instead of the profile's own data")
+    parser.add_argument("--data", type=_named, help="a folder in the REFER layout instead of the profile's own data")
     purpose = "your own images and sentences: a table, or a folder of images with its metadata; no mask is needed"
-    parser.add_argument("--pairs", metavar="TABLE", help=purpose)
+    parser.add_argument("--pairs", metavar="TABLE", type=_named, help=purpose)
     parser.add_argument("--corpus", help="the folder of refs and instances in it (default: refcoco)")
     parser.add_argument("--split-by", help="whose split, the word in refs(*.p) (default: the corpus's usual one)")
     parser.add_argument("--checkpoints", help="a folder with the profile's public checkpoints, each in its own folder")
     purpose = "a folder of paraphrases by an LLM (paraphrase.llm fills one), for eq. 5, CADD (default: by rules)"
     parser.add_argument("--paraphrases", metavar="DIR", help=purpose)
     purpose = "a folder or zip with the images of --data (default: looked for in it); --images DIR means this, too"
-    parser.add_argument("--image-folder", metavar="DIR", help=purpose)
+    parser.add_argument("--image-folder", type=_named, metavar="DIR", help=purpose)
     parser.add_argument(
         "--trial", type=_count, help="so many images of each split and a step of each training, no lessons"
     )
@@ -189,6 +194,13 @@ def _of_run(parser: argparse.ArgumentParser, without: tuple[str, ...] = ()) -> N
 def _path(given: str) -> Path:
     """A path; of --data=~/x and in quotes the shell leaves the ~ as it is."""
     return Path(os.path.expanduser(given))
+
+
+def _named(given: str) -> str:
+    """A folder's name; an empty one would quietly mean the profile's own."""
+    if not given:
+        raise argparse.ArgumentTypeError("is empty, as a variable is that isn't set; name a folder")
+    return given
 
 
 def _count(given: str) -> int:
@@ -226,6 +238,7 @@ def judge_claims(
     profile: profiles.Profile, seeds: int, late_seeds: int | None, students: str | None, groups: tuple[str, ...]
 ) -> None:
     """Make and print the table of claims."""
+    refuse_faulty(Run(profile))
     late = tuple(range(late_seeds)) if late_seeds else profile.segmenter_seeds
     profile = replace(profile, seeds=tuple(range(seeds)), segmenter_seeds=late)
     student_profile = replace(profiles.load(students, data=profile.data), segmenter_seeds=late) if students else None
@@ -234,15 +247,12 @@ def judge_claims(
         print(table)
 
 
-def predict(profile: profiles.Profile, image: Path, sentence: str, out: Path, model: str, seed: int) -> None:
-    """Answer one sentence and write the mask."""
-    predicting.check_sentence(sentence)  # before a training, not after it
-    if out.is_dir() or out.suffix.lower() != ".png" or out.resolve() == image.resolve():
-        raise ValueError(f"{out}: the mask is written as a PNG; name a file that ends in .png and isn't the image")
-    photograph = load_image(image)
-    soft = predicting.load(model, Run(profile), seed)(photograph, sentence)
-    predicting.write_mask(out, soft)
-    print(f"{out}: {(soft > 0.5).mean():.1%} of the image, by {model}")
+def predict(
+    profile: profiles.Profile, image: Path, sentences: list[str], out: Path | None, model: str, seed: int
+) -> int:
+    """Answer each sentence on each picture. Returns 1 where some couldn't be answered."""
+    texts = [text for given in sentences for text in (sentences_in(Path(given[1:])) if given[0:1] == "@" else [given])]
+    return int(any("error" in row for row in predict_all(Run(profile), image, texts, out, model, seed)))
 
 
 def write_student(profile: profiles.Profile, out: Path, labels: str, seed: int, compiled: bool) -> None:

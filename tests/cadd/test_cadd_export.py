@@ -103,6 +103,11 @@ def test_what_is_not_the_file_of_its_notes_or_from_elsewhere_is_refused(written,
     refused("is of the kind 'onnx', expected torch.export or AOTInductor", kind="onnx")
     refused("compiled by torch .* for Mars; here is torch .*--compile", kind="AOTInductor", processor="Mars")
     refused("compiled by torch 2.0 for", kind="AOTInductor", torch="2.0", processor=exporting.processor())
+    for spoilt in ("{", "[1]", '{"kind": "torch.export"}'):
+        path.with_suffix(".about.json").write_text(spoilt)
+        with pytest.raises(ValueError, match=r"student\.about\.json: isn't what an export writes .*copy it anew"):
+            exported.load(path)
+        assert path.with_suffix(".about.json").is_file()
     path.with_suffix(".json").unlink()
     refused(r"student\.json: no such file; an export is student\.pt2 and both", FileNotFoundError)
 

@@ -4,6 +4,7 @@ import hashlib
 import io
 import platform
 import sys
+from copy import deepcopy
 from pathlib import Path
 
 import torch
@@ -22,6 +23,9 @@ class _Answers(nn.Module):
 
     Mean and deviation are buffers, which move with the program; `Lavt.normalise` makes them where its input is.
     """
+
+    mean: Tensor
+    std: Tensor
 
     def __init__(self, model: Lavt):
         super().__init__()
@@ -54,7 +58,7 @@ def export(model: Lavt, path: Path, compiled: bool = False) -> None:
     """
     if path.suffix != ".pt2":
         raise ValueError(f"{path}: an exported program is a .pt2 file; name it so")
-    answers = _Answers(model).cpu().eval()
+    answers = _Answers(deepcopy(model)).cpu().eval()  # the caller's stays where it is
     images = torch.zeros(2, 3, model.image_size, model.image_size, dtype=torch.uint8)
     tokens = model.tokenizer(["the mug", "the box"])
     batch = {0: torch.export.Dim("B", min=1)}

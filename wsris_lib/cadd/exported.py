@@ -1,6 +1,7 @@
 """A student that `export` wrote, read again: its notes are checked before it answers."""
 
 import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,6 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from wsris_lib.cadd.export import COMPILED, PLAIN, notes_path, processor
-from wsris_lib.infra import artefacts
 from wsris_lib.segmentation.predict import soft_mask
 
 
@@ -48,8 +48,7 @@ def load(path: Path) -> Exported:
     for place in (path, notes_path(path), path.with_suffix(".json")):
         if not place.is_file():
             raise FileNotFoundError(f"{place}: no such file; an export is {path.name} and both .json files beside it")
-    notes = artefacts.read_json(notes_path(path))
-    _check(path, notes)
+    notes = _checked(path)
     read = torch._inductor.aoti_load_package if notes["kind"] == COMPILED else _plain
     return Exported(read(str(path)), Tokenizer.from_file(str(path.with_suffix(".json"))), notes["image_size"])
 
@@ -58,21 +57,29 @@ def _plain(path: str) -> Any:
     return torch.export.load(path).module()
 
 
-def _check(path: Path, notes: dict[str, Any]) -> None:
+def _checked(path: Path) -> dict[str, Any]:
+    """The notes of an export that can be read here."""
     again = "export it again here: python -m wsris_lib export"
-    if notes.get("sha256") != hashlib.sha256(path.read_bytes()).hexdigest():
-        raise ValueError(f"{path}: isn't the file that {notes_path(path).name} is of; copy both anew, or {again}")
-    if notes["kind"] not in (PLAIN, COMPILED):
-        raise ValueError(f"{path}: is of the kind {notes['kind']!r}, expected {PLAIN} or {COMPILED}; {again}")
-    if notes["kind"] == COMPILED:
+    try:
+        notes: dict[str, Any] = json.loads(notes_path(path).read_text(encoding="utf-8"))
         theirs = (notes["torch"], notes["processor"])
+        kind = notes["kind"]
+        int(notes["image_size"])
+        if notes["sha256"] != hashlib.sha256(path.read_bytes()).hexdigest():
+            raise ValueError(f"{path}: isn't the file that {notes_path(path).name} is of; copy both anew, or {again}")
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as why:
+        raise ValueError(f"{notes_path(path)}: isn't what an export writes ({why}); copy it anew, or {again}") from None
+    if kind not in (PLAIN, COMPILED):
+        raise ValueError(f"{path}: is of the kind {kind!r}, expected {PLAIN} or {COMPILED}; {again}")
+    if kind == COMPILED:
         ours = (torch.__version__, processor())
         if theirs != ours:
-            made = f"compiled by torch {theirs[0]} for {theirs[1]}; here is torch {ours[0]} on {ours[1]}"
-            raise ValueError(f"{path}: was {made}; {again} --compile")
+            source = f"compiled by torch {theirs[0]} for {theirs[1]}; here is torch {ours[0]} on {ours[1]}"
+            raise ValueError(f"{path}: was {source}; {again} --compile")
     elif _release(notes["torch"]) > _release(torch.__version__):
-        made = f"exported by torch {notes['torch']}, newer than torch {torch.__version__} here"
-        raise ValueError(f"{path}: was {made}; install that or a later one, or {again}")
+        source = f"exported by torch {notes['torch']}, newer than torch {torch.__version__} here"
+        raise ValueError(f"{path}: was {source}; install that or a later one, or {again}")
+    return notes
 
 
 def _release(version: str) -> tuple[int, ...]:

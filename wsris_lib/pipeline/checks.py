@@ -34,10 +34,9 @@ def refuse_faulty(run: Run) -> None:
     if run.profile.data == "synref":
         return
     faults = check_data(run.profile, run.corpus) + check_lengths(run.profile, run.corpus)
-    if distributed.is_main_process():
-        for fault in faults:
-            if not fault.stops:
-                print(f"note: {fault}")
+    for fault in faults if distributed.is_main_process() else ():
+        if not fault.stops:
+            print(f"note: {fault}")
     refuse(faults)
 
 

@@ -75,11 +75,13 @@ class Refer:
         self.refs_path = folder / f"refs({split_by}).p"
         if not self.refs_path.is_file():
             there = ", ".join(sorted(path.name for path in folder.glob("*refs(*).*"))) or "no refs(*).p at all"
-            meant = f"; {grefcoco()}" if "grefs(" in there else "; choose split_by accordingly"
+            meant = f"; {grefcoco()}" if "grefs(" in there else "; choose by --split-by"
             raise DataError(f"{self.refs_path}: no such file; {folder} has {there}{meant}")
         self._refs = load_refs(self.refs_path)
         check_refs(self._refs, self.refs_path)
         for split, count in (most or {}).items():
+            if count < 1:
+                raise ValueError(f"{count} images of {split!r}: expected 1 or more, or 0 for all")
             self._refs = fewer(self._refs, split, count, corpus)
         counts = Counter(name for ref in self._refs for name in split_names(ref["split"], corpus))
         own = dict.fromkeys(ref["split"] for ref in self._refs)

@@ -25,7 +25,7 @@ from wsris_lib.infra.device import gpu_problem
 from wsris_lib.pipeline.checks import check_data, check_lengths
 from wsris_lib.pipeline.run import Run
 from wsris_lib.refer import facts
-from wsris_lib.refer.errors import DataError
+from wsris_lib.refer.errors import DataError, MissingData
 from wsris_lib.refer.leakage import exposure, read_declarations
 from wsris_lib.refer.pairs import Pairs, open_corpus, tables_of
 from wsris_lib.refer.published import compare
@@ -165,7 +165,8 @@ def data(profile: Profile) -> Iterator[Check]:
         try:
             refer = open_corpus(Path(profile.data), profile.corpus, profile.split_by, images=profile.image_folder)
         except DataError as why:
-            images = IMAGES_OF.get(profile.corpus)  # None: of a corpus that `fetch` doesn't know
+            # None: of a corpus that `fetch` doesn't know, or nothing that it could mend.
+            images = IMAGES_OF.get(profile.corpus) if isinstance(why, MissingData) else None
             own = tables_of(Path(profile.data))
             hint = f"python -m wsris_lib fetch {profile.corpus} {images} --data {profile.data}"
             hint = hint if images and not own else ""

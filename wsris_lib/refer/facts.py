@@ -14,6 +14,7 @@ from open_clip import SimpleTokenizer
 
 from wsris_lib.refer.errors import DataError
 from wsris_lib.refer.pickles import load_refs
+from wsris_lib.refer.reader import Refer
 from wsris_lib.refer.same_words import numbered
 from wsris_lib.refer.words import has_side, is_just, is_place, mirrored
 
@@ -55,6 +56,12 @@ class Fact:
 
     def __str__(self) -> str:
         return f"{self.name}: {self.value}{f'; {self.parts}' if self.parts else ''}. {self.effect}"
+
+
+def of(refer: Refer) -> list[Expression]:
+    """Of a corpus that was read, whose annotations may not be there: refs stand for objects."""
+    views = {split: refer.for_training(split)[0] for split in refer.splits}
+    return [Expression(s.image_id, s.ref_id, s.sentence.lower(), split) for split, view in views.items() for s in view]
 
 
 def read(path: Path) -> list[Expression]:

@@ -20,13 +20,12 @@ from statistics import median
 
 import numpy as np
 import torch
-from PIL import Image
 
+from wsris_lib.cadd import exported
 from wsris_lib.cadd.export import export
 from wsris_lib.config import profiles
 from wsris_lib.pipeline import predict
 from wsris_lib.pipeline.run import Run
-from wsris_lib.segmentation.predict import soft_mask
 
 MODELS = ("esem", "ehin", "stage 2", "cadd greedy")
 EXPORTED = ", exported"
@@ -49,9 +48,8 @@ def main(name: str = "tiny", *chosen: str) -> None:
         for ending in (EXPORTED, COMPILED):
             rows[MODELS[-1] + ending] = [0.0, 0.0, rows[MODELS[-1]][2]]
             export(student, Path(folder) / f"{ending[2:]}.pt2", compiled=ending == COMPILED)
-            exported = Exported(Path(folder) / f"{ending[2:]}.pt2", student.tokenizer, student.prepare)
             ours = models[MODELS[-1]](*queries[0])
-            theirs = exported(*queries[0])
+            theirs = exported.load(Path(folder) / f"{ending[2:]}.pt2")(*queries[0])
             assert np.abs(ours - theirs).max() < 1e-4, "the export answers otherwise"
         spawn = multiprocessing.get_context("spawn")
         timings = {model: [] for model in rows}
@@ -66,33 +64,13 @@ def main(name: str = "tiny", *chosen: str) -> None:
     report(profile, rows, chosen)
 
 
-class Exported:
-    """The program that `export` wrote, asked as the others are."""
-
-    def __init__(self, path: Path, tokenizer, prepare):
-        self.path = path
-        self.tokenizer = tokenizer
-        self.prepare = prepare
-        self.program = None
-
-    @torch.no_grad()
-    def __call__(self, image: Image.Image, sentence: str) -> np.ndarray:
-        """A soft mask [H, W]."""
-        if self.program is None:
-            compiled = self.path.stem == COMPILED[2:]
-            load = torch._inductor.aoti_load_package if compiled else lambda path: torch.export.load(path).module()
-            self.program = load(str(self.path))
-        logits = self.program(self.prepare(image)[None], self.tokenizer([sentence]))
-        return soft_mask(logits[0], image.height, image.width).numpy()
-
-
 def measured(model: str, folder: Path, profile: profiles.Profile, queries: list, threads: int) -> tuple[float, float]:
     """Median seconds of a sentence, and the peak memory of this process in MB once the model is there."""
     torch.set_num_threads(threads)
     model, _, ending = model.partition(", ")
     segment = predict.load(model, Run(profile))
     if ending:
-        segment = Exported(folder / f"{ending}.pt2", segment.network.tokenizer, segment.network.prepare)
+        segment = exported.load(folder / f"{ending}.pt2")
     forget_the_loading()
     segment(*queries[0])
     seconds = []

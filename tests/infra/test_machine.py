@@ -82,3 +82,13 @@ def test_an_affinity_is_a_limit(host, monkeypatch):
 def test_here_they_are_no_more_than_the_machine_has():
     assert 1 <= machine.cores() <= os.cpu_count()
     assert machine.memory() is None or machine.memory() > 2**28
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system has no affinity")
+def test_a_process_that_is_bound_to_one_core_has_one():
+    before = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {min(before)})
+        assert machine.cores() == 1
+    finally:
+        os.sched_setaffinity(0, before)

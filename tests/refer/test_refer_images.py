@@ -14,6 +14,7 @@ from wsris_lib.refer import images
 from wsris_lib.refer.errors import DataError, DataWarning
 from wsris_lib.refer.images import decoded, load_image, measured
 from wsris_lib.refer.photos import photos
+from wsris_lib.refer.views import ImageFile, Sample, TrainingView
 
 RAMP = np.arange(0, 240, 10, dtype=np.uint8).reshape(4, 6)  # no two pixels alike
 COLOURS = np.stack([RAMP, RAMP[::-1], RAMP[:, ::-1]], 2)
@@ -282,3 +283,24 @@ def test_a_picture_in_a_zip_is_opened_alike(tmp_path):
     assert (np.asarray(load_image(place("desk.png"))) == COLOURS).all()
     with pytest.raises(DataError, match=r"images\.zip/page\.png: can't be read as an image: it is a web page"):
         load_image(place("page.png"))
+
+
+@pytest.mark.parametrize("kind", ["grey", "ink", "turned", "page"])
+def test_a_corpuss_image_is_opened_alike_but_not_turned(tmp_path, kind):
+    ink = np.dstack([COLOURS // 255, RAMP])
+    files = {
+        "grey": saved(RAMP.astype(np.uint16) * 257, "PNG"),
+        "ink": saved(ink, "PNG"),
+        "turned": saved(COLOURS, "PNG", exif=exif(TURNED)),
+        "page": b"<html>",
+    }
+    path = tmp_path / "desk.jpg"
+    path.write_bytes(files[kind])
+    view = TrainingView([Sample(1, 1, 1, "a mug")], {1: ImageFile(path, 4, 6)})
+    with warnings.catch_warnings(action="ignore"):
+        if kind == "page":
+            with pytest.raises(DataError, match=r"desk\.jpg: can't be read as an image: it is a web page"):
+                view.image(1)
+        else:
+            assert (np.asarray(view.image(1)) == np.asarray(load_image(path, upright=False))).all()
+            assert view.image(1).size == (6, 4)

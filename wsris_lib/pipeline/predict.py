@@ -52,14 +52,13 @@ def load(model: str = DEFAULT, run: Run | None = None, seed: int = 0) -> "Predic
     if model not in MODELS:
         raise KeyError(f"no model {model!r}; choose one of {', '.join(MODELS)}")
     if model == "esem":
-        return ProposalPredictor(run, es3net.align(run, seed)[0])
+        return ProposalPredictor(run, es3net.align(run, seed).model)
     if model == "ehin":
         return ResponseMapPredictor(run, seed)
     if model == "stage 2":
-        network = stage2.train(run, seed).student
-    else:
-        network = students.train(run, seed, model.removeprefix("cadd ")).student
-    return SegmenterPredictor(run, network.to(run.profile.device))
+        return SegmenterPredictor(run, stage2.train(run, seed).student.to(run.profile.device))
+    student = students.train(run, seed, model.removeprefix("cadd ")).student
+    return SegmenterPredictor(run, student.to(run.profile.device))
 
 
 class Predictor(ABC):

@@ -213,12 +213,12 @@ def each_mask(
         return lambda images: [({}, {"labels": one(refine, image, of_image[i])}) for i, image in images.items()]
 
     stored = cached_per_image(run.corpus.training_view(split), run.cache / "masks", how, key, maker)
-    made = {sent_id: (mask, sure) for _, notes in stored.values() for sent_id, mask, sure in notes["labels"]}
-    if lost := sum(sure == 0 and decode_rle(mask).any() for mask, sure in made.values()):
+    refined = {sent_id: (mask, sure) for _, notes in stored.values() for sent_id, mask, sure in notes["labels"]}
+    if lost := sum(sure == 0 and decode_rle(mask).any() for mask, sure in refined.values()):
         warnings.warn(
-            f"{how} left nothing of {lost} of {len(made)} masks of {split}; their confidence is 0", stacklevel=2
+            f"{how} left nothing of {lost} of {len(refined)} masks of {split}; their confidence is 0", stacklevel=2
         )
-    return made
+    return refined
 
 
 def stacked(labels: Sequence[PseudoLabel]) -> SoftMasks:

@@ -31,7 +31,7 @@ def test_a_student_answers_as_on_the_split(profile, some_samples):  # noqa: F811
     segment = predict.load("cadd greedy", Run(profile))
     student = students.train(Run(profile), 0, "greedy").student
     for sample, soft in zip(samples, answers_of(student, view, samples)):
-        answer = segment(view.image(sample.image_id), sample.sentence)
+        answer = segment.soft(view.image(sample.image_id), sample.sentence)
         np.testing.assert_allclose(answer, soft.numpy(), atol=1e-4)
 
 
@@ -43,7 +43,7 @@ def test_the_pipeline_chooses_what_the_tables_choose(profile, some_samples, cent
     val = run.evaluation()
     chosen = dict(zip([s.sent_id for s in val.samples], es3net.trained_choice(run, 0)[0].tolist()))
     for sample in samples:
-        mask = segment(view.image(sample.image_id), sample.sentence) > 0.5
+        mask = segment.soft(view.image(sample.image_id), sample.sentence) > 0.5
         assert (mask == val.mask(sample.image_id, chosen[sample.sent_id])).all()
 
 
@@ -54,7 +54,7 @@ def test_a_response_is_that_of_the_split(profile, some_samples):  # noqa: F811
     for sample, response in zip(samples, R):
         image = view.image(sample.image_id)
         expected = soft_masks(response[None], image.height, image.width)[0].numpy()
-        np.testing.assert_allclose(segment(image, sample.sentence), expected, atol=2e-2)  # kept maps are fp16
+        np.testing.assert_allclose(segment.soft(image, sample.sentence), expected, atol=2e-2)  # kept maps are fp16
 
 
 def test_every_model_gives_a_soft_mask_of_the_images_size(profile):  # noqa: F811

@@ -2,7 +2,7 @@
 
     python benchmarks/confidence.py [PROFILE]
 
-Sentences of val are questions on their own pictures and on others', as `pipeline.confidence` swaps them. "Swapped" counts
+Sentences of val are asked on their own pictures and on others', as `pipeline.confidence` swaps them. "Swapped" counts
 every such pair; "absent" those alone where no annotated object of the picture is of the kind that the sentence means,
 which the annotations tell. Then the shipped confidence, calibrated on val, on testA and testB. Writes confidence.md
 beside this file.

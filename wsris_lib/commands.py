@@ -12,7 +12,7 @@ from wsris_lib.pipeline import students
 from wsris_lib.pipeline.checks import refuse_faulty
 from wsris_lib.pipeline.predictions import predict_all, sentences_in
 from wsris_lib.pipeline.run import Run
-from wsris_lib.refer import exchange, referit
+from wsris_lib.refer import exchange
 from wsris_lib.setup.fetch import fetch
 
 
@@ -70,16 +70,12 @@ def write_student(profile: profiles.Profile, out: Path, labels: str, seed: int, 
 
 def convert(folder: Path, out: Path | None, corpus: str, split_by: str | None, masks: bool) -> int:
     """Convert, and say how to go on."""
-    if out is None:
-        counts = referit.convert(folder)
-        where = folder / "referit"
-        options_of_it = f"--data {folder} --corpus referit --split-by pickle"
-    else:
-        split_by = split_by or profiles.SPLIT_BY.get(corpus, profiles.Profile.split_by)
-        where = out
-        counts, options_of_it = exchange.convert(folder, out, corpus, split_by, masks)
-    print(f"{where}: {', '.join(f'{number:,} sentences of {split}' for split, number in counts.items())}")
-    print(f"next: python -m wsris_lib reproduce {options_of_it}")
+    split_by = split_by or profiles.SPLIT_BY.get(corpus, profiles.Profile.split_by)
+    counts, reads_it = exchange.convert(folder, out, corpus, split_by, masks)
+    print(
+        f"{out or folder / 'referit'}: {', '.join(f'{number:,} sentences of {split}' for split, number in counts.items())}"
+    )
+    print(f"next: python -m wsris_lib reproduce {reads_it}")
     return 0
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from wsris_lib.cadd.export import export, notes_path
+from wsris_lib.cadd.export import check_target, export, notes_path
 from wsris_lib.config import options, profiles
 from wsris_lib.experiments import ablations, claim_table, notebooks, scoreboard
 from wsris_lib.experiments.reproduce import reproduce
@@ -225,8 +225,7 @@ def predict(profile: profiles.Profile, image: Path, sentence: str, out: Path, mo
 
 def write_student(profile: profiles.Profile, out: Path, labels: str, seed: int, compiled: bool) -> None:
     """Export a trained student; trains it if need be."""
-    if out.suffix != ".pt2":  # before a training, not after it
-        raise ValueError(f"{out}: an exported program is a .pt2 file; name it so")
+    check_target(out, compiled)  # before a training, not after it
     student = students.train(Run(profile), seed, labels).student
     export(student, out, compiled)
     print(

@@ -81,7 +81,7 @@ zoo: $(INSTALLED)
 # Keeps the pinned versions that still fit pyproject.toml. To move them all: make lock UPGRADE=--upgrade
 # All extras but crf: not every machine can compile it.
 lock: $(INSTALLED)
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra lab --extra llm --extra dev \
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra lab --extra parquet --extra llm --extra dev \
 		--no-emit-index-url --no-header $(UPGRADE) -o requirements-lock.txt pyproject.toml
 
 # Results (runs/) stay.

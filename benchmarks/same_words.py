@@ -31,7 +31,7 @@ Row = tuple[int, int, str]  # image, object, sentence
 def read(path: Path) -> list[Row]:
     with gzip.open(path, "rt", encoding="utf-8") as lines:
         rows = [json.loads(line) for line in lines]
-    return [(r["image_id"], r["ann_id"], r["sent"]) for r in rows if r.get("split", "train") == "train"]
+    return [(r["image_id"], r["ann_id"], r["sent"]) for r in rows if (r.get("split") or "train") == "train"]
 
 
 def batch_of(size: int, visits: str, refs: list[list[int]], number: int, rng: np.random.Generator) -> np.ndarray:

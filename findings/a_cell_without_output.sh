@@ -9,7 +9,7 @@ folder="$(mktemp -d)"
 trap 'rm -rf "$folder"' EXIT
 cd "$folder"
 "${PYTHON:-python3}" -m venv venv
-venv/bin/python -m pip install --quiet --disable-pip-version-check \
+venv/bin/python -m pip install --quiet --no-compile --disable-pip-version-check \
     myst-nb==1.4.0 \
     sphinx==9.0.4 \
     ipykernel==7.4.0 \

@@ -8,7 +8,7 @@ folder="$(mktemp -d)"
 trap 'rm -rf "$folder"' EXIT
 cd "$folder"
 "${PYTHON:-python3}" -m venv venv
-venv/bin/python -m pip install --quiet --disable-pip-version-check \
+venv/bin/python -m pip install --quiet --no-compile --disable-pip-version-check \
     papermill==2.7.0 \
     nbclient==0.11.0 \
     nbformat==5.11.1 \

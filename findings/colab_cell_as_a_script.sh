@@ -8,10 +8,11 @@ folder="$(mktemp -d)"
 trap 'rm -rf "$folder"' EXIT
 cd "$folder"
 "${PYTHON:-python3}" -m venv venv
-venv/bin/python -m pip install --quiet --disable-pip-version-check \
+venv/bin/python -m pip install --quiet --no-compile --disable-pip-version-check \
     jupytext==1.19.6 \
     nbconvert==7.17.2 \
-    nbformat==5.11.0
+    nbformat==5.11.1 \
+    ipython==9.18.1
 venv/bin/python - <<'PYTHON'
 import ast
 from importlib.metadata import version

@@ -8,7 +8,7 @@ folder="$(mktemp -d)"
 trap 'rm -rf "$folder"' EXIT
 cd "$folder"
 "${PYTHON:-python3}" -m venv venv
-venv/bin/python -m pip install --quiet --disable-pip-version-check \
+venv/bin/python -m pip install --quiet --no-compile --disable-pip-version-check \
     ipywidgets==8.1.9 \
     numpy==2.4.6
 venv/bin/python - <<'PYTHON'

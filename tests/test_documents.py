@@ -200,3 +200,10 @@ def test_the_layers_are_those_that_imports_keep_to():
     (listed,) = re.findall(r"which is this list: (.*?)\.\n", TEXTS[CONTRIBUTING], flags=re.DOTALL)
     written = [tuple(re.findall(r"`(\w+)`", layer)) for layer in listed.split("|")]
     assert [set(layer) for layer in written] == [set(layer) - {"__init__"} for layer in LAYERS]
+
+
+def test_the_table_of_untidy_inputs_names_tests_that_exist():
+    named = re.findall(r"`([\w/]+\.py)::(test_\w+)`", (REPO / "tests" / "USER_INPUTS.md").read_text(encoding="utf-8"))
+    assert named
+    absent = [f"{path}::{test}" for path, test in named if f"def {test}(" not in (REPO / "tests" / path).read_text()]
+    assert not absent

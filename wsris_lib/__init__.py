@@ -31,7 +31,7 @@ if TYPE_CHECKING:  # for editors and type checkers; `_WHERE` says the same
     from wsris_lib.infra.trainer import LossCurve, LossPoint
     from wsris_lib.metrics import THRESHOLDS, SampleMetrics, evaluate, measure, summarise
     from wsris_lib.pipeline.predict import load as load_predictor
-    from wsris_lib.pipeline.predict import write_mask
+    from wsris_lib.pipeline.predictions import write_mask
     from wsris_lib.pipeline.run import Run
     from wsris_lib.refer.errors import DataError
     from wsris_lib.refer.images import load_image
@@ -68,7 +68,7 @@ _WHERE = {
     "reproduce": "experiments.reproduce",
     "load_predictor": "pipeline.predict:load",
     "load_image": "refer.images",
-    "write_mask": "pipeline.predict",
+    "write_mask": "pipeline.predictions",
     "Refer": "refer.reader",
     "DataError": "refer.errors",
     **dict.fromkeys(("PseudoLabel", "PseudoLabels", "read_labels", "write_labels"), "refer.labels"),

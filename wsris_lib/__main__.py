@@ -4,27 +4,23 @@ import argparse
 import json
 import os
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from wsris_lib.cadd.export import check_target, export, notes_path
+from wsris_lib.commands import ablate, convert, get, judge_claims, predict, show_scoreboard, write_student
 from wsris_lib.config import options, profiles
-from wsris_lib.experiments import ablations, claim_table, notebooks, scoreboard
+from wsris_lib.experiments import ablations, claim_table, notebooks, survey
 from wsris_lib.experiments.reproduce import reproduce
 from wsris_lib.infra import artefacts, distributed
 from wsris_lib.miniature import command
-from wsris_lib.pipeline import predict as predicting
-from wsris_lib.pipeline import pseudo_labels, students
-from wsris_lib.pipeline.run import Run
-from wsris_lib.refer import referit
-from wsris_lib.refer.images import load_image
+from wsris_lib.pipeline import pseudo_labels, unjudged
+from wsris_lib.pipeline.predict import DEFAULT, MODELS
 from wsris_lib.setup.doctor import doctor
 from wsris_lib.setup.download import DownloadError
-from wsris_lib.setup.fetch import KNOWN, fetch
+from wsris_lib.setup.fetch import KNOWN
 
 # Options of a run; the rest are one command's.
-OF_RUN = ("data", "corpus", "split_by", "checkpoints", "paraphrases", "image_folder", "trial", "val_split")
+OF_RUN = ("data", "pairs", "corpus", "split_by", "checkpoints", "paraphrases", "image_folder", "trial", "val_split")
 USER_ERRORS = (OSError, KeyError, ValueError, artefacts.CorruptArtefact, notebooks.NotebookFailed, DownloadError)
 
 
@@ -60,12 +56,14 @@ def main(arguments: list[str] | None = None) -> int:
     sub.add_argument("--measure", action="store_true", help="time the frozen models on two images for an estimate")
     _of_run(sub)
     sub.set_defaults(run=doctor)
-    purpose = "the mask that a sentence means in an image, as a black and white PNG"
+    purpose = "masks of what sentences mean in pictures, with overlays and a confidence"
     sub = commands.add_parser("predict", help=purpose, description=purpose + "; trains what isn't trained yet")
-    sub.add_argument("image", type=_path)
-    sub.add_argument("sentence")
-    sub.add_argument("-o", "--out", type=_path, default=Path("mask.png"), help="(default: mask.png)")
-    sub.add_argument("--model", default="cadd greedy", help=f"one of {', '.join(predicting.MODELS)}")
+    sub.add_argument("image", type=_path, help="a picture, or a folder of pictures")
+    purpose = "one or more; @FILE has one a line"
+    sub.add_argument("sentences", nargs="+", metavar="sentence", help=purpose)
+    purpose = "a PNG (default: mask.png), of several a folder (default: predictions)"
+    sub.add_argument("-o", "--out", type=_path, help=purpose)
+    sub.add_argument("--model", default=DEFAULT, help=f"one of {', '.join(MODELS)} (default: {DEFAULT})")
     sub.add_argument("--seed", type=_whole, default=0)
     _of_run(sub)
     sub.set_defaults(run=predict)
@@ -78,16 +76,34 @@ def main(arguments: list[str] | None = None) -> int:
     sub.add_argument("--compile", action="store_true", dest="compiled", help=purpose)
     _of_run(sub)
     sub.set_defaults(run=write_student)
-    purpose = "bring ReferIt's pickles, as TRIS ships them, into the layout of the others (FOLDER/referit)"
+    purpose = "the masks of a split as COCO's instances.json, PNGs and a table of pairs, to be corrected by hand"
+    sub = commands.add_parser("annotate", help=purpose, description=purpose + "; trains what isn't trained yet")
+    sub.add_argument("-o", "--out", type=_path, default=Path("annotations"), help="a folder (default: annotations)")
+    kinds = [name for name, supervision in pseudo_labels.LABELS.items() if supervision != "full"]
+    whose = sub.add_mutually_exclusive_group()
+    whose.add_argument("--model", help=f"one of {', '.join(unjudged.METHODS[1:])}, cadd LABELS (default: cadd greedy)")
+    whose.add_argument("--labels", choices=kinds, help="the pseudo labels of train instead of a model's answers on val")
+    sub.add_argument("--seed", type=_whole, default=0)
+    _of_run(sub)
+    sub.set_defaults(run=survey.annotate)
+    purpose = "from pairs to the REFER layout (-o FOLDER), from it to pairs (-o TABLE.csv), or ReferIt's pickles to it"
     sub = commands.add_parser("convert", help=purpose, description=purpose)
-    sub.add_argument("folder", type=_path, help="with annotations/*.pickle and images/ in it")
+    sub.add_argument("folder", type=_path, help="pairs, a folder in the REFER layout, or one with annotations/*.pickle")
+    sub.add_argument(
+        "-o", "--out", type=_path, help="a folder for the REFER layout, a .csv, .jsonl or .parquet for pairs"
+    )
+    sub.add_argument("--corpus", default=profiles.Profile.corpus, help="of the REFER layout (default: refcoco)")
+    sub.add_argument("--split-by", help="whose split, the word in refs(*.p) (default: the corpus's usual one)")
+    sub.add_argument("--masks", action="store_true", help="with pairs: also a PNG of each object, to judge by")
     purpose = "download corpora, photographs and public checkpoints; resumes"
     sub = commands.add_parser("fetch", help=purpose, description=purpose + ". Nothing else here downloads anything.")
     sub.add_argument(
         "what", nargs="*", metavar="WHAT", help=f"of {', '.join(KNOWN)} (default: all that the profile needs)"
     )
     sub.add_argument("--profile", help="whose checkpoints, and whose needs (default: tiny, which needs nothing)")
-    sub.add_argument("--data", help=f"the folder that corpora go to (default: {profiles.PROFILES['paper'].data})")
+    sub.add_argument(
+        "--data", type=_named, help=f"the folder that corpora go to (default: {profiles.PROFILES['paper'].data})"
+    )
     sub.add_argument("--pin", action="store_true", help="note the checkpoints' commits in data/checkpoints.json")
     sub.add_argument("--dry-run", action="store_true", help="only say what it would get, how large it is, and where to")
     options.add(sub)
@@ -121,12 +137,16 @@ def main(arguments: list[str] | None = None) -> int:
             getattr(command, given["action"])(given["name"], given["out"], **length)
             return 0
         if "folder" in given:
-            return convert_referit(given["folder"])
+            return convert(**given)
         if "dry_run" in given:
             return get(**given)
         run = given.pop("run")
         name = given.pop("profile")
         own = {n: given.pop(n) for n in list(given) if n not in OF_RUN}
+        if pairs := given.pop("pairs", None):
+            if given["data"]:
+                raise ValueError("--pairs and --data both say which data; give one")
+            given["data"] = pairs
         for option in ("data", "checkpoints", "paraphrases", "image_folder"):
             if given[option]:  # notebooks run in a folder of their own
                 given[option] = str(_path(given[option]).resolve())
@@ -150,14 +170,16 @@ def _of_run(parser: argparse.ArgumentParser, without: tuple[str, ...] = ()) -> N
     """The options that say which run is meant, and every setting but those that the command itself calls otherwise."""
     options.add(parser, without)
     parser.add_argument("--profile", help=f"one of {', '.join(profiles.PROFILES)} (default: tiny)")
-    parser.add_argument("--data", help="a folder in the REFER layout instead of the profile's own data")
+    parser.add_argument("--data", type=_named, help="a folder in the REFER layout instead of the profile's own data")
+    purpose = "your own images and sentences: a table, or a folder of images with its metadata; no mask is needed"
+    parser.add_argument("--pairs", metavar="TABLE", type=_named, help=purpose)
     parser.add_argument("--corpus", help="the folder of refs and instances in it (default: refcoco)")
     parser.add_argument("--split-by", help="whose split, the word in refs(*.p) (default: the corpus's usual one)")
     parser.add_argument("--checkpoints", help="a folder with the profile's public checkpoints, each in its own folder")
     purpose = "a folder of paraphrases by an LLM (paraphrase.llm fills one), for eq. 5, CADD (default: by rules)"
     parser.add_argument("--paraphrases", metavar="DIR", help=purpose)
     purpose = "a folder or zip with the images of --data (default: looked for in it); --images DIR means this, too"
-    parser.add_argument("--image-folder", metavar="DIR", help=purpose)
+    parser.add_argument("--image-folder", type=_named, metavar="DIR", help=purpose)
     parser.add_argument(
         "--trial", type=_count, help="so many images of each split and a step of each training, no lessons"
     )
@@ -167,6 +189,13 @@ def _of_run(parser: argparse.ArgumentParser, without: tuple[str, ...] = ()) -> N
 def _path(given: str) -> Path:
     """A path; of --data=~/x and in quotes the shell leaves the ~ as it is."""
     return Path(os.path.expanduser(given))
+
+
+def _named(given: str) -> str:
+    """A folder's name; an empty one would quietly mean the profile's own."""
+    if not given:
+        raise argparse.ArgumentTypeError("is empty, as a variable is that isn't set; name a folder")
+    return given
 
 
 def _count(given: str) -> int:
@@ -181,77 +210,6 @@ def _whole(given: str) -> int:
     if not given.isdecimal():
         raise argparse.ArgumentTypeError(f"{given!r} is no seed; give 0 or more")
     return int(given)
-
-
-def get(what: list[str], profile: str | None, data: str | None, pin: bool, dry_run: bool) -> int:
-    """Download what is named, or what the profile needs; a GPU is nothing to be asked for here."""
-    try:
-        fetch(profiles.load(profile or "", data=data or None, device="cpu"), what, pin, dry_run)
-    except KeyboardInterrupt:
-        print("stopped; what has come is kept, the same command resumes", file=sys.stderr)
-        return 130
-    return 0
-
-
-def ablate(profile: profiles.Profile, table: str) -> None:
-    """Make and print one of the ablations."""
-    board = ablations.run(profile, table)
-    for metric in ablations.metrics(table) if distributed.is_main_process() else ():
-        print(f"\n{ablations.table(board, metric)}")
-
-
-def judge_claims(
-    profile: profiles.Profile, seeds: int, late_seeds: int | None, students: str | None, groups: tuple[str, ...]
-) -> None:
-    """Make and print the table of claims."""
-    late = tuple(range(late_seeds)) if late_seeds else profile.segmenter_seeds
-    profile = replace(profile, seeds=tuple(range(seeds)), segmenter_seeds=late)
-    student_profile = replace(profiles.load(students, data=profile.data), segmenter_seeds=late) if students else None
-    _, table = claim_table.run(profile, student_profile, tuple(groups))
-    if distributed.is_main_process():
-        print(table)
-
-
-def predict(profile: profiles.Profile, image: Path, sentence: str, out: Path, model: str, seed: int) -> None:
-    """Answer one sentence and write the mask."""
-    predicting.check_sentence(sentence)  # before a training, not after it
-    if out.is_dir() or out.suffix.lower() != ".png" or out.resolve() == image.resolve():
-        raise ValueError(f"{out}: the mask is written as a PNG; name a file that ends in .png and isn't the image")
-    photograph = load_image(image)
-    soft = predicting.load(model, Run(profile), seed)(photograph, sentence)
-    predicting.write_mask(out, soft)
-    print(f"{out}: {(soft > 0.5).mean():.1%} of the image, by {model}")
-
-
-def write_student(profile: profiles.Profile, out: Path, labels: str, seed: int, compiled: bool) -> None:
-    """Export a trained student; trains it if need be."""
-    check_target(out, compiled)  # before a training, not after it
-    student = students.train(Run(profile), seed, labels).student
-    export(student, out, compiled)
-    print(
-        f"{out}: images uint8 [B, 3, {student.image_size}, {student.image_size}] and tokens [B, {student.max_tokens}] "
-        "to logits"
-    )
-    print(f"{out.with_suffix('.json')}: sentences to tokens, for the package tokenizers")
-    print(f"{notes_path(out)}: what it expects; docs/predict.md has an example")
-
-
-def convert_referit(folder: Path) -> int:
-    """Convert, and say how to go on."""
-    counts = ", ".join(f"{number:,} sentences of {split}" for split, number in referit.convert(folder).items())
-    print(f"{folder / 'referit'}: {counts}")
-    print(f"next: python -m wsris_lib reproduce --data {folder} --corpus referit --split-by pickle")
-    return 0
-
-
-def show_scoreboard(profile: profiles.Profile) -> None:
-    """Print the table of an earlier `reproduce`."""
-    path = Run(profile).folder / "scoreboard.json"
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"{path}: no such file; run `python -m wsris_lib reproduce` with the same options first"
-        )
-    print(scoreboard.table(artefacts.read_json(path)))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,15 @@ import pytest
 
 from wsris_lib.config.changes import settings_of
 from wsris_lib.config.profiles import PROFILES, Profile
-from wsris_lib.config.settings import CaddConfig, EhinConfig, Es3netConfig, ProposalConfig, RefineConfig, Stage2Config
+from wsris_lib.config.settings import (
+    CaddConfig,
+    EhinConfig,
+    Es3netConfig,
+    PredictConfig,
+    ProposalConfig,
+    RefineConfig,
+    Stage2Config,
+)
 from wsris_lib.infra.artefacts import REPO
 
 FIRST = {  # the fields that were there at first; one that came after them is a way to be as printed
@@ -24,6 +32,7 @@ SECTIONS = {
     "refine": RefineConfig,
     "stage2": Stage2Config,
     "cadd": CaddConfig,
+    "predict": PredictConfig,
 }
 
 PRINTED = {  # setting: value, where the paper prints it

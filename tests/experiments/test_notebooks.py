@@ -193,6 +193,11 @@ def test_a_failing_cell_is_named_and_its_copy_kept(tmp_path):
     assert (tmp_path / "run" / "out.ipynb").is_file()
 
 
+def test_a_lesson_that_exits_before_its_end_has_failed(tmp_path):
+    with pytest.raises(NotebookFailed, match=r"small.ipynb: cell \d+ of .*out.ipynb left before"):
+        execute(small_notebook(tmp_path, "import sys\n\nsys.exit(0)"), tmp_path / "out.ipynb")
+
+
 def test_an_error_in_a_widget_is_not_swallowed(tmp_path):
     callback = "from ipywidgets import interact\n\n@interact(n=(1, 3))\ndef show(n):\n    print(1 / (n - 2))"
     with pytest.raises(NotebookFailed, match="widget's callback: ZeroDivisionError"):

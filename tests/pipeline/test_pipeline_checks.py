@@ -32,8 +32,14 @@ def test_reproduce_and_doctor_refuse_the_same(faulty, capsys):
     assert "error: " in streams.err and "Traceback" not in streams.err
     assert main(["doctor", *faulty]) == 1
     report = capsys.readouterr().out
-    for line in ("1 ref(s) with an empty sentence: ref 3, sent_id 6",):
-        assert line in streams.err and line in report
+    line = "1 ref(s) with an empty sentence: ref 3, sent_id 6"
+    assert line in streams.err and line in report
+
+
+@pytest.mark.parametrize("command", [["reproduce"], ["claims"], ["ablate", "table2"]])
+def test_whatever_trains_for_hours_refuses_before(faulty, capsys, command):
+    assert main([*command, *faulty]) == 2
+    assert "1 ref(s) with an empty sentence" in capsys.readouterr().err
 
 
 def test_what_stops_nothing_is_said(tmp_path, capsys, monkeypatch):

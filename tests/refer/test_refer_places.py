@@ -83,6 +83,8 @@ def test_a_folder_that_has_the_images_goes_before_one_that_has_not(tmp_path, exp
     root = small_corpus.write(tmp_path / "data", place="images/refcoco")
     (root / COCO).mkdir(parents=True)
     assert Refer(root).image_folder == root / "images/refcoco" and digests(root) == expected
+    shutil.copy(root / "images/refcoco" / coco_name(1), root / COCO)  # nor before one that has more
+    assert Refer(root).image_folder == root / "images/refcoco" and digests(root) == expected
 
 
 def test_a_name_that_fits_several_files_or_one_in_another_folder_is_missing(tmp_path):
@@ -111,10 +113,13 @@ def test_folders_behind_links_are_looked_into_and_circles_left(tmp_path, expecte
 
 def test_the_root_that_was_meant_is_named(tmp_path):
     root = small_corpus.write(tmp_path / "clone of refer" / "data")
-    for wrong in (root.parent, root.parent.parent, root / "refcoco"):
+    inside = (root / "refcoco", root / "images", root / "refcoco" / "instances.json", root / "dta")
+    for wrong in (root.parent, root.parent.parent, *inside):
         fails(lambda wrong=wrong: Refer(wrong), wrong, f"did you mean {root}?")
     fails(lambda: Refer(root, "refcocog"), root, "'refcocog'", "there is refcoco", "--corpus")
-    fails(lambda: Refer(tmp_path / "nowhere"), tmp_path / "nowhere", "no such folder", "--data")
+    fails(lambda: Refer(tmp_path / "a" / "b" / "c" / "d"), "c/d: not there", "--data")
+    (tmp_path / "refer.zip").write_bytes(b"")
+    fails(lambda: Refer(tmp_path / "refer.zip"), "refer.zip: no folder; looked for refcoco, refer/refcoco in it")
 
 
 def test_a_path_may_begin_with_a_tilde(tmp_path, monkeypatch, capsys):
@@ -141,3 +146,27 @@ def test_images_takes_a_folder_too(tmp_path, monkeypatch, capsys):
         assert "train: 2 of 42,404 refs, 4 of 120,624 sentences, 2 of 16,994 images" in capsys.readouterr().out
     assert main([*command, "--images", str(tmp_path / "photos")]) == 1
     assert f"{tmp_path / 'photos'}: no such folder or zip" in capsys.readouterr().out
+
+
+def test_what_to_fetch_is_said_only_where_nothing_is_there(tmp_path, capsys):
+    root = small_corpus.write(tmp_path / "clone" / "data")
+    command = ["doctor", "--profile", "smoke", "--data"]
+    for wrong in (root.parent, root / "images"):
+        assert main([*command, str(wrong)]) == 1
+        report = capsys.readouterr().out
+        assert f"did you mean {root}?" in report and "-> " not in report
+    assert main([*command, str(tmp_path / "a" / "b" / "c" / "d")]) == 1
+    assert "-> python -m wsris_lib fetch refcoco coco" in capsys.readouterr().out
+
+
+def test_no_fewer_than_one_image(tmp_path):
+    root = small_corpus.write(tmp_path)
+    with pytest.raises(ValueError, match="-3 images of 'train': expected 1 or more"):
+        Refer(root, most={"train": -3})
+
+
+@pytest.mark.parametrize("command", ["doctor", "fetch"])
+def test_an_empty_folder_is_not_the_usual_one(command, capsys):
+    with pytest.raises(SystemExit):
+        main([command, "--data", ""])
+    assert "--data: is empty, as a variable is that isn't set" in capsys.readouterr().err

@@ -8,6 +8,7 @@ import pytest
 from pycocotools.coco import COCO
 
 from wsris_lib.infra.artefacts import REPO
+from wsris_lib.refer.checks import check_judged, check_trained
 from wsris_lib.refer.published import compare
 from wsris_lib.refer.reader import Refer
 
@@ -48,6 +49,10 @@ def test_masks_are_those_of_pycocotools_and_fit_box_and_image(mini):
         columns = np.flatnonzero(mask.any(axis=0))
         edges = np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1])
         assert np.abs(edges - [x, y, x + w, y + h]).max() <= 1.5  # pixels; boxes are not rounded
+
+
+def test_nothing_is_wrong_with_real_refs_masks_and_photographs(mini):
+    assert check_judged(mini, "val") + check_trained(mini, "train") == []
 
 
 @pytest.mark.slow

@@ -3,24 +3,28 @@
 import re
 import warnings
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from PIL import Image
 
 from wsris_lib.config import profiles
 from wsris_lib.ehin.network import soft_masks
 from wsris_lib.frozen.clip_backbone import Backbone
+from wsris_lib.frozen.working_size import PIXELS, shrunk
 from wsris_lib.infra import artefacts, distributed
 from wsris_lib.metrics import measure, summarise
 from wsris_lib.pipeline import answers, ehin, pseudo_labels, refine, stage2
 from wsris_lib.pipeline.run import Run
+from wsris_lib.refer.labels import PseudoLabel
 from wsris_lib.refer.masks import decode_rle, encode_rle
 from wsris_lib.refer.reader import Refer
 from wsris_lib.refine.crf import _module
 from wsris_lib.refine.irnet import IRNet, channels
-from wsris_lib.refine.refiner import by_crf, by_walk, confidence, fields, in_turn, kept, shrunk
+from wsris_lib.refine.refiner import _strongest, by_crf, by_walk, confidence, fields, for_crf, in_turn, kept
 from wsris_lib.refine.train import Affinities, augmented, train
 
 TINY = profiles.PROFILES["tiny"]
@@ -419,3 +423,35 @@ def test_no_annotation_takes_part_in_a_label(profile, monkeypatch):
 
 def test_the_crf_is_one_of_two():
     assert _module("lattice") is None
+
+
+def test_large_photographs_are_refined_small_and_their_masks_brought_back(tmp_path):
+    """Few sentences at a time, too: so memory grows with neither."""
+    large = Image.new("RGB", (2400, 2000))
+    masks = np.zeros((6, 2000, 2400), bool)
+    masks[:, 400:1600, 600:1800] = True
+    labels = [PseudoLabel(7, 1, n, encode_rle(mask), 1.0) for n, mask in enumerate(masks)]
+    calls = []
+
+    def whole(image, soft):
+        calls.append(len(soft))
+        assert image.width * image.height <= PIXELS * 1.01 and soft.shape[1:] == (image.height, image.width)
+        return soft
+
+    view = SimpleNamespace(image_ids=[7], image=lambda _: large, image_digest=lambda _: "digest")
+    corpus = SimpleNamespace(training_view=lambda _: view)
+    run = SimpleNamespace(corpus=corpus, cache=tmp_path)
+    after = refine.each_mask(run, "train", "crf", "key", labels, refine.stacked(labels), lambda: whole)
+    assert sum(calls) == 6 and max(calls) < 5 and len(after) == 6
+    for rle, agreement in after.values():
+        mask = decode_rle(rle)
+        assert mask.shape == (2000, 2400) and agreement == 1
+        assert (mask ^ masks[0]).sum() < 0.01 * masks[0].sum()
+    assert max(for_crf(large, SETTINGS).size) <= 1200 and for_crf(large, replace(SETTINGS, side=64)).width == 64
+
+
+def test_a_pixel_takes_the_strongest_instance():
+    maps = np.random.default_rng(0).random((5, 8, 6)).astype(np.float32)
+    whole = F.interpolate(torch.from_numpy(maps)[None], (31, 23), mode="bilinear", align_corners=False)
+    assert (_strongest(maps, (31, 23)) == whole[0].amax(0).numpy()).all()
+    assert not _strongest(maps[:0], (31, 23)).any()

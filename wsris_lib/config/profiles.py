@@ -19,6 +19,7 @@ from wsris_lib.config.settings import (
     CaddConfig,
     EhinConfig,
     Es3netConfig,
+    PredictConfig,
     ProposalConfig,
     RefineConfig,
     Stage2Config,
@@ -67,6 +68,7 @@ class Profile:
     refine: RefineConfig = field(default_factory=RefineConfig)
     stage2: Stage2Config = field(default_factory=Stage2Config)
     cadd: CaddConfig = field(default_factory=CaddConfig)
+    predict: PredictConfig = field(default_factory=PredictConfig)
     seeds: tuple[int, ...] = (0, 1, 2)  # ours
     segmenter_seeds: tuple[int, ...] = (0, 1, 2)  # ours: those for which labels are made and segmenters trained
     # Of which labels, see `pseudo_labels.LABELS`; Tables 1 and 5, and "both", ours.

@@ -168,6 +168,13 @@ class Stage2Config:
 
 
 @dataclass(frozen=True)
+class PredictConfig:
+    """Answers to anybody's picture and sentence; ours, neither paper asks whether what is meant is there."""
+
+    warn_below: float = 0.5  # confidence: as likely about this picture as about another; benchmarks/confidence.md
+
+
+@dataclass(frozen=True)
 class CaddConfig:
     """CADD: LAVT from pseudo labels, with a mean teacher (ES3Net 3.4, C.3). "LAVT" below is LAVT's code, whose settings
     C.3 takes over; docs/deviations_es3net.md."""

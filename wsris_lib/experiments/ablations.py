@@ -20,6 +20,7 @@ from wsris_lib.experiments.methods import Method, Pieces, distinct, on
 from wsris_lib.experiments.variants import MERGED, MERGED_OF, TABLES, extras, orders
 from wsris_lib.infra import artefacts, distributed, parallel
 from wsris_lib.metrics import by_subset, subsets, summarise
+from wsris_lib.pipeline.checks import refuse_faulty
 from wsris_lib.pipeline.run import Run
 
 
@@ -34,6 +35,7 @@ def run(profile: Profile, name: str) -> dict:
         for corpus_profile in _corpora(profile, name):
             # SynRef is made by one; a folder that is not there says so before the first bar
             Run(corpus_profile).corpus  # noqa: B018
+            refuse_faulty(Run(corpus_profile))
         _announce(profile, name)
     distributed.barrier()
     workers = None if profile.device == "cpu" else 1

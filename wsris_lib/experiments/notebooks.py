@@ -87,6 +87,9 @@ def execute(notebook: Path, out: Path, cell_seconds: int = 1800, **parameters: o
     except papermill.PapermillExecutionError as error:
         problem = f"{error.ename}: {error.evalue}"
         raise NotebookFailed(f"{notebook.name}: {problem} (in cell {error.cell_index} of {out})") from None
+    # To papermill `sys.exit(0)` is the end of a notebook, whatever comes behind it.
+    if left := [number for number, cell in enumerate(executed.cells) if cell.metadata.papermill.status == "failed"]:
+        raise NotebookFailed(f"{notebook.name}: cell {left[0]} of {out} left before the notebook's end; don't exit")
     if hidden := callback_errors(executed):
         raise NotebookFailed(f"{notebook.name}, in a widget's callback: {hidden[0]} (see {out})")
     return executed

@@ -6,11 +6,11 @@ from dataclasses import asdict
 from pathlib import Path
 
 from wsris_lib.config.profiles import Profile
-from wsris_lib.experiments import notebooks, scoreboard
+from wsris_lib.experiments import notebooks, scoreboard, survey
 from wsris_lib.experiments.methods import Pieces
 from wsris_lib.infra import artefacts, distributed, parallel
 from wsris_lib.infra.code_digest import code_digest
-from wsris_lib.pipeline import checks, ehin, es3net, stage2, students
+from wsris_lib.pipeline import checks, ehin, es3net, stage2, students, unjudged
 from wsris_lib.pipeline.run import Run
 
 LATE = ("08", "09", "10", "11")  # lessons that show what the longest steps leave
@@ -30,8 +30,11 @@ def reproduce(profile: Profile) -> None:
         run.corpus  # noqa: B018  SynRef is made by one
     distributed.barrier()
     checks.refuse_faulty(run)
+    judged = run.corpus.masked(profile.val_split) > 0
     # What many steps read is made first, with all cores at work on it.
-    run.evaluation()
+    if judged:
+        run.evaluation()
+    run.features(profile.val_split)
     es3net.training_tables(run)
     for split in (profile.train_split, profile.val_split):
         ehin.images(run, split)
@@ -40,19 +43,25 @@ def reproduce(profile: Profile) -> None:
     if distributed.world() > 1:  # one process makes these beside the first lessons
         for wave in (segmenters(run), cadd(run)):
             parallel.run_jobs_distributed(wave, "training")
-    usual = (profile.corpus, profile.val_split, profile.trial) == (Profile.corpus, Profile.val_split, 0)
-    lessons = notebooks.lessons() if usual else []  # they speak of this corpus and split
+    usual = (run.corpus.corpus, profile.val_split, profile.trial) == (Profile.corpus, Profile.val_split, 0)
+    lessons = notebooks.lessons() if usual and judged else []  # they speak of this corpus and split, and judge
     late = [lesson for lesson in lessons if lesson.name[:2] in LATE]
     early = [lesson for lesson in lessons if lesson not in late]
-    parts = [(scoreboard.make, profile, part) for part in ("route", "cadd", "es3net", "ehin")]  # the longest first
+    parts: list[parallel.Job]  # the longest first
+    if judged:
+        parts = [(scoreboard.make, profile, part) for part in ("route", "cadd", "es3net", "ehin")]
+    else:
+        parts = [(survey.answer_part, profile, part) for part in survey.parts(run)]
     parallel.run_jobs([*parts, *((run_lesson, profile, lesson) for lesson in early)], "answers and lessons", workers)
     if distributed.is_main_process():
-        board = scoreboard.make(profile)
+        board = scoreboard.make(profile) if judged else survey.make(profile)
     distributed.barrier()
     parallel.run_jobs([(run_lesson, profile, lesson) for lesson in late], "lessons", workers)
     if distributed.is_main_process():
         seconds = time.perf_counter() - start
-        print(f"\n{scoreboard.table(board)}\n\n{seconds:.0f} s in all; {run.folder / 'scoreboard.json'}")
+        text = scoreboard.table(board) if judged else survey.table(board)
+        name = "scoreboard.json" if judged else "survey.json, pictures.png and disputed.png"
+        print(f"\n{text}\n\n{seconds:.0f} s in all; {run.folder / name}")
         if profile.trial:
             print("A trial: every step runs; its numbers mean nothing.")
 
@@ -71,7 +80,7 @@ def segmenters(run: Run) -> list[tuple[Pieces, parallel.Job]]:
 
 def cadd(run: Run) -> list[tuple[Pieces, parallel.Job]]:
     """CADD of all labels that the profile asks for."""
-    kinds = [(run, seed, kind) for seed in run.profile.segmenter_seeds for kind in run.profile.students]
+    kinds = [(run, seed, kind) for seed in run.profile.segmenter_seeds for kind in unjudged.student_kinds(run)]
     return [(run.profile.cadd.grad_accum_steps, (students.train, *which)) for which in kinds]
 
 

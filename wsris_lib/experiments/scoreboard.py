@@ -24,7 +24,7 @@ from wsris_lib.experiments.methods import (
 )
 from wsris_lib.infra import artefacts
 from wsris_lib.metrics import by_subset
-from wsris_lib.pipeline import ehin, pseudo_labels, refine
+from wsris_lib.pipeline import ehin, pseudo_labels, refine, unjudged
 from wsris_lib.pipeline.cache import Inputs, cached_step
 from wsris_lib.pipeline.evaluation import Evaluation
 from wsris_lib.pipeline.run import Run
@@ -74,8 +74,8 @@ def make(profile: Profile, *parts: str) -> dict:
     run = Run(profile)
     rows = [row for part in parts or PARTS for row in _rows_of_part(run, part)]
     board = {
-        "dataset": f"{'synref' if profile.data == 'synref' else Path(profile.data).resolve().name}/{profile.corpus}",
-        "split": f"{profile.split_by}/{profile.val_split}",
+        "dataset": f"{'synref' if profile.data == 'synref' else Path(profile.data).resolve().name}/{run.corpus.corpus}",
+        "split": f"{run.corpus.split_by}/{profile.val_split}",
         "sentences": len(run.evaluation().samples),
         "resolution": "original",
         "supervision": supervision(profile),
@@ -110,7 +110,8 @@ def _inputs(run: Run, part: str) -> Inputs:
 )
 def _rows_of_part(run: Run, part: str, *, out: Path) -> list[dict]:
     profile = run.profile
-    methods = {n: m for n, m in PARTS[part].items() if part != "cadd" or m.arguments[0] in profile.students}
+    kinds = unjudged.student_kinds(run)
+    methods = {n: m for n, m in PARTS[part].items() if part != "cadd" or m.arguments[0] in kinds}
     seeds = profile.seeds if part in ("es3net", "ehin") else profile.segmenter_seeds
     return [
         {"method": name, "seed": seed} | row

@@ -32,7 +32,7 @@ class DepthEstimator:
         The model's output is inverse depth up to a scale and shift per image, hence the min-max per image. A map
         without any relief is all 0.
         """
-        pixels = [self.processor(images=image, return_tensors="pt", **self.resize).pixel_values for image in images]
+        pixels = [self._prepared(image) for image in images]
         maps: list[torch.Tensor] = [torch.empty(0)] * len(images)
         for shape in sorted({tuple(p.shape) for p in pixels}):  # a batch per shape: frames may keep their own
             which = [i for i, p in enumerate(pixels) if p.shape == shape]
@@ -43,3 +43,10 @@ class DepthEstimator:
                 low, high = depth.aminmax()
                 maps[i] = ((depth - low) / (high - low).clamp(min=1e-12)).cpu()
         return maps
+
+    def _prepared(self, image: Image.Image) -> torch.Tensor:
+        """[1, 3, h, w]; a frame that would keep its shape and be narrower than a patch is squashed to a square."""
+        options = self.resize
+        if self.resize["size"]["height"] * min(image.size) < self.model.config.patch_size * max(image.size):
+            options = options | {"keep_aspect_ratio": False}
+        return self.processor(images=image, return_tensors="pt", **options).pixel_values

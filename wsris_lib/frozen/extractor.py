@@ -12,6 +12,7 @@ from wsris_lib.frozen.dino import DinoEncoder
 from wsris_lib.frozen.pooling import cell_geometry, geometry, pool_patches
 from wsris_lib.frozen.sam2 import Proposals, Sam2Proposer
 from wsris_lib.frozen.sam2_package import PackageProposer
+from wsris_lib.frozen.working_size import shrunk
 
 BACKENDS = {"transformers": Sam2Proposer, "sam2": PackageProposer}
 
@@ -55,7 +56,11 @@ class Extractor:
         self.depth = DepthEstimator(profile.depth, profile.depth_image_size, profile.device)
 
     def __call__(self, images: list[Image.Image]) -> tuple[dict[str, torch.Tensor], list[Proposals]]:
-        """Tables over all proposals of the images (the tensors of `ImageFeatures`), and each image's proposals."""
+        """Tables over all proposals of the images (the tensors of `ImageFeatures`), and each image's proposals.
+
+        These are masks of the image as `working_size.shrunk` leaves it; `working_size.at_size` brings one back.
+        """
+        images = [shrunk(image) for image in images]
         proposals = self.propose(images)
         parts = []
         for image, own, patches, near in zip(

@@ -14,6 +14,7 @@ from wsris_lib.frozen.extractor import Extractor, Table3Extractor
 from wsris_lib.frozen.image_cache import CacheEntry, Make, cached_per_image
 from wsris_lib.frozen.sentence_encoder import SentenceEncoder
 from wsris_lib.frozen.tables import Tables, joined
+from wsris_lib.frozen.working_size import at_size
 from wsris_lib.infra.artefacts import content_hash, runs_dir, save_tensors, try_load_tensors
 from wsris_lib.infra.code_digest import code_digest
 from wsris_lib.refer.masks import Rle, decode_rle, encode_rle
@@ -31,6 +32,7 @@ _MODULES = (
     "sam2",
     "sam2_package",
     "sentence_encoder",
+    "working_size",
 )
 CODE = tuple(f"frozen.{name}" for name in _MODULES)
 
@@ -138,9 +140,8 @@ def _maker(extractor: Extractor) -> Make:
         table, proposals = extractor(list(images.values()))
         counts = [len(one.scores) for one in proposals]
         of_image = zip(*(column.split(counts) for column in table.values()))
-        return [
-            (dict(zip(table, columns)), {"masks": [encode_rle(mask) for mask in one.masks.numpy()]})
-            for columns, one in zip(of_image, proposals)
-        ]
+        sizes = [(image.height, image.width) for image in images.values()]
+        rles = [[encode_rle(at_size(mask, *size).numpy()) for mask in one.masks] for one, size in zip(proposals, sizes)]
+        return [(dict(zip(table, columns)), {"masks": masks}) for columns, masks in zip(of_image, rles)]
 
     return make

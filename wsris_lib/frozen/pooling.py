@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from wsris_lib.frozen.working_size import at_once
+
 
 def patch_cells(masks: Tensor, h: int, w: int) -> Tensor:
     """Bring masks [N, H, W] down to the patch grid: bool [N, h, w], never without a cell.
@@ -12,7 +14,8 @@ def patch_cells(masks: Tensor, h: int, w: int) -> Tensor:
     gets the cell, or cells, that it covers most. Raises ValueError for an empty mask.
     """
     masks = _checked(masks)
-    cover = F.adaptive_avg_pool2d(masks.float(), (h, w))  # [N, h, w], the share of each cell that the mask covers
+    parts = masks.split(at_once(masks[0].numel())) if len(masks) else [masks]
+    cover = torch.cat([F.adaptive_avg_pool2d(some.float(), (h, w)) for some in parts])  # [N, h, w]: covered shares
     return cover >= cover.amax((1, 2), keepdim=True).clamp(max=0.5)
 
 

@@ -14,6 +14,7 @@ from PIL import Image
 from transformers import Sam2Model, Sam2Processor
 
 from wsris_lib.frozen.loading import beside, pretrained
+from wsris_lib.frozen.working_size import at_once, overlaps
 
 
 @dataclass(frozen=True)
@@ -105,9 +106,11 @@ class Sam2Proposer:
             parts = [self.decode(own, boxes=part[None]) for part in (prompts / scale).split(self.batch)]
             logits = torch.cat([part[0][0, :, 0] for part in parts]).cpu()  # [N, h, w]
             masks = self._upsample(logits, image)
-            for mask, (x0, y0, x1, y1) in zip(masks, prompts.round().long().tolist()):
+            size = torch.tensor([image.width, image.height])
+            first = prompts[:, :2].round().long().clamp(min=0).minimum(size - 1)  # of a picture a pixel wide, too
+            for mask, (x0, y0), (x1, y1) in zip(masks, first.tolist(), prompts[:, 2:].round().long().tolist()):
                 if not mask.any():
-                    mask[max(0, y0) : max(y0 + 1, y1), max(0, x0) : max(x0 + 1, x1)] = True
+                    mask[y0 : max(y0 + 1, y1), x0 : max(x0 + 1, x1)] = True
             scores = torch.cat([part[1][0, :, 0] for part in parts]).cpu()
             indices = suppress(masks, self.nms_iou, self.max_proposals)
             middles = (prompts[:, :2] + prompts[:, 2:]).flip(1) / 2
@@ -174,13 +177,16 @@ class Sam2Proposer:
 
     def _upsample(self, logits: torch.Tensor, image: Image.Image) -> torch.Tensor:
         size = (image.height, image.width)
-        return F.interpolate(logits[:, None], size, mode="bilinear", align_corners=False)[:, 0] > self.mask_threshold
+        parts = [
+            F.interpolate(some[:, None], size, mode="bilinear", align_corners=False)[:, 0] > self.mask_threshold
+            for some in logits.split(at_once(image.height * image.width))
+        ]
+        return torch.cat(parts)
 
 
 def suppress(masks: torch.Tensor, nms_iou: float, limit: int) -> torch.Tensor:
     """Of masks bool [K, h, w], best first: indices of the first `limit` that are no near duplicate of a better one."""
-    flat = masks.flatten(1).float()
-    inter = flat @ flat.T  # one product for all pairs
+    inter = overlaps(masks)
     area = inter.diagonal()
     alike = (inter > nms_iou * (area[:, None] + area - inter)).numpy()
     kept: list[int] = []

@@ -22,8 +22,9 @@ def check_data(profile: Profile, refer: Refer) -> list[Fault]:
 
     Raises DataError for a split that isn't there.
     """
-    faults = [*check_judged(refer, profile.val_split), *check_trained(refer, profile.train_split)]
-    if "truth" in profile.students:
+    faults = (check_judged if refer.masked(profile.val_split) else check_trained)(refer, profile.val_split)
+    faults += check_trained(refer, profile.train_split)
+    if "truth" in profile.students and refer.masked(profile.train_split) == refer.splits[profile.train_split]:
         faults += check_masks(refer, profile.train_split)
     return list({(fault.where, fault.what): fault for fault in reversed(faults)}.values())[::-1]
 
@@ -33,10 +34,9 @@ def refuse_faulty(run: Run) -> None:
     if run.profile.data == "synref":
         return
     faults = check_data(run.profile, run.corpus) + check_lengths(run.profile, run.corpus)
-    if distributed.is_main_process():
-        for fault in faults:
-            if not fault.stops:
-                print(f"note: {fault}")
+    for fault in faults if distributed.is_main_process() else ():
+        if not fault.stops:
+            print(f"note: {fault}")
     refuse(faults)
 
 

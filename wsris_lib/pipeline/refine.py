@@ -18,6 +18,7 @@ from wsris_lib.config.settings import RefineConfig
 from wsris_lib.ehin.network import soft_masks
 from wsris_lib.frozen.clip_backbone import Backbone
 from wsris_lib.frozen.image_cache import cached_per_image, prepared_images
+from wsris_lib.frozen.working_size import at_once, at_size, shrunk
 from wsris_lib.infra import distributed
 from wsris_lib.infra.trainer import LossCurve, Trained, read_curve
 from wsris_lib.pipeline import ehin
@@ -28,7 +29,7 @@ from wsris_lib.refer.masks import Rle, decode_rle, encode_rle
 from wsris_lib.refer.views import Sample
 from wsris_lib.refine.crf import affinity_labels
 from wsris_lib.refine.irnet import IRNet, channels
-from wsris_lib.refine.refiner import Refine, by_crf, by_walk, confidence, in_turn, kept, shrunk
+from wsris_lib.refine.refiner import Refine, by_crf, by_walk, confidence, for_crf, in_turn, kept
 from wsris_lib.refine.train import Affinities, train
 
 HOW = ("raw", "crf", "irnet", "irnet + crf")  # stage 1's mask as it is, after dense CRF, after IRNet's walk, both
@@ -113,7 +114,7 @@ def _all_affinities(
 
 def _affinities(image: Image.Image, R: Tensor, walk: Refine | None, settings: RefineConfig) -> np.ndarray:
     """IRNet's label of a response map [h, w], or of what a walk makes of it: 0, 1 and 255, uint8 [P, P]."""
-    small = np.asarray(shrunk(image, settings.side))
+    small = np.asarray(for_crf(image, settings))
     soft = strength(R, *small.shape[:2])
     if walk is not None:
         over = np.where(soft > 0, 0.5 + soft / 2, 0.0)[None]  # a soft mask's form, and back
@@ -196,31 +197,39 @@ def each_mask(
         of_image[sample.image_id].append(sample.sent_id)
 
     def one(refine: Refine, image: Image.Image, sent_ids: list[int]) -> list[list]:
-        if not sent_ids:
-            return []
-        soft = before(image, sent_ids)
-        given = start(image, sent_ids) if start else soft
-        after = refine(image, given)
-        sure = confidence(soft, after)
-        return [[i, encode_rle(mask > 0.5), float(c)] for i, mask, c in zip(sent_ids, kept(after, given), sure)]
+        small = shrunk(image)
+        few = at_once(small.width * small.height)
+        rows = []
+        for some in (sent_ids[n : n + few] for n in range(0, len(sent_ids), few)):
+            soft = before(small, some)
+            given = start(small, some) if start else soft
+            after = refine(small, given)
+            masks = [at_size(torch.from_numpy(m > 0.5), image.height, image.width).numpy() for m in kept(after, given)]
+            rows += [[i, encode_rle(mask), float(c)] for i, mask, c in zip(some, masks, confidence(soft, after))]
+        return rows
 
     def maker():
         refine = together or load()
         return lambda images: [({}, {"labels": one(refine, image, of_image[i])}) for i, image in images.items()]
 
     stored = cached_per_image(run.corpus.training_view(split), run.cache / "masks", how, key, maker)
-    made = {sent_id: (mask, sure) for _, notes in stored.values() for sent_id, mask, sure in notes["labels"]}
-    if lost := sum(sure == 0 and decode_rle(mask).any() for mask, sure in made.values()):
+    refined = {sent_id: (mask, sure) for _, notes in stored.values() for sent_id, mask, sure in notes["labels"]}
+    if lost := sum(sure == 0 and decode_rle(mask).any() for mask, sure in refined.values()):
         warnings.warn(
-            f"{how} left nothing of {lost} of {len(made)} masks of {split}; their confidence is 0", stacklevel=2
+            f"{how} left nothing of {lost} of {len(refined)} masks of {split}; their confidence is 0", stacklevel=2
         )
-    return made
+    return refined
 
 
 def stacked(labels: Sequence[PseudoLabel]) -> SoftMasks:
-    """The labels' masks, 0 or 1."""
+    """The labels' masks, 0 or 1, at the size of the image that they are asked for."""
     mask_of = {label.sent_id: label.mask for label in labels}
-    return lambda image, sent_ids: np.stack([decode_rle(mask_of[i]) for i in sent_ids]).astype(np.float32)
+
+    def masks_at(image: Image.Image, sent_ids: list[int]) -> np.ndarray:
+        whole = (torch.from_numpy(decode_rle(mask_of[i])) for i in sent_ids)
+        return np.stack([at_size(mask, image.height, image.width).numpy() for mask in whole]).astype(np.float32)
+
+    return masks_at
 
 
 def refiner(run: Run, seed: int, how: str, select: str = "") -> Refine:

@@ -9,18 +9,20 @@ from pathlib import Path
 from typing import Any, ClassVar, Concatenate, ParamSpec, Self, TypeVar
 
 from wsris_lib.config.profiles import SPLIT_BY, Profile
-from wsris_lib.config.settings import CaddConfig, EhinConfig, Es3netConfig, RefineConfig, Stage2Config
+from wsris_lib.config.settings import CaddConfig, EhinConfig, Es3netConfig, PredictConfig, RefineConfig, Stage2Config
 from wsris_lib.es3net.candidates import SentenceTable
 from wsris_lib.frozen import checkpoints
 from wsris_lib.frozen.features import CODE, ImageFeatures, extract, made_from, sentence_features
 from wsris_lib.infra import artefacts
 from wsris_lib.pipeline.cache import digest, step_key
 from wsris_lib.pipeline.evaluation import Evaluation
+from wsris_lib.refer.pairs import open_corpus
 from wsris_lib.refer.reader import Refer
 from wsris_lib.refer.views import Sample
 from wsris_lib.synref.make import make_synref
 
 SECTIONS = dict(es3net=Es3netConfig, ehin=EhinConfig, refine=RefineConfig, stage2=Stage2Config, cadd=CaddConfig)
+SECTIONS |= dict(predict=PredictConfig)
 
 
 P = ParamSpec("P")
@@ -143,13 +145,13 @@ class Run:
     @property
     @shared
     def corpus(self) -> Refer:
-        """The data set: SynRef, made on first use, or a folder in the REFER layout."""
+        """The data set: SynRef, made on first use, a folder in the REFER layout, or a table of pairs."""
         profile = self.profile
         with self.timed("data"):
             root = make_synref(profile.synref) if profile.data == "synref" else Path(profile.data)
             counts = {profile.train_split: profile.images, profile.val_split: profile.trial}
             most = {split: count for split, count in counts.items() if count}
-            return Refer(root, profile.corpus, profile.split_by, most, profile.image_folder)
+            return open_corpus(root, profile.corpus, profile.split_by, most, profile.image_folder)
 
     @shared
     def features(self, split: str) -> ImageFeatures:
@@ -196,7 +198,7 @@ class Run:
     @shared
     def truth_key(self) -> str:
         """Changes with any annotation of the corpus: part of the key of whatever was judged, and of the oracle's."""
-        return artefacts.file_digest(self.corpus.refs_path.parent)
+        return self.corpus.truth_digest()
 
     @shared
     def features_key(self, split: str) -> str:

@@ -10,6 +10,10 @@ class DataError(ValueError):
     """Data on disk are not what they should be. The message names the file and the way out, a line for each fault."""
 
 
+class MissingData(DataError):
+    """A corpus or its images aren't there, nor is anything near that may have been meant: they may be fetched."""
+
+
 class DataWarning(UserWarning):
     """Data that are used, but not all or not as they lie there; one warning for each reason, with the first case."""
 

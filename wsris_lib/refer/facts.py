@@ -6,7 +6,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, islice
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,8 @@ from open_clip import SimpleTokenizer
 
 from wsris_lib.refer.errors import DataError
 from wsris_lib.refer.pickles import load_refs
+from wsris_lib.refer.reader import Refer
+from wsris_lib.refer.same_words import numbered
 from wsris_lib.refer.words import has_side, is_just, is_place, mirrored
 
 TOKENS = 20  # the length at which EHIN, TRIS and LAVT cut (`max_tokens` of the settings), both ends counted
@@ -54,6 +56,12 @@ class Fact:
 
     def __str__(self) -> str:
         return f"{self.name}: {self.value}{f'; {self.parts}' if self.parts else ''}. {self.effect}"
+
+
+def expressions_of(refer: Refer) -> list[Expression]:
+    """Of a corpus that was read, whose annotations may not be there: refs stand for objects."""
+    views = {split: refer.for_training(split)[0] for split in refer.splits}
+    return [Expression(s.image_id, s.ref_id, s.sentence.lower(), split) for split, view in views.items() for s in view]
 
 
 def read(path: Path) -> list[Expression]:
@@ -170,8 +178,9 @@ def _single(expressions: Sequence[Expression]) -> Iterable[Fact]:
 def _batches(expressions: Sequence[Expression], seed: int) -> Iterable[Fact]:
     """How often a batch of refs, a sentence of each, holds equal sentences."""
     rng = np.random.default_rng(seed)
-    number: dict[str, int] = {}
-    groups = [[number.setdefault(s, len(number)) for s in group] for group in _groups(expressions)]
+    texts = _groups(expressions)
+    numbers = iter(numbered(sentence for group in texts for sentence in group))
+    groups = [list(islice(numbers, len(group))) for group in texts]
     for size in BATCHES:
         if size > len(groups):
             continue

@@ -46,7 +46,9 @@ def annotation_mask(
     else:
         good = parts[:1] if len(parts) == degenerate(parts) else [part for part in parts if not _is_degenerate(part)]
         planes = coco.decode(coco.frPyObjects([_polygon(part, height, width) for part in good], height, width))
-    covered = planes.sum(axis=-1, dtype=np.int64)  # [H, W], how many parts cover a pixel
+    covered = planes[..., 0].astype(np.int32)  # [H, W], how many parts cover a pixel
+    for part in range(1, planes.shape[-1]):  # one by one: a sum along so short an axis is slow
+        covered += planes[..., part]
     inside: NDArray[np.bool_] = covered == 1 if legacy_eq1 else covered > 0
     return inside
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from wsris_lib.refer.errors import DataError
+from wsris_lib.refer.errors import DataError, MissingData
 from wsris_lib.refer.photos import photos
 
 ANNOTATION_FOLDERS = ("{corpus}", "refer/{corpus}")
@@ -38,30 +38,26 @@ def annotation_folder(root: Path, corpus: str) -> Path:
         folder = _existing(root, name)
         if folder and folder.is_dir():
             return folder
-    looked = f"looked for {', '.join(names)} in it"
-    if not root.is_dir():
-        raise DataError(f"{root}: no such folder; {looked}; say by --data where the corpora are")
+    what = f"no folder with the corpus {corpus!r}" if root.is_dir() else "no folder" if root.exists() else "not there"
+    problem = f"{root}: {what}; looked for {', '.join(names)} in it"
     if meant := _meant(root, corpus):
-        raise DataError(f"{root}: no folder with the corpus {corpus!r}; {looked}; did you mean {meant}?")
-    there = sorted(path.parent.name for path in root.glob("*/instances.json"))
-    hint = f"; there is {', '.join(there)}: choose by --corpus" if there else ""
-    raise DataError(f"{root}: no folder with the corpus {corpus!r}; {looked}{hint}")
+        raise DataError(f"{problem}; did you mean {meant}?")
+    if there := sorted(path.parent.name for path in root.glob("*/instances.json")):
+        raise DataError(f"{problem}; there is {', '.join(there)}: choose by --corpus")
+    raise MissingData(f"{problem}; say by --data where the corpora are")
 
 
 def _meant(root: Path, corpus: str) -> Path | None:
-    """The root that somebody meant who named a folder above it (a clone of REFER), or one inside it."""
-    for steps in ("*", "*/*"):
-        for folder in sorted(root.glob(f"{steps}/{corpus}")):
-            if (folder / "instances.json").is_file() or any(folder.glob("*refs(*).*")):
-                return folder.parent
-    inside = root.name == corpus or (root / "instances.json").is_file()
-    return root.parent if inside else None
+    """The root that somebody meant who named a folder above it (a clone of REFER), or something inside it."""
+    below = [folder.parent for steps in ("*", "*/*") for folder in sorted(root.glob(f"{steps}/{corpus}"))]
+    above = list(root.absolute().parents)[:3]
+    return next((place for place in (*below, *above) if any((place / corpus).glob("*refs(*).*"))), None)
 
 
 def image_place(root: Path, corpus: str, names: Sequence[str], given: str | Path = "") -> Path:
-    """The folder or zip of the images: `given`, else the first place that has one of a few of the `names` listed.
+    """The folder or zip of the images: `given`, else the place that has most of a few of the `names` listed.
 
-    Where none has any, the first that is there, so that what is missing is named by it. Raises DataError when there is
+    The first of equals, also where none has any, so that what is missing is named by it. Raises DataError when there is
     no place at all, or `given` is none.
     """
     if given:
@@ -73,12 +69,14 @@ def image_place(root: Path, corpus: str, names: Sequence[str], given: str | Path
     places = [path for path in (_existing(root, name) for name in dict.fromkeys(looked)) if path]
     there = [place for place in places if (place.is_file() if place.suffix.lower() == ".zip" else place.is_dir())]
     if not there:
-        raise DataError(
+        raise MissingData(
             f"{root}: no folder with the images; looked for {', '.join(looked)} in it; "
             "put them there, or say by --image-folder where they are"
         )
     probed = names[:: max(1, len(names) // PROBED)]
-    return next((place for place in there if _has_any(place, probed)), there[0]) if len(there) > 1 else there[0]
+    if _present(there[0], probed) == len(probed):  # as usual: the others needn't be walked through
+        return there[0]
+    return max(there, key=lambda place: _present(place, probed))
 
 
 def _existing(root: Path, name: str) -> Path | None:
@@ -95,9 +93,10 @@ def _existing(root: Path, name: str) -> Path | None:
     return path
 
 
-def _has_any(place: Path, names: Sequence[str]) -> bool:
+def _present(place: Path, names: Sequence[str]) -> int:
+    """How many of the names are there."""
     try:
         find = photos(place)
-        return any(find(name).is_file() for name in names)
+        return sum(find(name).is_file() for name in names)
     except DataError:  # a damaged zip is named when it is the one that is left
-        return False
+        return 0

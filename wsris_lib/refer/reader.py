@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from wsris_lib.infra.artefacts import file_digest
 from wsris_lib.refer.errors import DataError, DataWarning, Faults
 from wsris_lib.refer.fields import (
     check_annotations,
@@ -74,12 +75,14 @@ class Refer:
         self.refs_path = folder / f"refs({split_by}).p"
         if not self.refs_path.is_file():
             there = ", ".join(sorted(path.name for path in folder.glob("*refs(*).*"))) or "no refs(*).p at all"
-            meant = f"; {grefcoco()}" if "grefs(" in there else "; choose split_by accordingly"
+            meant = f"; {grefcoco()}" if "grefs(" in there else "; choose by --split-by"
             raise DataError(f"{self.refs_path}: no such file; {folder} has {there}{meant}")
         self._refs = load_refs(self.refs_path)
         check_refs(self._refs, self.refs_path)
         for split, count in (most or {}).items():
-            self._refs = _fewer(self._refs, split, count, corpus)
+            if count < 1:
+                raise ValueError(f"{count} images of {split!r}: expected 1 or more, or 0 for all")
+            self._refs = fewer(self._refs, split, count, corpus)
         counts = Counter(name for ref in self._refs for name in split_names(ref["split"], corpus))
         own = dict.fromkeys(ref["split"] for ref in self._refs)
         self.splits = {name: counts[name] for name in dict.fromkeys([*own, *counts])}
@@ -104,6 +107,18 @@ class Refer:
         files = sum(i in self._files and self._files[i].path.is_file() for i in image_ids)
         sentences = sum(len(ref["sentences"]) for ref in refs)
         return {"refs": len(refs), "sentences": sentences, "images": len(image_ids), "files": files}
+
+    def masked(self, split: str) -> int:
+        """How many refs of a split have an annotation to be judged by; 0 in a corpus without any.
+
+        Nothing but judging wants a mask, so a corpus needn't have any.
+        """
+        (annotations,) = read_instances(self.instances_path, annotations=("id",))
+        return sum(ref.get("ann_id") is not None for ref in self._split(split)) if annotations else 0
+
+    def truth_digest(self) -> str:
+        """Changes with any annotation."""
+        return file_digest(self.refs_path.parent)
 
     def training_view(self, split: str) -> TrainingView:
         """Images and sentences of `split` and nothing else: no mask, box or category; `annotations` stays unread.
@@ -246,7 +261,7 @@ def split_names(split: str, corpus: str) -> list[str]:
     return list(dict.fromkeys([split, *(f"test{letter}" for letter in letters), *(["test"] if letters else [])]))
 
 
-def _fewer(refs: list[Record], split: str, count: int, corpus: str) -> list[Record]:
+def fewer(refs: list[Record], split: str, count: int, corpus: str) -> list[Record]:
     """Without the refs on all but `count` images of a split: always the same ones, in no order that means anything."""
     among = [split in split_names(ref["split"], corpus) for ref in refs]
     ids = {ref["image_id"] for ref, inside in zip(refs, among) if inside}

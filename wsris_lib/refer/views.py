@@ -46,11 +46,12 @@ class AnnotatedSample(Sample):
 
 @dataclass(frozen=True, slots=True)
 class ImageFile:
-    """Where an image is and the size that instances.json gives it, in pixels."""
+    """Where an image is and the size that instances.json gives it, in pixels; whether its EXIF turns it."""
 
     path: Photo
     height: int
     width: int
+    upright: bool = False  # as viewers show it: COCO's annotations are drawn on the pixels as stored
 
 
 S = TypeVar("S", bound=Sample, covariant=True)  # what a view is made of
@@ -94,24 +95,29 @@ class View(Sequence[S]):
     def image(self, image_id: int) -> Image.Image:
         """The photograph as RGB. Raises DataError when it is missing, damaged, cut short or of another size.
 
-        An EXIF rotation is not applied: COCO's annotations are drawn on the pixels as stored.
+        An EXIF rotation is applied to pairs alone: COCO's annotations are drawn on the pixels as stored.
         """
         path = self.image_path(image_id)
         data = read_bytes(path)
-        image = decoded(data, str(path), upright=False)
+        image = decoded(data, str(path), upright=self._files[image_id].upright)
         if (image.height, image.width) != self.image_size(image_id):
             self._check_size(image_id, *measured(data, str(path)))
         return image
 
     def orientation(self, image_id: int) -> int:
-        """How EXIF wants the photograph turned, 1 (not) to 8. Raises as `image`, as far as the first bytes tell."""
+        """How EXIF wants the photograph turned that is taken as stored, 1 (not) to 8.
+
+        Raises as `image`, as far as the first bytes tell.
+        """
         measures = measured_by_header(self.image_path(image_id))
         self._check_size(image_id, *measures)
-        return measures[2]
+        return 1 if self._files[image_id].upright else measures[2]
 
     def _check_size(self, image_id: int, height: int, width: int, orientation: int) -> None:
         """Raises DataError for a photograph, as it is stored, of another size than its annotations."""
         listed = self.image_size(image_id)
+        if self._files[image_id].upright and orientation >= TURNED:
+            height, width = width, height
         if (height, width) == listed:
             return
         sizes = f"{height} x {width} pixels (height x width), but instances.json says {listed[0]} x {listed[1]}"

@@ -81,7 +81,7 @@ def affinity_labels(image: np.ndarray, soft: np.ndarray, settings: RefineConfig,
 
     Args:
         image: uint8 [H, W, 3]. soft: float [H, W] in [0, 1], a response map divided by its maximum. An empty one
-            (all 0) gives ground everywhere.
+            (all 0) gives ground everywhere, and so does one whose cuts the CRF erases, as in IRNet's code.
 
     Raises ValueError for a map of another size or range, and what `dense_crf` raises.
     """

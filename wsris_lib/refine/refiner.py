@@ -16,32 +16,35 @@ from scipy import ndimage
 
 from wsris_lib.config.settings import RefineConfig
 from wsris_lib.frozen.clip_backbone import Backbone
+from wsris_lib.frozen.working_size import shrunk
 from wsris_lib.refine.crf import crf_masks
 from wsris_lib.refine.instances import instances
 from wsris_lib.refine.irnet import IRNet
 from wsris_lib.refine.random_walk import spread
 
+CRF_PIXELS = 1 << 20
 Array = NDArray[Any]  # of floats or bools
 Refine = Callable[[Image.Image, Array], Array]  # image, soft [S, H, W] -> soft [S, H, W]
 
 
 def by_crf(settings: RefineConfig) -> Refine:
-    """Dense CRF on the hard masks, at settings.side. It may leave nothing of one, see `kept`."""
+    """Dense CRF on the hard masks, at the size of `for_crf`. It may leave nothing of one, see `kept`."""
 
     def refine(image: Image.Image, soft: Array) -> Array:
-        small = np.asarray(shrunk(image, settings.side))
+        small = np.asarray(for_crf(image, settings))
         refined = crf_masks(small, _resized(soft, small.shape[:2]) > 0.5, settings)
         return _resized(refined, soft.shape[1:])
 
     return refine
 
 
-def shrunk(image: Image.Image, side: int) -> Image.Image:
-    """The image with its longer side brought down to `side`; as it is if that is 0 or the image small enough."""
-    if not side or max(image.size) <= side:
-        return image
-    share = side / max(image.size)
-    return image.resize([max(1, round(share * length)) for length in image.size], Image.Resampling.BOX)
+def for_crf(image: Image.Image, settings: RefineConfig) -> Image.Image:
+    """What the CRF sees: the image with its longer side at settings.side, or as it is, up to a megapixel.
+
+    Lengths of the kernels are pixels, chosen for photographs of a third of that; the lattice of a larger one would fill
+    gigabytes.
+    """
+    return shrunk(image, settings.side, CRF_PIXELS)
 
 
 def by_walk(model: IRNet, backbone: Backbone, settings: RefineConfig) -> Refine:
@@ -59,9 +62,8 @@ def by_walk(model: IRNet, backbone: Backbone, settings: RefineConfig) -> Refine:
         walked = np.zeros_like(parts)
         alive = parts.any((1, 2))  # most instances hold nothing of a sentence
         walked[alive] = spread(parts[alive], edge, settings.radius_walk, settings.beta, settings.doublings)
-        walked = torch.from_numpy(walked.reshape(len(start), K, *edge.shape))
-        grown = F.interpolate(walked, soft.shape[1:], mode="bilinear", align_corners=False).amax(1).numpy()
-        return np.stack([_cut(map_, settings) for map_ in grown])
+        of_sentence = zip(walked.reshape(-1, K, *edge.shape), alive.reshape(-1, K))
+        return np.stack([_cut(_strongest(maps[some], soft.shape[1:]), settings) for maps, some in of_sentence])
 
     return refine
 
@@ -109,6 +111,15 @@ def _resized(soft: Array, size: tuple[int, int]) -> Array:
         return soft
     whole = torch.from_numpy(np.ascontiguousarray(soft, np.float32))[None]
     return F.interpolate(whole, tuple(size), mode="bilinear", align_corners=False, antialias=True)[0].numpy()
+
+
+def _strongest(maps: Array, size: tuple[int, ...]) -> Array:
+    """The greatest of maps [K, h, w] at each pixel of another size, 0 where there is none; a map at a time."""
+    grown = torch.zeros(size, dtype=torch.from_numpy(maps).dtype)
+    for map_ in torch.from_numpy(maps):
+        large = F.interpolate(map_[None, None], size, mode="bilinear", align_corners=False)[0, 0]
+        torch.maximum(grown, large, out=grown)
+    return grown.numpy()
 
 
 def _cut(walked: Array, settings: RefineConfig) -> Array:

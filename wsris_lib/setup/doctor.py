@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, requires, version
 from itertools import groupby
+from pathlib import Path
 
 import torch
 from packaging.requirements import Requirement
@@ -24,8 +25,9 @@ from wsris_lib.infra.device import gpu_problem
 from wsris_lib.pipeline.checks import check_data, check_lengths
 from wsris_lib.pipeline.run import Run
 from wsris_lib.refer import facts
-from wsris_lib.refer.errors import DataError
+from wsris_lib.refer.errors import DataError, MissingData
 from wsris_lib.refer.leakage import exposure, read_declarations
+from wsris_lib.refer.pairs import Pairs, open_corpus, tables_of
 from wsris_lib.refer.published import compare
 from wsris_lib.refer.reader import Refer
 from wsris_lib.refine.crf import published
@@ -161,10 +163,13 @@ def data(profile: Profile) -> Iterator[Check]:
         splits: Collection[str] = list(dict.fromkeys(renamed.get(pool, pool) for pool in POOLS))
     else:
         try:
-            refer = Refer(profile.data, profile.corpus, profile.split_by, images=profile.image_folder)
+            refer = open_corpus(Path(profile.data), profile.corpus, profile.split_by, images=profile.image_folder)
         except DataError as why:
-            images = IMAGES_OF.get(profile.corpus)  # None: of a corpus that `fetch` doesn't know
-            hint = f"python -m wsris_lib fetch {profile.corpus} {images} --data {profile.data}" if images else ""
+            # None: of a corpus that `fetch` doesn't know, or nothing that it could mend.
+            images = IMAGES_OF.get(profile.corpus) if isinstance(why, MissingData) else None
+            own = tables_of(Path(profile.data))
+            hint = f"python -m wsris_lib fetch {profile.corpus} {images} --data {profile.data}"
+            hint = hint if images and not own else ""
             yield Check("data", str(why), False, hint)
             return
         for split, group in groupby(compare(refer), key=lambda count: count.split):
@@ -172,13 +177,17 @@ def data(profile: Profile) -> Iterator[Check]:
             numbers = [f"{c.actual:,}{'' if c.expected is None else f' of {c.expected:,}'} {c.what}" for c in counts]
             complete = all(count.complete for count in counts) or None
             yield Check("data", f"{split}: {', '.join(numbers)}".removeprefix(": "), complete)
-        yield from (Check("sentences", str(fact)) for fact in facts.measure(facts.read(refer.refs_path)) if fact.count)
+        expressions = facts.expressions_of(refer) if refer.corpus == Pairs.corpus else facts.read(refer.refs_path)
+        yield from (Check("sentences", str(fact)) for fact in facts.measure(expressions) if fact.count)
         splits = refer.splits
     for split in (profile.train_split, profile.val_split):
         if split not in splits:
             message = f"no split {split!r}; there is {', '.join(splits)}"
             yield Check("data", message, False, "choose another by --split")
     if not made_here and {profile.train_split, profile.val_split} <= set(splits):
+        if not refer.masked(profile.val_split):
+            message = f"no masks in {profile.val_split}: answers are shown and compared with each other, not judged"
+            yield Check("data", message)
         yield from faults(profile, refer)
         yield from leaks(profile, refer)
 

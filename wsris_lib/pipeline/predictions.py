@@ -1,0 +1,170 @@
+"""What `predict` leaves on disk: of each picture and sentence a mask, an overlay, and a row of JSON."""
+
+from collections import Counter
+from collections.abc import Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.colors import to_rgb
+from numpy.typing import NDArray
+from PIL import Image
+
+from wsris_lib.frozen.working_size import shrunk
+from wsris_lib.infra import artefacts
+from wsris_lib.metrics import bounding_box
+from wsris_lib.pipeline import confidence, predict
+from wsris_lib.pipeline.run import Run
+from wsris_lib.pipeline.sentences import plain
+from wsris_lib.plotting import MASK, TRUTH
+from wsris_lib.refer.errors import DataError
+from wsris_lib.refer.images import load_image
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".heic", ".heif", ".avif")
+TINTS = (MASK, TRUTH, "#e5007d", "#39d353", "#ffffff")  # of an overlay, far from each other
+STRENGTH = 0.6  # of the tint
+
+
+def images_in(place: Path) -> list[Path]:
+    """The picture itself, or all in a folder by name, hidden files left out.
+
+    Raises FileNotFoundError where a folder has none.
+    """
+    if not place.is_dir():
+        return [place]
+    files = sorted(p for p in place.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
+    if not files:
+        raise FileNotFoundError(f"{place}: no picture in this folder; expected files that end in {', '.join(SUFFIXES)}")
+    return files
+
+
+def sentences_in(path: Path) -> list[str]:
+    """The sentences of a text file, one a line; empty lines are left out. Raises ValueError where there is none."""
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError:
+        raise ValueError(f"{path}: no text in UTF-8; write one sentence a line and save it so") from None
+    if not any(line.strip() for line in lines):
+        raise ValueError(f"{path}: no sentence in it; write one a line")
+    return [line.strip() for line in lines if line.strip()]
+
+
+def targets(images: Sequence[Path], sentences: int, out: Path | None, single: bool) -> list[tuple[Path, int, Path]]:
+    """Each picture with each sentence's number and where its mask goes.
+
+    One of both: `out`, a .png, or mask.png. Else into the folder `out`, or predictions, as desk-1.png, desk-2.png; with
+    one sentence desk.png. Pictures that differ in their endings alone keep these: desk.jpg-1.png. Raises ValueError for
+    an `out` of the other kind, and one that would be written over a picture or between the pictures.
+    """
+    if single:
+        out = out or Path("mask.png")
+        if out.is_dir() or out.suffix.lower() != ".png" or out.resolve() == images[0].resolve():
+            raise ValueError(f"{out}: the mask is written as a PNG; name a file that ends in .png and isn't the image")
+        return [(images[0], 0, out)]
+    out = out or Path("predictions")
+    if out.is_file() or out.suffix.lower() in SUFFIXES:
+        raise ValueError(f"{out}: several masks are written into a folder; name one with -o")
+    if any(out.resolve() == image.resolve().parent for image in images):
+        raise ValueError(f"{out}: holds the pictures themselves; name another folder with -o")
+    stems = Counter(image.stem.lower() for image in images)
+    places = []
+    for image in images:
+        name = image.stem if stems[image.stem.lower()] == 1 else image.name
+        numbers = [f"-{n + 1}" for n in range(sentences)] if sentences > 1 else [""]
+        places += [(image, n, out / f"{name}{number}.png") for n, number in enumerate(numbers)]
+    return places
+
+
+def write_mask(path: Path, soft: NDArray[np.float32]) -> None:
+    """A black and white PNG of the image's size, 255 where soft [H, W] is above 0.5."""
+    with artefacts.atomic_write(path) as temporary:
+        Image.fromarray((soft > 0.5).astype(np.uint8) * 255).save(temporary, format="PNG")
+
+
+def write_overlay(path: Path, image: Image.Image, soft: NDArray[np.float32]) -> None:
+    """A JPEG of the image with the mask tinted, in the colour of TINTS that is farthest from the object's own.
+
+    A large photograph's is smaller than itself.
+    """
+    small = shrunk(image)
+    mask = np.asarray(Image.fromarray(soft > 0.5).resize(small.size, Image.Resampling.NEAREST))
+    pixels = np.array(small)
+    if mask.any():
+        tints = np.array([to_rgb(tint) for tint in TINTS]) * 255
+        own = pixels[mask].mean(0)
+        tint = tints[np.linalg.norm(tints - own, axis=1).argmax()]
+        pixels[mask] = (STRENGTH * tint + (1 - STRENGTH) * pixels[mask]).round().astype(np.uint8)
+    with artefacts.atomic_write(path) as temporary:
+        Image.fromarray(pixels).save(temporary, format="JPEG", quality=90)
+
+
+def described(soft: NDArray[np.float32]) -> dict[str, Any]:
+    """What JSON says of a mask.
+
+    area: its share of the picture. box: x0, y0, x1, y1 in pixels, x1 and y1 exclusive; None of an empty mask. highest:
+    of the soft mask, in [0, 1].
+    """
+    mask = soft > 0.5
+    box = None
+    if mask.any():
+        x0, y0, x1, y1 = bounding_box(mask)
+        box = [x0, y0, x1 + 1, y1 + 1]
+    return {"size": list(mask.shape), "area": float(mask.mean()), "box": box, "highest": float(soft.max())}
+
+
+def predict_all(
+    run: Run, place: Path, sentences: Sequence[str], out: Path | None, model: str, seed: int = 0
+) -> list[dict[str, Any]]:
+    """Answer each sentence on each picture of `place`, a file or a folder; prints a line each, and what is amiss.
+
+    Masks go where `targets` says, an overlay beside each; the rows, which are returned, lie in predictions.json, or
+    beside the only mask, and are whole after each picture. Of several, a picture that can't be opened and a sentence of
+    which no word is known have a row with their "error", and the rest is answered; a single one's is raised.
+    """
+    images = images_in(place)
+    single = images == [place] and len(sentences) == 1
+    places = targets(images, len(sentences), out, single)
+    for sentence in sentences:
+        plain(sentence)  # before a training, not after it
+    if single:
+        load_image(place)
+    predictor = predict.load(model, run, seed)
+    likely = confidence.Likely(run, predictor) if run.profile.predict.warn_below else None
+    if run.profile.data == "synref" and run.home not in place.resolve().parents:
+        print("The miniature models know SynRef's tabletop scenes; of a photograph they know nothing.")
+    rows: list[dict[str, Any]] = []
+    for image, some in groupby(places, key=lambda target: target[0]):
+        photograph = None
+        for _, number, mask in some:
+            row: dict[str, Any] = {"image": str(image), "sentence": sentences[number], "model": model, "seed": seed}
+            try:
+                photograph = photograph or load_image(image)
+                row |= _answered(predictor, likely, photograph, sentences[number], mask)
+            except (DataError, ValueError) as why:
+                if single:
+                    raise
+                row["error"] = str(why)
+                print(f"{image.name}: {why}")
+            rows.append(row)
+        artefacts.write_json(places[0][2].with_suffix(".json") if single else mask.with_name("predictions.json"), rows)
+    return rows
+
+
+def _answered(
+    predictor: predict.Predictor, likely: confidence.Likely | None, photograph: Image.Image, sentence: str, place: Path
+) -> dict[str, Any]:
+    """Writes mask and overlay, prints what there is to say, returns what JSON says of them."""
+    text, notes = predictor.read(sentence)
+    soft = predictor.soft(photograph, text)
+    row = described(soft) | {"confidence": likely(photograph, text) if likely else None, "notes": notes}
+    overlay = place.with_suffix(".overlay.jpg")
+    write_mask(place, soft)
+    write_overlay(overlay, photograph, soft)
+    how_sure = "" if row["confidence"] is None else f", confidence {row['confidence']:.2f}"
+    if row["box"] is None:
+        notes.append(f"nothing was found: the soft mask's highest value is {row['highest']:.2f}, a mask begins at 0.5")
+    if likely and row["confidence"] is not None and row["confidence"] < likely.warn_below:
+        notes.append(f"what is meant may not be in this picture: confidence below {likely.warn_below}")
+    print(f"{place}: {row['area']:.1%} of the picture{how_sure}", *notes, sep="\n  ")
+    return row | {"mask": place.name, "overlay": overlay.name}

@@ -4,7 +4,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from wsris_lib.cadd.export import export, notes_path
+from wsris_lib.cadd.export import check_target, export, notes_path
 from wsris_lib.config import profiles
 from wsris_lib.experiments import ablations, claim_table, scoreboard, survey
 from wsris_lib.infra import artefacts, distributed
@@ -56,8 +56,7 @@ def predict(
 
 def write_student(profile: profiles.Profile, out: Path, labels: str, seed: int, compiled: bool) -> None:
     """Export a trained student; trains it if need be."""
-    if out.suffix != ".pt2":  # before a training, not after it
-        raise ValueError(f"{out}: an exported program is a .pt2 file; name it so")
+    check_target(out, compiled)  # before a training, not after it
     student = students.train(Run(profile), seed, labels).student
     export(student, out, compiled)
     print(

@@ -71,9 +71,8 @@ def convert(folder: Path, out: Path | None, corpus: str, split_by: str | None, m
     """Convert, and say how to go on."""
     split_by = split_by or profiles.SPLIT_BY.get(corpus, profiles.Profile.split_by)
     counts, reads_it = exchange.convert(folder, out, corpus, split_by, masks)
-    print(
-        f"{out or folder / 'referit'}: {', '.join(f'{number:,} sentences of {split}' for split, number in counts.items())}"
-    )
+    numbers = ", ".join(f"{number:,} sentences of {split}" for split, number in counts.items())
+    print(f"{out or folder / 'referit'}: {numbers}")
     print(f"next: python -m wsris_lib reproduce {reads_it}")
     return 0
 

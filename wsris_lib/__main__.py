@@ -17,7 +17,7 @@ from wsris_lib.miniature import command
 from wsris_lib.pipeline import pseudo_labels, students, unjudged
 from wsris_lib.pipeline.checks import refuse_faulty
 from wsris_lib.pipeline.predict import DEFAULT, MODELS
-from wsris_lib.pipeline.predictions import predict_all, sentences_in
+from wsris_lib.pipeline.predictions import predict
 from wsris_lib.pipeline.run import Run
 from wsris_lib.refer import exchange, referit
 from wsris_lib.setup.doctor import doctor
@@ -245,14 +245,6 @@ def judge_claims(
     _, table = claim_table.run(profile, student_profile, tuple(groups))
     if distributed.is_main_process():
         print(table)
-
-
-def predict(
-    profile: profiles.Profile, image: Path, sentences: list[str], out: Path | None, model: str, seed: int
-) -> int:
-    """Answer each sentence on each picture. Returns 1 where some couldn't be answered."""
-    texts = [text for given in sentences for text in (sentences_in(Path(given[1:])) if given[0:1] == "@" else [given])]
-    return int(any("error" in row for row in predict_all(Run(profile), image, texts, out, model, seed)))
 
 
 def write_student(profile: profiles.Profile, out: Path, labels: str, seed: int, compiled: bool) -> None:

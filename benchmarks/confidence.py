@@ -57,8 +57,8 @@ def signals(run: Run, samples: list[AnnotatedSample]) -> dict[str, NDArray[np.fl
     models["teacher"] = SegmenterPredictor(run, students.train(run, 0, "greedy").network("teacher").eval())
     looker = confidence.Looker(run)
     noted: dict[str, list[float]] = defaultdict(list)
-    asked = asked_on(samples)
-    for image_id, sentence in asked:
+    questions = asked_on(samples)
+    for image_id, sentence in questions:
         image = view.image(image_id)
         (text,) = looker.clip.sentences([sentence])
         noted["CLIP, nearest proposal"].append(float((looker.embeddings(image) @ text).amax()))
@@ -73,7 +73,7 @@ def signals(run: Run, samples: list[AnnotatedSample]) -> dict[str, NDArray[np.fl
                 noted[f"maximum, {title}"].append(float(soft.max()))
         for a, b in (("student", "teacher"), ("student", "ESEM"), ("student", "EHIN"), ("ESEM", "EHIN")):
             noted[f"IoU of {a} and {b}"].append(iou(masks[a], masks[b]))
-    noted |= choices(run, asked)
+    noted |= choices(run, questions)
     return {signal: np.reshape(values, (2, -1)) for signal, values in noted.items()}
 
 
@@ -84,10 +84,10 @@ def asked_on(samples: Sequence[AnnotatedSample]) -> list[tuple[int, str]]:
     return own + [(samples[a].image_id, samples[b].sentence) for a, b in pairs]
 
 
-def choices(run: Run, asked: list[tuple[int, str]]) -> dict[str, list[float]]:
+def choices(run: Run, questions: list[tuple[int, str]]) -> dict[str, list[float]]:
     """What the alignment's choice among the candidates says."""
     settings = run.profile.es3net
-    samples = [AnnotatedSample(i, 0, 0, sentence, 0, "", (0, 0, 0, 0), None, None) for i, sentence in asked]
+    samples = [AnnotatedSample(i, 0, 0, sentence, 0, "", (0, 0, 0, 0), None, None) for i, sentence in questions]
     table = es3net.proposal_table(run, run.profile.val_split)
     model = es3net.align(run, 0)[0]
     _, p = probabilities(model, table, run.sentences(samples), settings.candidates_eval, settings.temperature)

@@ -11,7 +11,8 @@ cd "$folder"
 venv/bin/python -m pip install --quiet --no-compile --disable-pip-version-check \
     jupytext==1.19.6 \
     nbconvert==7.17.2 \
-    nbformat==5.11.0
+    nbformat==5.11.1 \
+    ipython==9.18.1
 venv/bin/python - <<'PYTHON'
 import ast
 from importlib.metadata import version

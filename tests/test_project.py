@@ -43,6 +43,7 @@ LAYERS = (
     ("pipeline",),
     ("experiments",),
     ("setup", "miniature"),
+    ("commands",),
     ("__init__", "__main__"),
 )
 

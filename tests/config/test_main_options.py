@@ -84,7 +84,7 @@ def test_a_commands_own_arguments_mix_with_settings(monkeypatch):
         "1",
     ]
     assert main(["predict", *line]) == 0
-    assert calls[0][0] == 9 and (str(calls[0][1]["image"]), calls[0][1]["sentence"]) == ("a.png", "a mug")
+    assert calls[0][0] == 9 and (str(calls[0][1]["image"]), calls[0][1]["sentences"]) == ("a.png", ["a mug"])
     assert calls[0][1]["seed"] == 1
 
 

@@ -261,8 +261,9 @@ def test_whatever_a_decoder_raises_is_one_line(monkeypatch, error):
 
 def test_a_picture_of_too_many_pixels_is_named(monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
-    with pytest.raises(DataError, match="has more than 2,000 pixels; make it smaller"):
-        pixels(PNG)
+    for read in (decoded, measured):
+        with pytest.raises(DataError, match="a file: has more than 2,000 pixels; make it smaller"):
+            read(PNG, "a file")
 
 
 def test_what_is_no_file_is_named(tmp_path):

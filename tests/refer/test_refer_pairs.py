@@ -141,7 +141,7 @@ def test_masks_are_for_judging_alone(folder):
     Image.new("L", (W, H), 1).save(folder / "masks" / "dog.png")
     assert corpus.truth_digest() != before
     with pytest.raises(
-        DataError, match=r"2 object\(s\) of split 'train' without a mask, where others have one; fill the column mask"
+        DataError, match=r"2 object\(s\) of split 'train' without a mask to judge by; fill the column mask"
     ):
         corpus.evaluation_view("train")
 

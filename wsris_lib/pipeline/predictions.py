@@ -11,12 +11,10 @@ from matplotlib.colors import to_rgb
 from numpy.typing import NDArray
 from PIL import Image
 
-from wsris_lib.config.profiles import Profile
 from wsris_lib.frozen.working_size import shrunk
 from wsris_lib.infra import artefacts
 from wsris_lib.metrics import bounding_box
-from wsris_lib.pipeline import confidence
-from wsris_lib.pipeline.predict import Predictor, load
+from wsris_lib.pipeline import confidence, predict
 from wsris_lib.pipeline.run import Run
 from wsris_lib.pipeline.sentences import plain
 from wsris_lib.plotting import MASK, TRUTH
@@ -115,12 +113,6 @@ def described(soft: NDArray[np.float32]) -> dict[str, Any]:
     return {"size": list(mask.shape), "area": float(mask.mean()), "box": box, "highest": float(soft.max())}
 
 
-def predict(profile: Profile, image: Path, sentences: Sequence[str], out: Path | None, model: str, seed: int) -> int:
-    """The command: `predict_all`; of a sentence @FILE all in the file. Returns 1 where one couldn't be answered."""
-    texts = [text for given in sentences for text in (sentences_in(Path(given[1:])) if given[:1] == "@" else [given])]
-    return int(any("error" in row for row in predict_all(Run(profile), image, texts, out, model, seed)))
-
-
 def predict_all(
     run: Run, place: Path, sentences: Sequence[str], out: Path | None, model: str, seed: int = 0
 ) -> list[dict[str, Any]]:
@@ -137,7 +129,7 @@ def predict_all(
         plain(sentence)  # before a training, not after it
     if single:
         load_image(place)
-    predictor = load(model, run, seed)
+    predictor = predict.load(model, run, seed)
     likely = confidence.Likely(run, predictor) if run.profile.predict.warn_below else None
     if run.profile.data == "synref" and run.home not in place.resolve().parents:
         print("The miniature models know SynRef's tabletop scenes; of a photograph they know nothing.")
@@ -160,7 +152,7 @@ def predict_all(
 
 
 def _answered(
-    predictor: Predictor, likely: confidence.Likely | None, photograph: Image.Image, sentence: str, place: Path
+    predictor: predict.Predictor, likely: confidence.Likely | None, photograph: Image.Image, sentence: str, place: Path
 ) -> dict[str, Any]:
     """Writes mask and overlay, prints what there is to say, returns what JSON says of them."""
     text, notes = predictor.read(sentence)

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from wsris_lib.infra import artefacts
+from wsris_lib.refer import referit
 from wsris_lib.refer.errors import DataError
 from wsris_lib.refer.images import measured_by_header
 from wsris_lib.refer.mask_files import write_mask
@@ -15,11 +16,14 @@ from wsris_lib.refer.views import TrainingView
 from wsris_lib.refer.writer import IMAGES, write_corpus
 
 
-def convert(source: Path, out: Path, corpus: str, split_by: str, masks: bool) -> tuple[dict[str, int], str]:
+def convert(source: Path, out: Path | None, corpus: str, split_by: str, masks: bool) -> tuple[dict[str, int], str]:
     """Pairs to the REFER layout in the folder `out`, or a corpus in that layout to pairs in the table `out`.
 
-    Returns the number of sentences of each split, and the options of a command that reads the result.
+    Without `out`, ReferIt's pickles to the REFER layout beside them. Returns the number of sentences of each split, and
+    the options of a command that reads the result.
     """
+    if out is None:
+        return referit.convert(source), f"--data {source} --corpus referit --split-by pickle"
     if tables_of(source):
         return to_refer(Pairs(source), out), f"--data {out} --corpus pairs --split-by table"
     return to_pairs(Refer(source, corpus, split_by), out, masks), f"--pairs {out}"

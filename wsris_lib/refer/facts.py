@@ -58,7 +58,7 @@ class Fact:
         return f"{self.name}: {self.value}{f'; {self.parts}' if self.parts else ''}. {self.effect}"
 
 
-def of(refer: Refer) -> list[Expression]:
+def expressions_of(refer: Refer) -> list[Expression]:
     """Of a corpus that was read, whose annotations may not be there: refs stand for objects."""
     views = {split: refer.for_training(split)[0] for split in refer.splits}
     return [Expression(s.image_id, s.ref_id, s.sentence.lower(), split) for split, view in views.items() for s in view]

@@ -3,6 +3,8 @@
 import io
 import re
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -57,25 +59,15 @@ def read_bytes(source: Photo | str) -> bytes:
 
 def decoded(data: bytes, where: str, upright: bool = True) -> Image.Image:
     """`load_image` of a file's bytes; `where` names it in messages."""
-    try:
-        with Image.open(io.BytesIO(data)) as file:
-            _refuse_raw(file, where)
-            if file.format not in STILL and getattr(file, "is_animated", False):
-                _say_once(where, "holds several frames or pages, the first is taken")
-            deep = ";16" in str(getattr(file, "tile", ""))  # 16 bits a colour, of which Pillow keeps the upper 8
-            file.load()
-            picture = _rgb(file, where, deep)
-            turn = UPRIGHT.get(_orientation(file)) if upright else None
-            return picture.transpose(turn) if turn is not None else picture
-    except DataError:
-        raise
-    except Image.DecompressionBombError:
-        largest = 2 * (Image.MAX_IMAGE_PIXELS or 0)
-        raise DataError(f"{where}: has more than {largest:,} pixels; make it smaller, or cut it into tiles") from None
-    except MemoryError:
-        raise DataError(f"{where}: doesn't fit into memory; make it smaller") from None
-    except Exception as why:  # struct's, zlib's, whatever a decoder stumbles on
-        raise DataError(f"{where}: can't be read as an image: it is {describe(data, why)}") from None
+    with _named(data, where), Image.open(io.BytesIO(data)) as file:
+        _refuse_raw(file, where)
+        if file.format not in STILL and getattr(file, "is_animated", False):
+            _say_once(where, "holds several frames or pages, the first is taken")
+        deep = ";16" in str(getattr(file, "tile", ""))  # 16 bits a colour, of which Pillow keeps the upper 8
+        file.load()
+        picture = _rgb(file, where, deep)
+        turn = UPRIGHT.get(_orientation(file)) if upright else None
+        return picture.transpose(turn) if turn is not None else picture
 
 
 def measured(data: bytes, where: str) -> tuple[int, int, int]:
@@ -83,11 +75,8 @@ def measured(data: bytes, where: str) -> tuple[int, int, int]:
 
     From 5 on the picture is shown with height and width exchanged. Raises DataError as `decoded`.
     """
-    try:
-        with Image.open(io.BytesIO(data)) as file:
-            return file.height, file.width, _orientation(file)
-    except Exception as why:
-        raise DataError(f"{where}: can't be read as an image: it is {describe(data, why)}") from None
+    with _named(data, where), Image.open(io.BytesIO(data)) as file:
+        return file.height, file.width, _orientation(file)
 
 
 def measured_by_header(source: Photo) -> tuple[int, int, int]:
@@ -97,6 +86,22 @@ def measured_by_header(source: Photo) -> tuple[int, int, int]:
             return file.height, file.width, _orientation(file)
     except Exception:  # what it is the whole file tells
         return measured(read_bytes(source), str(source))
+
+
+@contextmanager
+def _named(data: bytes, where: str) -> Iterator[None]:
+    """Whatever a decoder raises within, as a DataError that says what the bytes are."""
+    try:
+        yield
+    except DataError:
+        raise
+    except Image.DecompressionBombError:
+        largest = 2 * (Image.MAX_IMAGE_PIXELS or 0)
+        raise DataError(f"{where}: has more than {largest:,} pixels; make it smaller, or cut it into tiles") from None
+    except MemoryError:
+        raise DataError(f"{where}: doesn't fit into memory; make it smaller") from None
+    except Exception as why:  # struct's, zlib's, whatever it stumbles on
+        raise DataError(f"{where}: can't be read as an image: it is {describe(data, why)}") from None
 
 
 def _orientation(file: Image.Image) -> int:

@@ -86,8 +86,10 @@ class Pairs(Refer):
         for ref in refs:
             file = self._files[ref["image_id"]]
             if ref["ref_id"] not in self._masks:
-                what = f"object(s) of split {split!r} without a mask, where others have one"
-                faults.add(self.root, what, f'"{ref["sentences"][0]["sent"]}"', "fill the column mask, or empty it")
+                what = f"object(s) of split {split!r} without a mask to judge by"
+                faults.add(
+                    self.root, what, f'"{ref["sentences"][0]["sent"]}"', "fill the column mask, or leave it empty"
+                )
                 continue
             try:
                 rle, box = read_mask(self._masks[ref["ref_id"]], file.height, file.width)

@@ -177,7 +177,7 @@ def data(profile: Profile) -> Iterator[Check]:
             numbers = [f"{c.actual:,}{'' if c.expected is None else f' of {c.expected:,}'} {c.what}" for c in counts]
             complete = all(count.complete for count in counts) or None
             yield Check("data", f"{split}: {', '.join(numbers)}".removeprefix(": "), complete)
-        expressions = facts.of(refer) if refer.corpus == Pairs.corpus else facts.read(refer.refs_path)
+        expressions = facts.expressions_of(refer) if refer.corpus == Pairs.corpus else facts.read(refer.refs_path)
         yield from (Check("sentences", str(fact)) for fact in facts.measure(expressions) if fact.count)
         splits = refer.splits
     for split in (profile.train_split, profile.val_split):

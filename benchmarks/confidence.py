@@ -24,7 +24,7 @@ from wsris_lib.pipeline.predict import SegmenterPredictor
 from wsris_lib.pipeline.run import Run
 from wsris_lib.refer.views import AnnotatedSample
 
-PAIRS = 300  # for what needs a forward pass of every model
+PAIRS = 150  # for what needs a forward pass of every model
 MODELS = {"student": "cadd greedy", "stage 2": "stage 2", "EHIN": "ehin", "ESEM": "esem"}
 THRESHOLDS = (0.3, 0.5, 0.7)
 

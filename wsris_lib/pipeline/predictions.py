@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.colors import to_rgb
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageColor
 
 from wsris_lib.frozen.working_size import shrunk
 from wsris_lib.infra import artefacts
@@ -17,12 +16,11 @@ from wsris_lib.metrics import bounding_box
 from wsris_lib.pipeline import confidence, predict
 from wsris_lib.pipeline.run import Run
 from wsris_lib.pipeline.sentences import plain
-from wsris_lib.plotting import MASK, TRUTH
 from wsris_lib.refer.errors import DataError
 from wsris_lib.refer.images import load_image
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".heic", ".heif", ".avif")
-TINTS = (MASK, TRUTH, "#e5007d", "#39d353", "#ffffff")  # of an overlay, far from each other
+TINTS = ("#00b4d8", "#f4a300", "#e5007d", "#39d353")  # of an overlay, far from each other
 STRENGTH = 0.6  # of the tint
 
 
@@ -91,7 +89,7 @@ def write_overlay(path: Path, image: Image.Image, soft: NDArray[np.float32]) -> 
     mask = np.asarray(Image.fromarray(soft > 0.5).resize(small.size, Image.Resampling.NEAREST))
     pixels = np.array(small)
     if mask.any():
-        tints = np.array([to_rgb(tint) for tint in TINTS]) * 255
+        tints = np.array([ImageColor.getrgb(tint) for tint in TINTS])
         own = pixels[mask].mean(0)
         tint = tints[np.linalg.norm(tints - own, axis=1).argmax()]
         pixels[mask] = (STRENGTH * tint + (1 - STRENGTH) * pixels[mask]).round().astype(np.uint8)

@@ -4,7 +4,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from wsris_lib.cadd.export import export, notes_path
+from wsris_lib.cadd.export import check_target, export, notes_path
 from wsris_lib.config import profiles
 from wsris_lib.experiments import ablations, claim_table, scoreboard, survey
 from wsris_lib.infra import artefacts, distributed
@@ -56,8 +56,7 @@ def predict(
 
 def write_student(profile: profiles.Profile, out: Path, labels: str, seed: int, compiled: bool) -> None:
     """Export a trained student; trains it if need be."""
-    if out.suffix != ".pt2":  # before a training, not after it
-        raise ValueError(f"{out}: an exported program is a .pt2 file; name it so")
+    check_target(out, compiled)  # before a training, not after it
     student = students.train(Run(profile), seed, labels).student
     export(student, out, compiled)
     print(
@@ -72,9 +71,8 @@ def convert(folder: Path, out: Path | None, corpus: str, split_by: str | None, m
     """Convert, and say how to go on."""
     split_by = split_by or profiles.SPLIT_BY.get(corpus, profiles.Profile.split_by)
     counts, reads_it = exchange.convert(folder, out, corpus, split_by, masks)
-    print(
-        f"{out or folder / 'referit'}: {', '.join(f'{number:,} sentences of {split}' for split, number in counts.items())}"
-    )
+    numbers = ", ".join(f"{number:,} sentences of {split}" for split, number in counts.items())
+    print(f"{out or folder / 'referit'}: {numbers}")
     print(f"next: python -m wsris_lib reproduce {reads_it}")
     return 0
 

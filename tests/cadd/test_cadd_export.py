@@ -152,7 +152,6 @@ SPACE = r"torch can't compile with a space in the path of TORCHINDUCTOR_CACHE_DI
 @pytest.mark.parametrize(
     ("error", "cache", "named"),
     [
-        (InvalidCxxCompiler(), "/a", "wants a C\\+\\+ compiler; install g\\+\\+ or leave --compile out"),
         (
             CppCompileError(["g++"], "g++: warning\ng++: fatal error: no input"),
             "/a b",
@@ -182,6 +181,24 @@ def test_a_compilation_that_fails_is_one_line_and_leaves_nothing(
     assert "\n" not in str(raised.value) and not list(tmp_path.iterdir())
 
 
-def test_another_ending_is_refused(student, tmp_path):
-    with pytest.raises(ValueError, match="name it so"):
-        export(student, tmp_path / "student.onnx")
+@pytest.mark.parametrize(
+    ("name", "compiled", "error", "named"),
+    [
+        ("student.onnx", False, ValueError, "name it so"),
+        ("folder.pt2", False, ValueError, "name it so"),
+        ("file/student.pt2", False, OSError, r"file: can't be written to \(.+\); name a file elsewhere by -o"),
+        ("student.pt2", True, OSError, r"wants a C\+\+ compiler; install g\+\+ or leave --compile out"),
+    ],
+)
+def test_what_cannot_be_written_or_compiled_is_known_before(
+    student, tmp_path, monkeypatch, name, compiled, error, named
+):
+    def none():
+        raise InvalidCxxCompiler
+
+    (tmp_path / "folder.pt2").mkdir()
+    (tmp_path / "file").touch()
+    monkeypatch.setattr("torch._inductor.cpp_builder.get_cpp_compiler", none)
+    monkeypatch.setattr(torch.export, "export", lambda *_, **__: pytest.fail("too late"))
+    with pytest.raises(error, match=named):
+        export(student, tmp_path / name, compiled)

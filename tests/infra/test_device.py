@@ -70,6 +70,7 @@ def test_a_gpu_that_fails_in_its_first_sum_is_named(gpu, monkeypatch):
     ("name", "named"),
     [
         ("mps", "Apple's GPU has no float64, .*take --device cpu"),
+        ("mps:0", "device mps:0: Apple's GPU"),
         ("gpu", "device 'gpu': choose cpu, cuda, or one of several GPUs, cuda:1"),
         ("cuda:", "choose cpu, cuda"),
         ("cuda:1", r"device cuda:1: there are 1 GPU\(s\), counted from 0"),

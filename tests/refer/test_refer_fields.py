@@ -101,10 +101,12 @@ def test_all_that_is_wrong_is_said_at_once(tmp_path):
         refs[2]["ref_id"] = 4
         for ref in refs:
             ref["sentences"][0].pop("sent")
+        instances["images"][0]["width"] = "32"
 
     text = message(lambda: Refer(small_corpus.write(tmp_path, spoil)))
     lines = text.splitlines()
     assert sum("refs(unc).p: " in line for line in lines) == 4, text
+    assert "instances.json: 1 image(s) whose width is text" in text, "another file's, too"
     assert "1 ref(s) without 'image_id': ref 2" in text and "4 sentence(s) without 'sent'" in text
     assert "    and 1 more" in lines, "three examples of four"
 

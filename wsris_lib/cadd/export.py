@@ -4,6 +4,7 @@ import hashlib
 import io
 import platform
 import sys
+import tempfile
 from copy import deepcopy
 from pathlib import Path
 
@@ -54,10 +55,9 @@ def export(model: Lavt, path: Path, compiled: bool = False) -> None:
         compiled: as machine code for this kind of processor (AOTInductor), which joins the many small operations of an
             image at a time: about twice as fast. Wants a C++ compiler, and a minute or more of it.
 
-    Raises ValueError for a path that doesn't end in .pt2, OSError where it can't be compiled; nothing is written then.
+    Raises what `check_target` raises, and OSError where it can't be compiled; nothing is written then.
     """
-    if path.suffix != ".pt2":
-        raise ValueError(f"{path}: an exported program is a .pt2 file; name it so")
+    check_target(path, compiled)
     answers = _Answers(deepcopy(model)).cpu().eval()  # the caller's stays where it is
     images = torch.zeros(2, 3, model.image_size, model.image_size, dtype=torch.uint8)
     tokens = model.tokenizer(["the mug", "the box"])
@@ -73,6 +73,30 @@ def export(model: Lavt, path: Path, compiled: bool = False) -> None:
         temporary.write_bytes(file.getvalue())
     model.save_tokenizer(path.with_suffix(".json"))
     artefacts.write_json(notes_path(path), _notes(model, path, compiled))
+
+
+def check_target(path: Path, compiled: bool = False) -> None:
+    """Before a student is trained for it: can an export be written there, and compiled?
+
+    Raises ValueError for a path that doesn't end in .pt2, OSError for a place that can't be written to and where there
+    is no C++ compiler.
+    """
+    if path.suffix != ".pt2" or path.is_dir():
+        raise ValueError(f"{path}: an exported program is a .pt2 file; name it so")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as why:
+        raise OSError(f"{path.parent}: can't be written to ({why.strerror}); name a file elsewhere by -o") from None
+    if compiled:
+        from torch._inductor.cpp_builder import get_cpp_compiler  # 3 s of imports that nothing else needs
+        from torch._inductor.exc import InvalidCxxCompiler
+
+        try:
+            get_cpp_compiler()
+        except InvalidCxxCompiler:
+            raise OSError("compiling wants a C++ compiler; install g++ or leave --compile out") from None
 
 
 def notes_path(path: Path) -> Path:
@@ -102,15 +126,12 @@ def processor() -> str:
 
 def _compile(program: torch.export.ExportedProgram, file: io.BytesIO) -> None:
     """Raises OSError in one line, whatever torch and the compiler raise."""
-    from torch._inductor import aoti_compile_and_package  # 3 s of imports that nothing else needs
-    from torch._inductor.exc import InvalidCxxCompiler
+    from torch._inductor import aoti_compile_and_package
 
     try:
         aoti_compile_and_package(program, package_path=file)
     except Exception as why:
         cause: Exception = getattr(why, "inner_exception", why)  # torch wraps some in an InductorError
-        if isinstance(cause, InvalidCxxCompiler):
-            raise OSError("compiling wants a C++ compiler; install g++ or leave --compile out") from why
         raise OSError(f"compiling failed: {_reason(cause)}; {_advice()}, or leave --compile out") from why
 
 

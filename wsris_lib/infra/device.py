@@ -20,8 +20,8 @@ def limit_threads() -> None:
 
 def check_device(name: str) -> None:
     """Raises ValueError for a device that nothing here runs on, and for a GPU that isn't there."""
-    if name == "mps":
-        raise ValueError("device mps: Apple's GPU has no float64, which geometry is computed in; take --device cpu")
+    if name.partition(":")[0] == "mps":
+        raise ValueError(f"device {name}: Apple's GPU has no float64, which geometry is computed in; take --device cpu")
     if not re.fullmatch(r"cpu|cuda(:\d+)?", name):
         raise ValueError(f"device {name!r}: choose cpu, cuda, or one of several GPUs, cuda:1")
     if name != "cpu" and (problem := gpu_problem(int(name[5:] or 0))):

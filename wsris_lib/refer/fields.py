@@ -21,10 +21,10 @@ def grefcoco(which: str = "its refs") -> str:
     )
 
 
-def check_refs(refs: list[Record], path: Path) -> None:
-    """Raises DataError with all that is wrong with the refs of a pickle, annotations apart; see `Refer`.
+def check_refs(refs: list[Record], path: Path) -> Faults:
+    """All that is wrong with the refs of a pickle, annotations apart.
 
-    `ann_id` may be missing or None, as training doesn't ask for it.
+    `ann_id` may be missing or None, as training doesn't ask for it. Raises DataError for gRefCOCO's.
     """
     if several := sum(isinstance(ref.get("ann_id"), list) or bool(ref.get("no_target")) for ref in refs):
         raise DataError(f"{path}: {grefcoco(f'{several:,} of {len(refs):,} refs')}")
@@ -52,12 +52,11 @@ def check_refs(refs: list[Record], path: Path) -> None:
                 )
     _check_unique(faults, path, "ref_id", (ref.get("ref_id") for ref in refs))
     _check_unique(faults, path, "sent_id", sent_ids)
-    faults.check()
+    return faults
 
 
-def check_images(images: list[Record], path: Path) -> None:
-    """Raises DataError with all that is wrong with the list of images: id, file_name, height and width in pixels."""
-    faults = Faults()
+def check_images(images: list[Record], path: Path, faults: Faults) -> None:
+    """Note all that is wrong with the list of images: id, file_name, height and width in pixels."""
     for image in images:
         who = f"image {image['id']!r:.40}"
         _check(faults, path, "image", who, image, whole=("id", "height", "width"), text=("file_name",))
@@ -65,7 +64,6 @@ def check_images(images: list[Record], path: Path) -> None:
             if _is_whole(image[field]) and image[field] < 1:
                 faults.add(path, f"image(s) whose {field} is no size", f"{who}: {image[field]}", ANEW)
     _check_unique(faults, path, "image id", (image["id"] for image in images))
-    faults.check()
 
 
 def check_annotations(annotations: list[Record], categories: list[Record], path: Path) -> Faults:

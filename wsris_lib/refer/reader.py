@@ -78,7 +78,11 @@ class Refer:
             meant = f"; {grefcoco()}" if "grefs(" in there else "; choose by --split-by"
             raise DataError(f"{self.refs_path}: no such file; {folder} has {there}{meant}")
         self._refs = load_refs(self.refs_path)
-        check_refs(self._refs, self.refs_path)
+        faults = check_refs(self._refs, self.refs_path)
+        # A ref's own file_name carries an annotation id and names no file; the list of images has the real name.
+        (listed,) = read_instances(self.instances_path, images=("id", "file_name", "height", "width"))
+        check_images(listed, self.instances_path, faults)
+        faults.check()
         for split, count in (most or {}).items():
             if count < 1:
                 raise ValueError(f"{count} images of {split!r}: expected 1 or more, or 0 for all")
@@ -86,9 +90,6 @@ class Refer:
         counts = Counter(name for ref in self._refs for name in split_names(ref["split"], corpus))
         own = dict.fromkeys(ref["split"] for ref in self._refs)
         self.splits = {name: counts[name] for name in dict.fromkeys([*own, *counts])}
-        # A ref's own file_name carries an annotation id and names no file; the list of images has the real name.
-        (listed,) = read_instances(self.instances_path, images=("id", "file_name", "height", "width"))
-        check_images(listed, self.instances_path)
         self.image_folder = image_place(self.root, corpus, [image["file_name"] for image in listed], images)
         find = photos(self.image_folder)
         self._files = {

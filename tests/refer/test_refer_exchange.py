@@ -145,6 +145,7 @@ def test_a_mask_with_a_hole_stays_exact(folder, tmp_path):  # noqa: F811
     write_coco(tmp_path / "out", view, [PseudoLabel(2, 3, 4, encode_rle(mask), 1.0)], "val", "a test")
     opened = COCO(str(tmp_path / "out" / "instances.json"))
     (annotation,) = opened.loadAnns(opened.getAnnIds())
+    assert annotation["ref_id"] == 3 and annotation["id"] == 1  # a 0 would never be matched by COCO's evaluation
     assert isinstance(annotation["segmentation"], dict)
     assert np.array_equal(opened.annToMask(annotation).astype(bool), mask)
 

@@ -44,7 +44,7 @@ def write_coco(folder: Path, view: TrainingView, labels: Iterable[PseudoLabel], 
         name = ""
         if own and (mask := decode_rle(own.mask)).any():
             texts = [sample.sentence for sample in samples]
-            annotations.append(_annotation(own, mask) | {"sentences": texts})
+            annotations.append(_annotation(len(annotations) + 1, own, mask) | {"sentences": texts})
             name = f"masks/{Path(place.name).stem}_{ref_id}.png"
             write_mask(folder / name, mask)
         shown = str(place) if isinstance(place, ZippedPhoto) else os.path.relpath(place, folder)
@@ -67,8 +67,9 @@ def _image(view: TrainingView, image_id: int) -> dict[str, Any]:
     return {"id": image_id, "file_name": view.image_path(image_id).name, "height": height, "width": width}
 
 
-def _annotation(label: PseudoLabel, mask: NDArray[np.bool_]) -> dict[str, Any]:
-    ids = {"id": label.ref_id, "image_id": label.image_id, "category_id": 1, "iscrowd": 0}
+def _annotation(number: int, label: PseudoLabel, mask: NDArray[np.bool_]) -> dict[str, Any]:
+    """number: from 1, as a ref may be number 0, and COCO's evaluation takes an annotation 0 for no match."""
+    ids = {"id": number, "ref_id": label.ref_id, "image_id": label.image_id, "category_id": 1, "iscrowd": 0}
     box = [int(edge) for edge in coco.toBbox(label.mask)]
     shape = polygons(mask) or label.mask
     return {**ids, "segmentation": shape, "bbox": box, "area": int(mask.sum()), "score": round(label.confidence, 4)}

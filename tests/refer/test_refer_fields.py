@@ -59,6 +59,8 @@ def again(part):
         (of("images", width=32.5), ("1 image(s) whose width is a number with a fraction",)),
         (of("images", width=0), ("1 image(s) whose width is no size: image 3: 0",)),
         (of("images", file_name=3), ("1 image(s) whose file_name is a number, expected text: image 3: 3",)),
+        (of("images", file_name="a" * 300), ("1 image(s) whose file_name no disk can hold: image 3: 'aaa",)),
+        (of("images", file_name="a\0"), (r"1 image(s) whose file_name no disk can hold: image 3: 'a\x00'",)),
         (again("images"), ("1 image id(s) used more than once: 3 (2 times)",)),
         (again("annotations"), ("1 annotation id(s) used more than once: 30 (2 times)",)),
         (of("annotations", id="30"), ("1 annotation(s) whose id is text",)),

@@ -35,7 +35,7 @@ def to_refer(pairs: Pairs, root: Path) -> dict[str, int]:
     Read it with `Refer(root, "pairs", "table")`: the ids are the same, so is what is trained. A split becomes
     annotations where every object of it has a mask.
     """
-    if root.suffix or root.is_file():
+    if root.suffix.lower() in SUFFIXES or root.is_file():
         raise DataError(f"{root}: the REFER layout is a folder; name one")
     images = {}
     annotations = []
@@ -78,6 +78,10 @@ def to_pairs(corpus: Refer, table: Path, masks: bool) -> dict[str, int]:
     """
     if table.suffix.lower() not in SUFFIXES:
         raise DataError(f"{table}: not a table that is written here; end it in one of {', '.join(SUFFIXES)}")
+    if table.exists():
+        raise DataError(f"{table}: is there already; name another, or remove it if nothing in it is wanted")
+    if table.parent.resolve() == corpus.root.resolve():  # from then on that folder would be one of pairs
+        raise DataError(f"{table}: lies in the corpus's own folder; name another folder")
     rows: list[Row] = []
     names: dict[int, str] = {}
     for split in corpus.splits:

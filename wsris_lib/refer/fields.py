@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,6 +12,7 @@ from wsris_lib.refer.pickles import Record
 
 ANEW = "fetch the file again, or mend what wrote it"
 IDS = f"each needs its own; {ANEW}"
+LONGEST = 255  # bytes of a file's name
 
 
 def grefcoco(which: str = "its refs") -> str:
@@ -46,7 +48,7 @@ def check_refs(refs: list[Record], path: Path) -> Faults:
                 continue
             _check(faults, path, "sentence", who, sentence, whole=("sent_id",), text=("sent",))
             sent_ids.append(sentence.get("sent_id"))
-            if isinstance(sent := sentence.get("sent"), str) and not _is_text(sent):
+            if isinstance(sent := sentence.get("sent"), str) and not is_text(sent):
                 faults.add(
                     path, "sentence(s) with half a character, which can't be stored", f"{who}: {sent!a:.60}", ANEW
                 )
@@ -60,6 +62,8 @@ def check_images(images: list[Record], path: Path, faults: Faults) -> None:
     for image in images:
         who = f"image {image['id']!r:.40}"
         _check(faults, path, "image", who, image, whole=("id", "height", "width"), text=("file_name",))
+        if isinstance(name := image["file_name"], str) and not is_file_name(name):
+            faults.add(path, "image(s) whose file_name no disk can hold", f"{who}: {name!a:.60}", ANEW)
         for field in ("height", "width"):
             if _is_whole(image[field]) and image[field] < 1:
                 faults.add(path, f"image(s) whose {field} is no size", f"{who}: {image[field]}", ANEW)
@@ -146,9 +150,18 @@ def _is_whole(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1 << 63  # as tensors hold it
 
 
-def _is_text(value: str) -> bool:
+def is_text(value: str) -> bool:
     """Whether it can be written as UTF-8: halves of characters, as JSON of some programs has them, can't."""
     return not any("\ud800" <= letter <= "\udfff" for letter in value)
+
+
+def is_file_name(name: str) -> bool:
+    """Whether a file may be called so: a whole sentence or a signed web address is too long, and asking would fail."""
+    try:
+        parts = os.fsencode(name).split(b"/")
+    except UnicodeEncodeError:
+        return False
+    return "\0" not in name and max(map(len, parts)) <= LONGEST
 
 
 def is_number(value: object) -> bool:

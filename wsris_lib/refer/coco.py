@@ -36,7 +36,7 @@ def write_coco(folder: Path, view: TrainingView, labels: Iterable[PseudoLabel], 
     sentences_of: dict[int, list[Sample]] = {}
     for sample in view:
         sentences_of.setdefault(sample.ref_id, []).append(sample)
-    annotations = []
+    annotations: list[dict[str, Any]] = []
     rows = []
     for ref_id, samples in sentences_of.items():
         place = view.image_path(samples[0].image_id)

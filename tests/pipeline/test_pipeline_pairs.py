@@ -128,6 +128,8 @@ def test_nothing_is_written_over_nor_found_after_hours(tmp_path, monkeypatch, ca
     assert f"{mine.partition('/')[0]}: is there already and may be wanted" in capsys.readouterr().err
     assert main([*command, str(tmp_path / "own" / mine)]) == 2
     assert "is a file or called like one; name a folder" in capsys.readouterr().err
+    assert main([*command, str(tmp_path / "own" / mine / "labels")]) == 2
+    assert f"{mine}: is no folder that can be written to" in capsys.readouterr().err
     assert (tmp_path / "own" / mine).read_text() == "mine"
 
 

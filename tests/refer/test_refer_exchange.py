@@ -1,6 +1,7 @@
 """From pairs to the REFER layout and back, and labels as files that annotation tools open."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -112,6 +113,19 @@ def test_nothing_that_was_there_is_written_over_or_hidden(folder, tmp_path):  # 
     with pytest.raises(DataError, match=r"pairs.csv: is there already; name another"):
         to_pairs(refer, mine, masks=False)
     assert mine.read_bytes() == before
+
+
+def test_what_cannot_be_written_is_known_before_images_are_copied(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    refer = small_corpus.write(tmp_path / "data")
+    assert main(["convert", str(refer), "-o", str(tmp_path / "out" / "p.parquet")]) == 2
+    assert "Parquet needs pyarrow" in capsys.readouterr().err and not (tmp_path / "out").exists()
+
+
+def test_where_to_is_asked_for(folder, tmp_path, capsys):  # noqa: F811
+    for source in (table(folder), small_corpus.write(tmp_path / "data")):
+        assert main(["convert", str(source)]) == 2
+        assert "to be written where? Say by -o" in capsys.readouterr().err
 
 
 def test_a_folders_name_may_have_a_dot(folder, tmp_path):  # noqa: F811

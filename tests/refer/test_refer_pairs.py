@@ -111,6 +111,24 @@ def test_names_are_read_as_people_write_them(folder):
         Pairs(table(folder, [{"image": "https://example.org/a.png", "sentence": "mug"}]))
 
 
+def test_images_may_lie_elsewhere_than_their_table(folder):
+    """Names count from --image-folder, those of masks from the table."""
+    (folder / "photos").rename(folder / "disk")
+    rows = [row | {"image": row["image"].removeprefix("photos/")} for row in ROWS]
+    corpus = open_corpus(table(folder, rows), "refcoco", "unc", images=folder / "disk")
+    assert corpus.masked("val") == 1 and corpus.training_view("train").image_path(1) == folder / "disk" / "a.png"
+    assert corpus.image_folder == folder / "disk"
+    with pytest.raises(DataError, match="no such folder; name the one that the names of images count from"):
+        open_corpus(table(folder, rows), "refcoco", "unc", images=folder / "none")
+
+
+def test_a_single_image_is_learnt_from(folder):
+    corpus = Pairs(table(folder, [{"image": "photos/a.png", "sentence": "mug"}]))
+    assert corpus.splits == {"train": 1}
+    with pytest.raises(DataError, match="no split 'val'; it has 'train'; choose another to be judged by --split"):
+        corpus.training_view("val")
+
+
 def test_without_objects_each_sentence_stands_alone(folder):
     rows = [{"image": row["image"], "sentence": row["sentence"], "split": "train"} for row in ROWS]
     assert [row[3] for row in read(table(folder, rows))] == [1, 2, 3, 4, 5]

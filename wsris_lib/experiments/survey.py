@@ -4,6 +4,7 @@ None of it says who is right. Methods that learnt from the same labels err toget
 with the largest thing agrees with itself. It tells where to look first: at what they dispute.
 """
 
+import os
 from collections import defaultdict
 from collections.abc import Sequence
 from itertools import combinations
@@ -101,6 +102,9 @@ def check_free(folder: Path) -> None:
     """Raises FileExistsError where `write_coco` would write over a table, annotations or masks, maybe corrected."""
     if folder.is_file() or folder.suffix.lower() in SUFFIXES:
         raise FileExistsError(f"{folder}: is a file or called like one; name a folder by -o")
+    place = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not (place.is_dir() and os.access(place, os.W_OK)):
+        raise FileExistsError(f"{place}: is no folder that can be written to; name another by -o")
     mine = [path for path in (*tables_of(folder), folder / "instances.json", folder / "masks") if path.exists()]
     if mine:
         raise FileExistsError(f"{mine[0]}: is there already and may be wanted; name another folder by -o")

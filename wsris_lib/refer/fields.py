@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from wsris_lib.refer.errors import DataError, Faults
+from wsris_lib.refer.image_kinds import stand_in
+from wsris_lib.refer.images import most_pixels
 from wsris_lib.refer.pickles import Record
 
 ANEW = "fetch the file again, or mend what wrote it"
@@ -67,6 +69,13 @@ def check_images(images: list[Record], path: Path, faults: Faults) -> None:
         for field in ("height", "width"):
             if _is_whole(image[field]) and image[field] < 1:
                 faults.add(path, f"image(s) whose {field} is no size", f"{who}: {image[field]}", ANEW)
+        if (
+            is_number(image["height"])
+            and is_number(image["width"])
+            and image["height"] * image["width"] > most_pixels()
+        ):
+            example = f"{who}: {image['height']} x {image['width']} (height x width)"
+            faults.add(path, f"image(s) of more than the {most_pixels():,} pixels that are read", example, ANEW)
     _check_unique(faults, path, "image id", (image["id"] for image in images))
 
 
@@ -98,13 +107,14 @@ def check_box(annotation: Record, path: Path, faults: Faults) -> None:
 def read_instances(path: Path, **parts: tuple[str, ...]) -> list[list[Record]]:
     """The lists of instances.json named by `parts`, each of whose entries must have the fields given for it."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
+        data = path.read_bytes()
+        content = json.loads(data.decode("utf-8-sig"))
     except FileNotFoundError:
         there = ", ".join(sorted(other.name for other in path.parent.glob("*.json")))
         hint = f", or rename what is: {there}" if there else ""
         raise DataError(f"{path}: no such file; put REFER's instances.json there{hint}") from None
     except (ValueError, RecursionError) as why:
-        raise DataError(f"{path}: not valid JSON ({why}); fetch it again") from None
+        raise DataError(f"{path}: {stand_in(data) or f'not valid JSON ({why}); fetch it again'}") from None
     faults = Faults()
     for part, fields in parts.items():
         entries = content.get(part) if isinstance(content, dict) else None
@@ -166,7 +176,9 @@ def is_file_name(name: str) -> bool:
 
 def is_number(value: object) -> bool:
     """Whether a value is a finite number."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return _is_whole(value)  # larger ones fit into no other number
+    return isinstance(value, float) and math.isfinite(value)
 
 
 def _kind(value: object) -> str:

@@ -52,22 +52,28 @@ class Pairs(Refer):
     """A corpus of pairs, with all that is asked of `Refer`; ids are numbers in the order of the table.
 
     path: the table, or a folder with metadata.csv (.jsonl, .parquet) or pairs.csv in it, or such a file for each split.
-    most: as of `Refer`. Raises DataError that lists all that is wrong with the table, or says which file is missing.
+    most: as of `Refer`. images: a folder that names of images count from instead of the table's. Raises DataError that
+    lists all that is wrong with the table, or says which file is missing.
     """
 
     corpus = "pairs"
 
-    def __init__(self, path: str | Path, most: dict[str, int] | None = None):
+    def __init__(self, path: str | Path, most: dict[str, int] | None = None, images: str | Path = ""):
         # Not that of `Refer`, which reads its files.
         self.root = Path(path).expanduser()
         self.split_by = "table"
         tables = some_tables(self.root)
         self.image_folder = self.root if self.root.is_dir() else self.root.parent
+        if images:
+            self.image_folder = Path(images).expanduser()
+            if not self.image_folder.is_dir():
+                raise DataError(f"{images}: no such folder; name the one that the names of images count from")
         self.refs_path = self.instances_path = self.root
         self._refs: list[Record] = []
         self._masks: dict[int, Path] = {}  # by ref_id
         self._files: dict[int, ImageFile] = {}
-        self._take([row for table in tables for row in _rows(table, self.root)])
+        rows = [row for table in tables for row in _rows(table, self.root)]
+        self._take([(where, self.image_folder if images else folder, folder, row) for where, folder, row in rows])
         for split, count in (most or {}).items():
             self._refs = fewer(self._refs, split, count, self.corpus)
         self.splits = dict(Counter(ref["split"] for ref in self._refs))
@@ -116,12 +122,12 @@ class Pairs(Refer):
             ]
         return EvaluationView(samples, self._files, segmentations, self.root), faults
 
-    def _take(self, rows: list[tuple[str, Path, Row]]) -> None:
-        """Fill refs, files and masks; everything that is wrong is listed at once."""
+    def _take(self, rows: list[tuple[str, Path, Path, Row]]) -> None:
+        """Fill refs, files and masks from (where, folder of images, of masks, fields); all faults are one list."""
         faults = Faults()
         images: dict[Path, int] = {}
         refs: dict[object, Record] = {}
-        for where, folder, row in rows:
+        for where, photos, masks, row in rows:
             sentences = row["sentence"] if isinstance(row.get("sentence"), list) else [row.get("sentence", "")]
             if not isinstance(row.get("image"), str) or not all(isinstance(text, str) for text in sentences):
                 faults.add(self.root, "row(s) with no name of an image, or a sentence that is no text", where)
@@ -141,7 +147,7 @@ class Pairs(Refer):
                 what = "row(s) with what no file can be called"
                 faults.add(self.root, what, f"{where}: {unnamed[0]!a:.60}", "give the file's name; see the columns")
                 continue
-            path = _named(folder, row["image"])
+            path = _named(photos, row["image"])
             if path not in images:
                 image_id = _whole(row.get("image_id", len(images) + 1))
                 if image_id is None or image_id in self._files:
@@ -159,7 +165,7 @@ class Pairs(Refer):
             same = (image_id, split, str(row["object"])) if "object" in row else object()
             ref = refs.setdefault(same, _new_ref(len(refs) + 1, image_id, path.name, SPLITS.get(split.lower(), split)))
             if "mask" in row:
-                mask = _named(folder, str(row["mask"]))
+                mask = _named(masks, str(row["mask"]))
                 if self._masks.setdefault(ref["ref_id"], mask) != mask:
                     faults.add(self.root, "row(s) with another mask than an earlier one of the same object", where)
                 elif not mask.is_file():
@@ -181,7 +187,7 @@ def open_corpus(
     path: Path, corpus: str, split_by: str, most: dict[str, int] | None = None, images: str | Path = ""
 ) -> Refer:
     """The corpus at `path`: pairs, where there is a table of them, else a folder in the REFER layout, see `Refer`."""
-    return Pairs(path, most) if tables_of(path) else Refer(path, corpus, split_by, most, images)
+    return Pairs(path, most, images) if tables_of(path) else Refer(path, corpus, split_by, most, images)
 
 
 def tables_of(path: Path) -> list[Path]:
@@ -230,8 +236,8 @@ def _named(folder: Path, name: str) -> Path:
     turned = Path(os.path.normpath(name.strip().replace("\\", "/"))).expanduser()
     if path.is_file():
         return path
-    found = existing(folder, turned.as_posix())
-    return found if found and found.is_file() else path
+    alike = existing(folder, turned.as_posix())
+    return alike if alike and alike.is_file() else path
 
 
 def _whole(value: object) -> int | None:
@@ -265,6 +271,7 @@ def _number(refs: list[Record]) -> None:
 def _hold_out(refs: list[Record], images: dict[Path, int]) -> None:
     """Make a tenth of the images val: always the same ones, in no order that means anything."""
     names = {image_id: hashlib.sha256(path.name.encode()).digest() for path, image_id in images.items()}
-    val = set(sorted(names, key=lambda i: names[i])[: max(1, len(names) // HELD_OUT)])
+    most = max(min(1, len(names) - 1), len(names) // HELD_OUT)  # a single image is learnt from
+    val = set(sorted(names, key=lambda i: names[i])[:most])
     for ref in refs:
         ref["split"] = "val" if ref["image_id"] in val else "train"

@@ -11,6 +11,7 @@ from typing import Any
 
 from wsris_lib.infra.artefacts import atomic_write
 from wsris_lib.refer.errors import DataError
+from wsris_lib.refer.image_kinds import stand_in
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
 Row = dict[str, Any]
@@ -43,6 +44,16 @@ def read_rows(path: Path) -> list[tuple[str, Row]]:
     return filled
 
 
+def check_table(path: Path) -> None:
+    """Raises DataError for a table that can't be written: of another kind, there already, or without its package."""
+    if path.suffix.lower() not in SUFFIXES:
+        raise DataError(f"{path}: not a table that is written here; end it in one of {', '.join(SUFFIXES)}")
+    if path.exists():
+        raise DataError(f"{path}: is there already; name another, or remove it if nothing in it is wanted")
+    if path.suffix.lower() == ".parquet":
+        _arrow(path)
+
+
 def write_rows(path: Path, rows: Sequence[Row]) -> None:
     """Write rows with the same fields as a table of the kind that the path's suffix says, whole or not at all."""
     suffix = path.suffix.lower()
@@ -65,7 +76,10 @@ def write_rows(path: Path, rows: Sequence[Row]) -> None:
 
 
 def _text(path: Path) -> Iterator[tuple[str, Row]]:
-    text = path.read_bytes().decode("utf-8-sig")
+    data = path.read_bytes()
+    if other := stand_in(data):
+        raise DataError(f"{path}: {other}")
+    text = data.decode("utf-8-sig")
     return _json_lines(path, text) if path.suffix.lower() == ".jsonl" else _csv(path, text)
 
 

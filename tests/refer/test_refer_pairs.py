@@ -118,6 +118,8 @@ def test_images_may_lie_elsewhere_than_their_table(folder):
     corpus = open_corpus(table(folder, rows), "refcoco", "unc", images=folder / "disk")
     assert corpus.masked("val") == 1 and corpus.training_view("train").image_path(1) == folder / "disk" / "a.png"
     assert corpus.image_folder == folder / "disk"
+    beside = Pairs(table(folder, [{"image": "disk/a.png", "sentence": "mug"}]), images=folder / "masks")
+    assert beside.size("train")["files"] == 1  # one that is set for another corpus
     with pytest.raises(DataError, match="no such folder; name the one that the names of images count from"):
         open_corpus(table(folder, rows), "refcoco", "unc", images=folder / "none")
 

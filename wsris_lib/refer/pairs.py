@@ -52,8 +52,8 @@ class Pairs(Refer):
     """A corpus of pairs, with all that is asked of `Refer`; ids are numbers in the order of the table.
 
     path: the table, or a folder with metadata.csv (.jsonl, .parquet) or pairs.csv in it, or such a file for each split.
-    most: as of `Refer`. images: a folder that names of images count from instead of the table's. Raises DataError that
-    lists all that is wrong with the table, or says which file is missing.
+    most: as of `Refer`. images: a folder that names of images count from, where they do. Raises DataError that lists
+    all that is wrong with the table, or says which file is missing.
     """
 
     corpus = "pairs"
@@ -73,7 +73,7 @@ class Pairs(Refer):
         self._masks: dict[int, Path] = {}  # by ref_id
         self._files: dict[int, ImageFile] = {}
         rows = [row for table in tables for row in _rows(table, self.root)]
-        self._take([(where, self.image_folder if images else folder, folder, row) for where, folder, row in rows])
+        self._take(rows, [self.image_folder] if images else [])
         for split, count in (most or {}).items():
             self._refs = fewer(self._refs, split, count, self.corpus)
         self.splits = dict(Counter(ref["split"] for ref in self._refs))
@@ -122,12 +122,12 @@ class Pairs(Refer):
             ]
         return EvaluationView(samples, self._files, segmentations, self.root), faults
 
-    def _take(self, rows: list[tuple[str, Path, Path, Row]]) -> None:
-        """Fill refs, files and masks from (where, folder of images, of masks, fields); all faults are one list."""
+    def _take(self, rows: list[tuple[str, Path, Row]], places: list[Path]) -> None:
+        """Fill refs, files and masks; all that is wrong is listed at once. places: looked into for images first."""
         faults = Faults()
         images: dict[Path, int] = {}
         refs: dict[object, Record] = {}
-        for where, photos, masks, row in rows:
+        for where, folder, row in rows:
             sentences = row["sentence"] if isinstance(row.get("sentence"), list) else [row.get("sentence", "")]
             if not isinstance(row.get("image"), str) or not all(isinstance(text, str) for text in sentences):
                 faults.add(self.root, "row(s) with no name of an image, or a sentence that is no text", where)
@@ -147,7 +147,8 @@ class Pairs(Refer):
                 what = "row(s) with what no file can be called"
                 faults.add(self.root, what, f"{where}: {unnamed[0]!a:.60}", "give the file's name; see the columns")
                 continue
-            path = _named(photos, row["image"])
+            paths = [_named(place, row["image"]) for place in (*places, folder)]
+            path = next((path for path in paths if path.is_file()), paths[0])
             if path not in images:
                 image_id = _whole(row.get("image_id", len(images) + 1))
                 if image_id is None or image_id in self._files:
@@ -165,7 +166,7 @@ class Pairs(Refer):
             same = (image_id, split, str(row["object"])) if "object" in row else object()
             ref = refs.setdefault(same, _new_ref(len(refs) + 1, image_id, path.name, SPLITS.get(split.lower(), split)))
             if "mask" in row:
-                mask = _named(masks, str(row["mask"]))
+                mask = _named(folder, str(row["mask"]))
                 if self._masks.setdefault(ref["ref_id"], mask) != mask:
                     faults.add(self.root, "row(s) with another mask than an earlier one of the same object", where)
                 elif not mask.is_file():

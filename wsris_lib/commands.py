@@ -50,7 +50,9 @@ def predict(
     profile: profiles.Profile, image: Path, sentences: list[str], out: Path | None, model: str, seed: int
 ) -> int:
     """Answer each sentence on each picture. Returns 1 where some couldn't be answered."""
-    texts = [text for given in sentences for text in (sentences_in(Path(given[1:])) if given[0:1] == "@" else [given])]
+    texts = []
+    for given in sentences:
+        texts += sentences_in(Path(given[1:]).expanduser()) if given.startswith("@") else [given]
     return int(any("error" in row for row in predict_all(Run(profile), image, texts, out, model, seed)))
 
 

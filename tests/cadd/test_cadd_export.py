@@ -186,7 +186,7 @@ def test_a_compilation_that_fails_is_one_line_and_leaves_nothing(
     [
         ("student.onnx", False, ValueError, "name it so"),
         ("folder.pt2", False, ValueError, "name it so"),
-        ("file/student.pt2", False, OSError, r"file: can't be written to \(.+\); name a file elsewhere by -o"),
+        ("file/student.pt2", False, OSError, r"file: can't be written to \(.+\); name a place elsewhere by -o"),
         ("student.pt2", True, OSError, r"wants a C\+\+ compiler; install g\+\+ or leave --compile out"),
     ],
 )

@@ -4,7 +4,6 @@ import hashlib
 import io
 import platform
 import sys
-import tempfile
 from copy import deepcopy
 from pathlib import Path
 
@@ -83,12 +82,7 @@ def check_target(path: Path, compiled: bool = False) -> None:
     """
     if path.suffix != ".pt2" or path.is_dir():
         raise ValueError(f"{path}: an exported program is a .pt2 file; name it so")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path.parent):
-            pass
-    except OSError as why:
-        raise OSError(f"{path.parent}: can't be written to ({why.strerror}); name a file elsewhere by -o") from None
+    artefacts.check_folder(path.parent)
     if compiled:
         from torch._inductor.cpp_builder import get_cpp_compiler  # 3 s of imports that nothing else needs
         from torch._inductor.exc import InvalidCxxCompiler

@@ -54,6 +54,18 @@ def test_a_list_has_a_sentence_a_line(tmp_path):
             predictions.sentences_in(wrong)
 
 
+def test_a_picture_among_the_sentences_is_named(pictures, monkeypatch):
+    """As the shell makes several of *.png."""
+    (pictures / "list.txt").write_text("the box\n")
+    monkeypatch.setenv("HOME", str(pictures))
+    given = ["the red mug.png", "@~/list.txt", "the mug " * 2000]
+    assert predictions.sentences_of(given) == ["the red mug.png", "the box", "the mug " * 2000]
+    with pytest.raises(
+        ValueError, match=r"b\.PNG: is a picture and not a sentence; to ask several pictures name their"
+    ):
+        predictions.sentences_of([str(pictures / "b.PNG"), "the mug"])
+
+
 def test_every_mask_has_a_place_of_its_own(pictures, tmp_path):
     images = predictions.images_in(pictures)
     out = tmp_path / "out"
@@ -160,6 +172,10 @@ def test_what_cannot_be_answered_at_all_is_known_before_a_training(profile, pict
     out = tmp_path / "out"
     with pytest.raises(DataError, match=r"typo\.jpg: can't be read as an image \(No such file"):
         predictions.predict_all(Run(profile), tmp_path / "typo.jpg", ["the red mug", "the box"], out, "cadd greedy")
+    (pictures / "loop.png").symlink_to("loop.png")
+    with pytest.raises(DataError, match=r"loop\.png: can't be read as an image \("):
+        predictions.predict_all(Run(profile), pictures / "loop.png", ["the red mug"], out / "m.png", "cadd greedy")
+    (pictures / "loop.png").unlink()
     with pytest.raises(ValueError, match="knows no word of 'кружка'"):
         predictions.predict_all(Run(profile), pictures, ["кружка", "чашка"], out, "cadd greedy")
     for picture in pictures.glob("*.*"):

@@ -51,6 +51,19 @@ def images_in(place: Path) -> list[Path]:
     return files
 
 
+def sentences_of(given: Sequence[str]) -> list[str]:
+    """The sentences of a command line, where @FILE has one a line.
+
+    Raises ValueError for a picture among them, as the shell makes of *.jpg, and what `sentences_in` raises.
+    """
+    sentences = []
+    for one in given:
+        if one.lower().endswith(SUFFIXES) and os.path.isfile(one):
+            raise ValueError(f"{one}: is a picture and not a sentence; to ask several pictures name their folder")
+        sentences += sentences_in(Path(one[1:]).expanduser()) if one.startswith("@") else [one]
+    return sentences
+
+
 def sentences_in(path: Path) -> list[str]:
     """The sentences of a text file, one a line; empty lines are left out. Raises ValueError where there is none."""
     try:
@@ -73,13 +86,14 @@ def targets(images: Sequence[Path], sentences: int, out: Path | None, single: bo
     """
     if single:
         out = out or Path("mask.png")
-        if out.is_dir() or out.suffix.lower() != ".png" or out.resolve() == images[0].resolve():
+        if out.is_dir() or out.suffix.lower() != ".png" or os.path.realpath(out) == os.path.realpath(images[0]):
             raise ValueError(f"{out}: the mask is written as a PNG; name a file that ends in .png and isn't the image")
         return [(images[0], 0, out)]
     out = out or Path("predictions")
     if out.is_file() or out.suffix.lower() in SUFFIXES:
         raise ValueError(f"{out}: several masks are written into a folder; name one with -o")
-    if any(out.resolve() == image.resolve().parent for image in images):
+    folder = os.path.realpath(out)
+    if any(folder == os.path.dirname(os.path.realpath(image)) for image in images):  # a link may lead in a circle
         raise ValueError(f"{out}: holds the pictures themselves; name another folder with -o")
     stems = Counter(image.stem.lower() for image in images)
     names = [image.stem if stems[image.stem.lower()] == 1 else image.name for image in images]

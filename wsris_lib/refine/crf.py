@@ -156,7 +156,7 @@ def published() -> tuple[ModuleType | None, str]:
         import pydensecrf.densecrf as module
 
         _try(module)
-    except Exception as why:
+    except (Exception, SystemExit) as why:  # a script of this name may end itself
         if isinstance(why, ModuleNotFoundError) and why.name == "pydensecrf":
             return None, f"pydensecrf isn't installed; {INSTALL}"
         reason = f"{type(why).__name__}: {why}".partition("\n")[0]  # such as a numpy that it wasn't built against
@@ -171,7 +171,9 @@ def _try(module: ModuleType) -> None:
     crf.addPairwiseGaussian(sxy=1, compat=1)
     crf.addPairwiseBilateral(sxy=1, srgb=1, rgbim=np.zeros((2, 2, 3), np.uint8), compat=1)
     crf.setUnaryEnergy(np.zeros((2, 4), np.float32))
-    np.array(crf.inference(1))
+    marginals = np.array(crf.inference(1))
+    if marginals.shape != (2, 4) or not np.allclose(marginals, 0.5):
+        raise ValueError("it answers nonsense")
 
 
 @lru_cache

@@ -15,6 +15,7 @@ from wsris_lib.infra import artefacts, distributed
 from wsris_lib.miniature import command
 from wsris_lib.pipeline import pseudo_labels, unjudged
 from wsris_lib.pipeline.predict import DEFAULT, MODELS
+from wsris_lib.refer.pairs import some_tables
 from wsris_lib.setup.doctor import doctor
 from wsris_lib.setup.download import DownloadError
 from wsris_lib.setup.fetch import KNOWN
@@ -147,6 +148,7 @@ def main(arguments: list[str] | None = None) -> int:
             if given["data"]:
                 raise ValueError("--pairs and --data both say which data; give one")
             given["data"] = pairs
+            some_tables(_path(pairs))  # a folder without any would pass for one in the REFER layout
         for option in ("data", "checkpoints", "paraphrases", "image_folder"):
             if given[option]:  # notebooks run in a folder of their own
                 given[option] = str(_path(given[option]).resolve())

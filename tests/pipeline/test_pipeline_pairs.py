@@ -117,6 +117,22 @@ def test_the_answers_become_files_to_correct(pairs, tmp_path, capsys):
         assert list(corrected.corpus.training_view(split)) and corrected.corpus.masked(split) == len(opened.getAnnIds())
 
 
+@pytest.mark.parametrize("mine", ["pairs.csv", "metadata.jsonl", "instances.json", "masks/1.png"])
+def test_nothing_is_written_over_nor_found_after_hours(tmp_path, monkeypatch, capsys, mine):
+    """The folder of one's own table, or of labels that were corrected meanwhile; a file."""
+    monkeypatch.setattr(survey, "Run", lambda _: pytest.fail("something was trained"))
+    (tmp_path / "own" / "masks").mkdir(parents=True)
+    (tmp_path / "own" / mine).write_text("mine")
+    command = ["annotate", "--profile", "smoke", "-o"]
+    assert main([*command, str(tmp_path / "own")]) == 2
+    assert f"{mine.partition('/')[0]}: is there already and may be wanted" in capsys.readouterr().err
+    assert main([*command, str(tmp_path / "own" / mine)]) == 2
+    assert "is a file or called like one; name a folder" in capsys.readouterr().err
+    assert main([*command, str(tmp_path / "own" / mine / "labels")]) == 2
+    assert f"{mine}: is no folder that can be written to" in capsys.readouterr().err
+    assert (tmp_path / "own" / mine).read_text() == "mine"
+
+
 def test_doctor_calls_pairs_ready_and_says_what_is_missing(pairs, capsys, monkeypatch):
     monkeypatch.setattr(doctor, "packages", lambda profile: iter(()))
     Run.forget()
@@ -128,6 +144,14 @@ def test_doctor_calls_pairs_ready_and_says_what_is_missing(pairs, capsys, monkey
     assert doctor.doctor(replace(pairs, data="none.csv")) == 1
     shown = capsys.readouterr().out
     assert "none.csv: no such file" in shown and "fetch" not in shown
+
+
+def test_pairs_in_a_folder_without_a_table_are_asked_for(tmp_path, capsys):
+    (tmp_path / "captions.csv").touch()
+    assert main(["reproduce", "--pairs", str(tmp_path)]) == 2
+    shown = capsys.readouterr().err
+    assert "no table of pairs; give one, or a folder with metadata.csv" in shown
+    assert f"did you mean {tmp_path / 'captions.csv'}?" in shown
 
 
 def test_pairs_and_data_are_one_option_too_many(capsys):

@@ -7,7 +7,7 @@ import small_corpus
 from PIL import Image
 from small_corpus import COCO, OUTLINE, H, W, coco_name
 
-from wsris_lib.refer.checks import check_judged, check_masks, check_trained
+from wsris_lib.refer.checks import check_apart, check_judged, check_masks, check_trained
 from wsris_lib.refer.errors import DataError, DataWarning
 from wsris_lib.refer.reader import Refer
 
@@ -70,6 +70,17 @@ def test_a_degenerate_polygon_beside_a_good_one_is_dropped_and_counted(tmp_path)
     with pytest.warns(DataWarning, match="fewer than 3 points"):
         view = Refer(root).evaluation_view("val")
     assert (view.mask(30) == plain).all() and (view.mask(30, legacy_eq1=True) == plain).all()
+
+
+def test_images_that_are_learnt_from_and_judged_are_counted(tmp_path):
+    def share(instances, refs):
+        refs[0] |= {"image_id": 3, "ann_id": 30}
+
+    refer = Refer(small_corpus.write(tmp_path, share))
+    (fault,) = check_apart(refer, "val", "train")
+    assert "1 image(s) of split 'val' that are in split 'train', too" in str(fault) and not fault.stops
+    assert coco_name(3) in str(fault)
+    assert not check_apart(refer, "testA", "train") and not check_apart(refer, "val", "val")
 
 
 def test_a_ref_without_a_sentence_is_named(tmp_path):

@@ -1,9 +1,11 @@
 """From pairs to the REFER layout and back, and labels as files that annotation tools open."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
+import small_corpus
 from PIL import Image
 from pycocotools.coco import COCO
 from scipy import ndimage
@@ -86,6 +88,57 @@ def test_the_commands_go_both_ways(folder, tmp_path, capsys):  # noqa: F811
         main(["convert", str(tmp_path / "refer"), "--corpus", "pairs", "--split-by", "table", "-o", str(folder)]) == 2
     )
     assert "end it in one of .csv" in capsys.readouterr().err
+
+
+def test_ids_of_images_may_begin_at_0(tmp_path):
+    def count_from_0(instances, refs):
+        for image in instances["images"]:
+            image["id"] -= 1
+        for entry in (*instances["annotations"], *refs):
+            entry["image_id"] -= 1
+
+    refer = Refer(small_corpus.write(tmp_path / "data", count_from_0))
+    to_pairs(refer, tmp_path / "pairs.csv", masks=False)
+    after = Pairs(tmp_path / "pairs.csv")
+    assert [s.image_id for s in after.training_view("train")] == [s.image_id for s in refer.training_view("train")]
+
+
+def test_nothing_that_was_there_is_written_over_or_hidden(folder, tmp_path):  # noqa: F811
+    """A table in a corpus's own folder would be read in its place from then on."""
+    refer = Refer(small_corpus.write(tmp_path / "data"))
+    with pytest.raises(DataError, match=r"own.csv: lies in the corpus's own folder; name another"):
+        to_pairs(refer, tmp_path / "data" / "own.csv", masks=False)
+    mine = table(folder)
+    before = mine.read_bytes()
+    with pytest.raises(DataError, match=r"pairs.csv: is there already; name another"):
+        to_pairs(refer, mine, masks=False)
+    assert mine.read_bytes() == before
+
+
+def test_what_cannot_be_written_is_known_before_images_are_copied(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    refer = small_corpus.write(tmp_path / "data")
+    assert main(["convert", str(refer), "-o", str(tmp_path / "out" / "p.parquet")]) == 2
+    assert "Parquet needs pyarrow" in capsys.readouterr().err and not (tmp_path / "out").exists()
+
+
+def test_where_to_is_asked_for(folder, tmp_path, capsys):  # noqa: F811
+    for source in (table(folder), small_corpus.write(tmp_path / "data")):
+        assert main(["convert", str(source)]) == 2
+        assert "to be written where? Say by -o" in capsys.readouterr().err
+
+
+def test_a_folders_name_may_have_a_dot(folder, tmp_path):  # noqa: F811
+    assert to_refer(Pairs(table(folder)), tmp_path / "refer-1.0") == {"train": 3, "val": 2}
+
+
+def test_labels_behind_a_link_name_their_images(folder, tmp_path):  # noqa: F811
+    """A home folder that leads to another disk: ".." is counted from where it leads to."""
+    view = Pairs(table(folder)).training_view("train")
+    (tmp_path / "disk" / "of" / "mine").mkdir(parents=True)
+    (folder / "scratch").symlink_to(tmp_path / "disk" / "of" / "mine")
+    write_coco(folder / "scratch" / "labels", view, [], "train", "a test")
+    assert list(Pairs(folder / "scratch" / "labels").training_view("train")) == list(view)
 
 
 def blob(seed: int) -> np.ndarray:

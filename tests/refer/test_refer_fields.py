@@ -8,6 +8,7 @@ import pytest
 import small_corpus
 
 from wsris_lib.refer.errors import DataError
+from wsris_lib.refer.pairs import Pairs
 from wsris_lib.refer.reader import Refer
 
 VAL = 2  # the position of val's image, annotation and ref
@@ -59,6 +60,13 @@ def again(part):
         (of("images", width=32.5), ("1 image(s) whose width is a number with a fraction",)),
         (of("images", width=0), ("1 image(s) whose width is no size: image 3: 0",)),
         (of("images", file_name=3), ("1 image(s) whose file_name is a number, expected text: image 3: 3",)),
+        (of("images", file_name="a" * 300), ("1 image(s) whose file_name no disk can hold: image 3: 'aaa",)),
+        (of("images", file_name="a\0"), (r"1 image(s) whose file_name no disk can hold: image 3: 'a\x00'",)),
+        (
+            of("images", height=10**9, width=10**9),
+            ("1 image(s) of more than the 178,956,970 pixels that are read: image 3: 1000000000 x 1000000000",),
+        ),
+        (of("annotations", bbox=[10**400, 2, 3, 4]), ("annotation 30: [1000",)),
         (again("images"), ("1 image id(s) used more than once: 3 (2 times)",)),
         (again("annotations"), ("1 annotation id(s) used more than once: 30 (2 times)",)),
         (of("annotations", id="30"), ("1 annotation(s) whose id is text",)),
@@ -138,3 +146,37 @@ def test_a_pickle_of_something_else_is_named(tmp_path):
     path = small_corpus.write(tmp_path) / "refcoco" / "refs(unc).p"
     path.write_bytes(pickle.dumps({"train": []}, protocol=2))
     assert "holds dict, expected a list of dicts" in message(lambda: Refer(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12\n",
+            "get the file itself by `git lfs pull`",
+        ),
+        (b"<!DOCTYPE html><html>", "a web page; download the file itself"),
+    ],
+)
+@pytest.mark.parametrize("name", ["refcoco/refs(unc).p", "refcoco/instances.json", "pairs.csv"])
+def test_what_lies_in_place_of_a_file_is_named(tmp_path, name, data, message):
+    root = small_corpus.write(tmp_path)
+    (root / name).write_bytes(data)
+    assert message in cause(root / name)
+
+
+def cause(path):
+    return message(lambda: Pairs(path) if path.suffix == ".csv" else Refer(path.parents[1]))
+
+
+def test_refs_that_are_no_pickle_are_not_another_split(tmp_path):
+    root = small_corpus.write(tmp_path)
+    (root / "refcoco" / "refs(unc).p").rename(root / "refcoco" / "refs(unc).json")
+    text = message(lambda: Refer(root))
+    assert "has refs(unc).json; write a pickle" in text and "--split-by" not in text
+
+
+def test_a_name_with_folders_is_shown_with_them(tmp_path):
+    """Of an image that another machine had elsewhere."""
+    root = small_corpus.write(tmp_path, of("images", file_name="/elsewhere/COCO_train2014_000000000003.jpg"))
+    assert "needs /elsewhere/COCO_" in message(lambda: Refer(root).evaluation_view("val"))

@@ -105,6 +105,7 @@ def test_a_polygon_between_pixel_centres_gives_an_empty_mask():
         ([[1, 1, 5, 5]], "3 or more x, y pairs"),  # pycocotools takes four numbers for a box
         ([[1, 1, 5, 1, 5, 5, 1]], "3 or more x, y pairs"),
         ([[1, 1, 5, 1, 5, float("nan")]], "finite"),
+        ([[1, 1, 5, 1, 5, 10**400]], "finite"),
         ([[1, 1, 5, 1, 5, "x"]], "expected numbers in one flat list"),
         ({"size": [20, 30]}, "counts"),
         ({"size": [20, 30], "counts": [3, 4]}, "describes 7 pixels"),

@@ -10,6 +10,7 @@ from PIL import Image
 
 from wsris_lib.refer.errors import DataError
 from wsris_lib.refer.mask_files import read_mask
+from wsris_lib.refer.masks import decode_rle
 from wsris_lib.refer.pairs import Pairs, open_corpus
 from wsris_lib.refer.tables import SUFFIXES, read_rows, write_rows
 
@@ -110,6 +111,24 @@ def test_names_are_read_as_people_write_them(folder):
         Pairs(table(folder, [{"image": "https://example.org/a.png", "sentence": "mug"}]))
 
 
+def test_images_may_lie_elsewhere_than_their_table(folder):
+    """Names count from --image-folder, those of masks from the table."""
+    (folder / "photos").rename(folder / "disk")
+    rows = [row | {"image": row["image"].removeprefix("photos/")} for row in ROWS]
+    corpus = open_corpus(table(folder, rows), "refcoco", "unc", images=folder / "disk")
+    assert corpus.masked("val") == 1 and corpus.training_view("train").image_path(1) == folder / "disk" / "a.png"
+    assert corpus.image_folder == folder / "disk"
+    with pytest.raises(DataError, match="no such folder; name the one that the names of images count from"):
+        open_corpus(table(folder, rows), "refcoco", "unc", images=folder / "none")
+
+
+def test_a_single_image_is_learnt_from(folder):
+    corpus = Pairs(table(folder, [{"image": "photos/a.png", "sentence": "mug"}]))
+    assert corpus.splits == {"train": 1}
+    with pytest.raises(DataError, match="no split 'val'; it has 'train'; choose another to be judged by --split"):
+        corpus.training_view("val")
+
+
 def test_without_objects_each_sentence_stands_alone(folder):
     rows = [{"image": row["image"], "sentence": row["sentence"], "split": "train"} for row in ROWS]
     assert [row[3] for row in read(table(folder, rows))] == [1, 2, 3, 4, 5]
@@ -199,6 +218,9 @@ def test_all_that_is_wrong_with_a_table_is_one_list(folder):
         ("p.jsonl", b"[1]\n", "expected an object"),
         ("p.xlsx", b"PK", "not a table that is read here; give one of .csv"),
         ("p.parquet", b"PAR1", "parquet"),
+        ("p.csv", b"image,sentence,sentence\na.png,mug,cup\n", "has the column 'sentence' twice"),
+        ("p.csv", b"Image,image,sentence\na.png,b.png,cup\n", "has the columns 'Image' and 'image'; rename one"),
+        ("p.csv", b"image,sentence\n,\n,\n", "has no row"),
     ],
 )
 def test_a_table_that_cant_be_read_says_why(tmp_path, name, content, message):
@@ -213,6 +235,79 @@ def test_a_missing_table_and_a_folder_without_one_say_so(tmp_path):
         open_corpus(tmp_path / "none.csv", "refcoco", "unc")
     with pytest.raises(DataError, match=r"no table of pairs; give one, or a folder with metadata.csv"):
         Pairs(tmp_path)
+
+
+def test_what_programs_write_around_the_rows_is_passed_over(folder):
+    """Excel's line with the separator; rows of a spreadsheet that were emptied; Mac's old line ends."""
+    lines = ["image|sentence|split|object|mask"] + ["|".join(row.values()) for row in ROWS] + ["||||", "||||"]
+    (folder / "pairs.csv").write_text("\n".join(["sep=|", *lines]))
+    assert read(folder / "pairs.csv") == EXPECTED
+    assert read_rows(folder / "pairs.csv")[0][0] == "line 3"
+    (folder / "pairs.csv").write_bytes("\r".join(lines).replace("|", "\t").encode())
+    assert read(folder / "pairs.csv") == EXPECTED
+
+
+def test_a_line_of_json_may_hold_what_unicode_calls_the_end_of_one(folder):
+    rows = [{"image": "photos/a.png", "sentence": f"red{end}mug"} for end in "\u2028\u2029\x85\x0b\x0c"]
+    assert {row[-1] for row in read(table(folder, rows, "pairs.jsonl"))} == {"red mug"}
+
+
+@pytest.mark.parametrize("text", ["['the mug', 'a mug']", '["the mug"]'])
+def test_a_list_that_a_program_wrote_into_one_field_is_no_sentence(folder, text):
+    rows = [{"image": "photos/a.png", "sentence": text}, {"image": "photos/a.png", "sentence": "the [left] mug"}]
+    with pytest.raises(DataError, match=r"1 row\(s\) with a list in place of a sentence: line 2: .*; write a row for"):
+        Pairs(table(folder, rows))
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"image": "the mug on the left " * 20, "text": "photos/a.png"}, "line 1: 'the mug on"),
+        ({"image": "photos/a.png", "text": "mug", "mask": "m" * 300}, "line 1: 'mmmm"),
+        ({"image": "photos/a\0.png", "text": "mug"}, r"line 1: 'photos/a\x00.png'"),
+        ({"image": "photos/a\ud83d.png", "text": "mug"}, r"line 1: 'photos/a\ud83d.png'"),
+    ],
+)
+def test_what_no_file_can_be_called_is_said_with_its_line(folder, row, message):
+    (folder / "p.jsonl").write_text(json.dumps(row))
+    with pytest.raises(DataError) as error:
+        Pairs(folder / "p.jsonl")
+    assert f"1 row(s) with what no file can be called: {message}" in str(error.value)
+
+
+def test_half_a_character_is_named(folder):
+    (folder / "p.jsonl").write_text(json.dumps({"image": "photos/a.png", "text": "mug \ud83d"}))
+    with pytest.raises(DataError, match=r"1 row\(s\) with half a character, which can't be stored: line 1"):
+        Pairs(folder / "p.jsonl")
+
+
+def test_names_in_other_capitals_and_accents_are_those_of_the_disk(folder):
+    """Of Windows and a Mac, whose disks don't tell capitals apart; the latter writes an accent as a letter."""
+    (folder / "photos" / "a.png").rename(folder / "photos" / "u\u0308ber.png")
+    rows = [{"image": name, "sentence": "mug"} for name in ("Photos/\u00dcber.PNG", "photos\\u\u0308ber.png")]
+    assert {row[1:3] for row in read(table(folder, rows))} == {("u\u0308ber.png", 1)}
+    Image.new("RGB", (W, H)).save(folder / "photos" / "B.png")
+    with pytest.raises(DataError, match=r"1 row\(s\) with an image that can't be read"):
+        Pairs(table(folder, [{"image": "photos/b.PNG", "sentence": "mug"}]))  # b.png or B.png?
+
+
+def test_image_ids_are_whole_numbers_from_anywhere(folder):
+    images = ("photos/a.png", "photos/b.png")
+    for given, ids in (("0", "1"), (0, 1)), (("-1", "7.0"), (-1, 7)):
+        rows = [{"image": image, "sentence": "mug", "image_id": i} for image, i in zip(images, given)]
+        assert tuple(row[2] for row in read(table(folder, rows))) == ids
+    for bad in ("a7", "1.5", "9" * 30):
+        rows = [{"image": images[0], "sentence": "mug", "image_id": bad}]
+        with pytest.raises(DataError, match=r"image_id that is no whole number.*leave it out, it isn't needed"):
+            Pairs(table(folder, rows))
+
+
+def test_only_columns_of_pictures_are_named_so(folder):
+    pytest.importorskip("pyarrow", reason="Parquet needs pyarrow")
+    rows = [{"image": "photos/a.png", "text": "mug", "by": {"whom": "me"}}]
+    assert [row[-1] for row in read(table(folder, rows, "p.parquet"))] == ["mug"]
+    with pytest.raises(DataError, match="the column image holds pictures and not their names"):
+        Pairs(table(folder, [{"image": b"x", "text": "mug"}], "p.parquet"))
 
 
 def test_pictures_inside_parquet_are_named(tmp_path):
@@ -254,6 +349,26 @@ def test_a_mask_of_any_mode_is_read(tmp_path, mode):
     picture.save(tmp_path / "m.png")
     rle, box = read_mask(tmp_path / "m.png", H, W)
     assert rle["size"] == [H, W] and box == (3, 2, 6, 3)
+
+
+def test_a_mask_is_where_a_picture_is_neither_black_nor_transparent(tmp_path):
+    """A palette's first entry may be white, a cut-out is white all over, blue is dark as grey."""
+    inside = np.zeros((H, W), bool)
+    inside[2:5, 3:9] = True
+    palette = Image.fromarray((~inside).astype(np.uint8))
+    palette.putpalette([255, 255, 255, 0, 0, 0])
+    cut_out = Image.fromarray(np.dstack([np.full((H, W, 3), 255, np.uint8), inside * np.uint8(255)]))
+    blue = Image.fromarray(inside[..., None] * np.array([0, 0, 3], np.uint8))
+    for picture in (palette, cut_out, blue):
+        picture.save(tmp_path / "m.png")
+        rle, box = read_mask(tmp_path / "m.png", H, W)
+        assert box == (3, 2, 6, 3) and np.array_equal(decode_rle(rle), inside)
+
+
+def test_whatever_a_decoder_raises_of_a_mask_is_one_line(tmp_path, monkeypatch):
+    monkeypatch.setattr(Image, "open", lambda path: [][0])
+    with pytest.raises(DataError, match=r"m.png: can't be read as a mask \(list index out of range\)"):
+        read_mask(tmp_path / "m.png", H, W)
 
 
 def test_rows_keep_their_places(folder):

@@ -4,6 +4,7 @@ None of it says who is right. Methods that learnt from the same labels err toget
 with the largest thing agrees with itself. It tells where to look first: at what they dispute.
 """
 
+import os
 from collections import defaultdict
 from collections.abc import Sequence
 from itertools import combinations
@@ -23,6 +24,8 @@ from wsris_lib.pipeline.unjudged import answer_split, methods
 from wsris_lib.refer.coco import write_coco
 from wsris_lib.refer.labels import PseudoLabels
 from wsris_lib.refer.masks import Rle, decode_rle
+from wsris_lib.refer.pairs import tables_of
+from wsris_lib.refer.tables import SUFFIXES
 from wsris_lib.refer.views import Sample, TrainingView
 
 PICTURES = 6  # columns of a figure
@@ -80,8 +83,10 @@ def annotate(profile: Profile, out: Path, model: str | None = None, labels: str 
     """Write what a method believes as files that annotation tools open.
 
     Either a model's answers on val (default: cadd greedy), or the pseudo labels of train, one of
-    `pseudo_labels.LABELS`. Raises KeyError for another.
+    `pseudo_labels.LABELS`. Raises KeyError for another, FileExistsError for a folder in which something would be lost,
+    before anything is trained.
     """
+    check_free(out)
     run = Run(profile)
     split = profile.train_split if labels else profile.val_split
     if labels:
@@ -91,6 +96,18 @@ def annotate(profile: Profile, out: Path, model: str | None = None, labels: str 
     count = write_coco(out, run.corpus.training_view(split), given, split, given.source)
     print(f"{out}: instances.json, masks/ and pairs.csv, {count:,} objects of {split} by {given.source}")
     print(f"their images are in {run.corpus.image_folder}")
+
+
+def check_free(folder: Path) -> None:
+    """Raises FileExistsError where `write_coco` would write over a table, annotations or masks, maybe corrected."""
+    if folder.is_file() or folder.suffix.lower() in SUFFIXES:
+        raise FileExistsError(f"{folder}: is a file or called like one; name a folder by -o")
+    place = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not (place.is_dir() and os.access(place, os.W_OK)):
+        raise FileExistsError(f"{place}: is no folder that can be written to; name another by -o")
+    mine = [path for path in (*tables_of(folder), folder / "instances.json", folder / "masks") if path.exists()]
+    if mine:
+        raise FileExistsError(f"{mine[0]}: is there already and may be wanted; name another folder by -o")
 
 
 def parts(run: Run) -> list[tuple[str, ...]]:

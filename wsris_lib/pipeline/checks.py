@@ -9,7 +9,7 @@ from wsris_lib.frozen.clip import clip_tokenizer
 from wsris_lib.frozen.loading import beside, read_config
 from wsris_lib.infra import distributed
 from wsris_lib.pipeline.run import Run
-from wsris_lib.refer.checks import check_judged, check_masks, check_trained
+from wsris_lib.refer.checks import check_apart, check_judged, check_masks, check_trained
 from wsris_lib.refer.errors import Fault, Faults, refuse
 from wsris_lib.refer.reader import Refer
 
@@ -24,6 +24,7 @@ def check_data(profile: Profile, refer: Refer) -> list[Fault]:
     """
     faults = (check_judged if refer.masked(profile.val_split) else check_trained)(refer, profile.val_split)
     faults += check_trained(refer, profile.train_split)
+    faults += check_apart(refer, profile.val_split, profile.train_split)
     if "truth" in profile.students and refer.masked(profile.train_split) == refer.splits[profile.train_split]:
         faults += check_masks(refer, profile.train_split)
     return list({(fault.where, fault.what): fault for fault in reversed(faults)}.values())[::-1]

@@ -56,6 +56,19 @@ def check_trained(refer: Refer, split: str) -> list[Fault]:
     return faults.list()
 
 
+def check_apart(refer: Refer, split: str, trained: str) -> list[Fault]:
+    """The images of a split that another one, which is learnt from, has as well; results on them say too much.
+
+    Raises DataError for an unknown split.
+    """
+    faults = Faults()
+    view, other = (refer.for_training(name)[0] for name in (split, trained))
+    for image_id in sorted(set(view.image_ids) & set(other.image_ids)) if split != trained else ():
+        what = f"image(s) of split {split!r} that are in split {trained!r}, too, and so are learnt from"
+        faults.add(refer.refs_path, what, view.image_path(image_id).name, "split by image", stops=False)
+    return faults.list()
+
+
 def check_masks(refer: Refer, split: str) -> list[Fault]:
     """What is wrong with the masks of a split that the student of true masks learns from; no other training needs it.
 

@@ -36,7 +36,7 @@ def write_coco(folder: Path, view: TrainingView, labels: Iterable[PseudoLabel], 
     sentences_of: dict[int, list[Sample]] = {}
     for sample in view:
         sentences_of.setdefault(sample.ref_id, []).append(sample)
-    annotations = []
+    annotations: list[dict[str, Any]] = []
     rows = []
     for ref_id, samples in sentences_of.items():
         place = view.image_path(samples[0].image_id)
@@ -47,7 +47,7 @@ def write_coco(folder: Path, view: TrainingView, labels: Iterable[PseudoLabel], 
             annotations.append(_annotation(len(annotations) + 1, own, mask) | {"sentences": texts})
             name = f"masks/{Path(place.name).stem}_{ref_id}.png"
             write_mask(folder / name, mask)
-        shown = str(place) if isinstance(place, ZippedPhoto) else os.path.relpath(place, folder)
+        shown = str(place) if isinstance(place, ZippedPhoto) else _relative(place, folder)
         for sample in samples:
             row = {"image": Path(shown).as_posix(), "sentence": sample.sentence, "split": split}
             rows.append(row | {"object": ref_id, "mask": name, "image_id": sample.image_id})
@@ -60,6 +60,11 @@ def write_coco(folder: Path, view: TrainingView, labels: Iterable[PseudoLabel], 
     artefacts.write_json(folder / "instances.json", content)
     write_rows(folder / "pairs.csv", rows)
     return len(annotations)
+
+
+def _relative(path: Path, folder: Path) -> str:
+    """The path as it counts from a folder; either may lie behind a link, whose ".." is that of where it leads."""
+    return os.path.relpath(os.path.realpath(path.parent) + os.sep + path.name, os.path.realpath(folder))
 
 
 def _image(view: TrainingView, image_id: int) -> dict[str, Any]:

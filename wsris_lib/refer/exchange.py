@@ -11,7 +11,7 @@ from wsris_lib.refer.masks import encode_rle
 from wsris_lib.refer.pairs import Pairs, tables_of
 from wsris_lib.refer.pickles import Record
 from wsris_lib.refer.reader import Refer
-from wsris_lib.refer.tables import SUFFIXES, Row, write_rows
+from wsris_lib.refer.tables import SUFFIXES, Row, check_table, write_rows
 from wsris_lib.refer.views import TrainingView
 from wsris_lib.refer.writer import IMAGES, write_corpus
 
@@ -23,6 +23,10 @@ def convert(source: Path, out: Path | None, corpus: str, split_by: str, masks: b
     the options of a command that reads the result.
     """
     if out is None:
+        if tables_of(source) or any(source.glob("*/refs(*).p")):
+            raise DataError(
+                f"{source}: to be written where? Say by -o: a folder for the REFER layout, a .csv for pairs"
+            )
         return referit.convert(source), f"--data {source} --corpus referit --split-by pickle"
     if tables_of(source):
         return to_refer(Pairs(source), out), f"--data {out} --corpus pairs --split-by table"
@@ -35,7 +39,7 @@ def to_refer(pairs: Pairs, root: Path) -> dict[str, int]:
     Read it with `Refer(root, "pairs", "table")`: the ids are the same, so is what is trained. A split becomes
     annotations where every object of it has a mask.
     """
-    if root.suffix or root.is_file():
+    if root.suffix.lower() in SUFFIXES or root.is_file():
         raise DataError(f"{root}: the REFER layout is a folder; name one")
     images = {}
     annotations = []
@@ -76,8 +80,9 @@ def to_pairs(corpus: Refer, table: Path, masks: bool) -> dict[str, int]:
     masks: also write a PNG of each object, in masks/, of splits that have any. The rows keep the order of refs and the
     ids of images, so what is trained is the same.
     """
-    if table.suffix.lower() not in SUFFIXES:
-        raise DataError(f"{table}: not a table that is written here; end it in one of {', '.join(SUFFIXES)}")
+    check_table(table)  # before a corpus of images is copied
+    if table.parent.resolve() == corpus.root.resolve():  # from then on that folder would be one of pairs
+        raise DataError(f"{table}: lies in the corpus's own folder; name another folder")
     rows: list[Row] = []
     names: dict[int, str] = {}
     for split in corpus.splits:

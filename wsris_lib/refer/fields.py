@@ -2,15 +2,19 @@
 
 import json
 import math
+import os
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
 from wsris_lib.refer.errors import DataError, Faults
+from wsris_lib.refer.image_kinds import stand_in
+from wsris_lib.refer.images import most_pixels
 from wsris_lib.refer.pickles import Record
 
 ANEW = "fetch the file again, or mend what wrote it"
 IDS = f"each needs its own; {ANEW}"
+LONGEST = 255  # bytes of a file's name
 
 
 def grefcoco(which: str = "its refs") -> str:
@@ -46,7 +50,7 @@ def check_refs(refs: list[Record], path: Path) -> Faults:
                 continue
             _check(faults, path, "sentence", who, sentence, whole=("sent_id",), text=("sent",))
             sent_ids.append(sentence.get("sent_id"))
-            if isinstance(sent := sentence.get("sent"), str) and not _is_text(sent):
+            if isinstance(sent := sentence.get("sent"), str) and not is_text(sent):
                 faults.add(
                     path, "sentence(s) with half a character, which can't be stored", f"{who}: {sent!a:.60}", ANEW
                 )
@@ -60,9 +64,18 @@ def check_images(images: list[Record], path: Path, faults: Faults) -> None:
     for image in images:
         who = f"image {image['id']!r:.40}"
         _check(faults, path, "image", who, image, whole=("id", "height", "width"), text=("file_name",))
+        if isinstance(name := image["file_name"], str) and not is_file_name(name):
+            faults.add(path, "image(s) whose file_name no disk can hold", f"{who}: {name!a:.60}", ANEW)
         for field in ("height", "width"):
             if _is_whole(image[field]) and image[field] < 1:
                 faults.add(path, f"image(s) whose {field} is no size", f"{who}: {image[field]}", ANEW)
+        if (
+            is_number(image["height"])
+            and is_number(image["width"])
+            and image["height"] * image["width"] > most_pixels()
+        ):
+            example = f"{who}: {image['height']} x {image['width']} (height x width)"
+            faults.add(path, f"image(s) of more than the {most_pixels():,} pixels that are read", example, ANEW)
     _check_unique(faults, path, "image id", (image["id"] for image in images))
 
 
@@ -94,13 +107,14 @@ def check_box(annotation: Record, path: Path, faults: Faults) -> None:
 def read_instances(path: Path, **parts: tuple[str, ...]) -> list[list[Record]]:
     """The lists of instances.json named by `parts`, each of whose entries must have the fields given for it."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
+        data = path.read_bytes()
+        content = json.loads(data.decode("utf-8-sig"))
     except FileNotFoundError:
         there = ", ".join(sorted(other.name for other in path.parent.glob("*.json")))
         hint = f", or rename what is: {there}" if there else ""
         raise DataError(f"{path}: no such file; put REFER's instances.json there{hint}") from None
     except (ValueError, RecursionError) as why:
-        raise DataError(f"{path}: not valid JSON ({why}); fetch it again") from None
+        raise DataError(f"{path}: {stand_in(data) or f'not valid JSON ({why}); fetch it again'}") from None
     faults = Faults()
     for part, fields in parts.items():
         entries = content.get(part) if isinstance(content, dict) else None
@@ -146,14 +160,25 @@ def _is_whole(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1 << 63  # as tensors hold it
 
 
-def _is_text(value: str) -> bool:
+def is_text(value: str) -> bool:
     """Whether it can be written as UTF-8: halves of characters, as JSON of some programs has them, can't."""
     return not any("\ud800" <= letter <= "\udfff" for letter in value)
 
 
+def is_file_name(name: str) -> bool:
+    """Whether a file may be called so: a whole sentence or a signed web address is too long, and asking would fail."""
+    try:
+        parts = os.fsencode(name).split(b"/")
+    except UnicodeEncodeError:
+        return False
+    return "\0" not in name and max(map(len, parts)) <= LONGEST
+
+
 def is_number(value: object) -> bool:
     """Whether a value is a finite number."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return _is_whole(value)  # larger ones fit into no other number
+    return isinstance(value, float) and math.isfinite(value)
 
 
 def _kind(value: object) -> str:

@@ -9,6 +9,8 @@ AGAIN = "fetch or copy it again"
 JPEG = "save it as JPEG"
 SAVE = "save it as PNG or JPEG"
 PICTURE = "download the picture itself"
+POINTER = "a pointer of Git LFS"
+PAGE = "a web page"
 
 # The first bytes -> what that is, what to do. Pillow may read some of them, of another make or by a plug-in.
 KINDS = [
@@ -25,9 +27,9 @@ KINDS = [
         (rb"\x76\x2f\x31\x01|#\?RADIANCE|#\?RGBE", "a picture of high dynamic range", SAVE),
         (rb"%PDF", "a PDF", "save its page or picture as PNG"),
         (rb"PK\x03\x04|\x1f\x8b|Rar!|7z\xbc\xaf", "an archive", "unpack it"),
-        (rb"version https://git-lfs", "a pointer of Git LFS", "get the file itself by `git lfs pull`"),
+        (rb"version https://git-lfs", POINTER, "get the file itself by `git lfs pull`"),
         (rb"(data:image/|iVBORw0KGgo|/9j/)", "a picture in base64 text", "decode it"),
-        (rb"(?i)\s*(<!--.*?-->\s*)?<(!doctype html|html|head|body|script)", "a web page", PICTURE),
+        (rb"(?i)\s*(<!--.*?-->\s*)?<(!doctype html|html|head|body|script)", PAGE, PICTURE),
         (rb"\s*<(.*<)?svg", "an SVG drawing", "save it as PNG"),
         (rb"\s*<(\?xml|Error)", "XML", PICTURE),
         (rb"\s*[{\[]\s*[\"{\[]", "JSON", PICTURE),
@@ -45,6 +47,14 @@ FORMATS = (
     (re.compile(rb"8BPS"), "a Photoshop file", None),
     (re.compile(rb"\0{3}\x0cjP  |\xff\x4f\xff\x51"), "a JPEG 2000", None),
 )
+
+
+def stand_in(data: bytes) -> str:
+    """What lies in place of a file that was never fetched, of whatever kind, and what to do; "" for anything else."""
+    for pattern, name, advice in KINDS:
+        if name in (POINTER, PAGE) and pattern.match(data[:1024]):
+            return f"{name}; {advice if name == POINTER else 'download the file itself'}"
+    return ""
 
 
 def describe(data: bytes, why: object) -> str:

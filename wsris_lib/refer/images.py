@@ -31,6 +31,11 @@ ON_WHITE = "is transparent in places, which are laid on white"
 WARNED: set[str] = set()  # what was said in this process
 
 
+def most_pixels() -> int:
+    """Of a picture that is read: Pillow's limit, which a program may have set."""
+    return 2 * (Image.MAX_IMAGE_PIXELS or 0)
+
+
 def load_image(source: Photo | str, upright: bool = True) -> Image.Image:
     """A picture's file as RGB, 8 bits a colour.
 
@@ -99,8 +104,9 @@ def _named(data: bytes, where: str) -> Iterator[None]:
     except DataError:
         raise
     except Image.DecompressionBombError:
-        largest = 2 * (Image.MAX_IMAGE_PIXELS or 0)
-        raise DataError(f"{where}: has more than {largest:,} pixels; make it smaller, or cut it into tiles") from None
+        raise DataError(
+            f"{where}: has more than {most_pixels():,} pixels; make it smaller, or cut it into tiles"
+        ) from None
     except MemoryError:
         raise DataError(f"{where}: doesn't fit into memory; make it smaller") from None
     except Exception as why:  # struct's, zlib's, whatever it stumbles on

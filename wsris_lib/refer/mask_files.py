@@ -21,15 +21,15 @@ def write_mask(path: Path, mask: NDArray[Any]) -> None:
 
 
 def read_mask(path: Path, height: int, width: int) -> tuple[Rle, Box]:
-    """A picture of two colours, the darker 0 outside, as (run lengths, its box x, y, w, h in pixels).
+    """A picture of two colours, black outside, as (run lengths, its box x, y, w, h in pixels).
 
-    Raises DataError for another size than the image's, more colours, or fewer than two pixels inside.
+    Transparent parts are outside. Raises DataError for another size than the image's, more colours, or fewer than two
+    pixels inside.
     """
     try:
         with Image.open(path) as file:
-            plain = file if file.mode in ("1", "L", "P", "I", "I;16") else file.convert("L")
-            pixels = np.asarray(plain)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as why:
+            pixels = _values(file)
+    except Exception as why:  # whatever a decoder stumbles on
         raise DataError(f"{path}: can't be read as a mask ({why})") from None
     if pixels.shape != (height, width):
         size = f"{pixels.shape[0]} x {pixels.shape[1]}"
@@ -44,3 +44,11 @@ def read_mask(path: Path, height: int, width: int) -> tuple[Rle, Box]:
     rows = np.flatnonzero(mask.any(1)).tolist()
     columns = np.flatnonzero(mask.any(0)).tolist()
     return encode_rle(mask), (columns[0], rows[0], columns[-1] - columns[0] + 1, rows[-1] - rows[0] + 1)
+
+
+def _values(file: Image.Image) -> NDArray[Any]:
+    """[H, W], 0 where a picture is black or transparent. A palette counts by its colours: its entry 0 may be white."""
+    if file.mode in ("1", "L", "I", "I;16", "F") and not file.has_transparency_data:
+        return np.asarray(file)
+    colours = np.asarray(file.convert("RGBA"))
+    return np.where(colours[..., 3] > 0, colours[..., :3].max(-1), 0)

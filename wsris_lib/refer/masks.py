@@ -97,7 +97,10 @@ def _polygon(points: object, height: int, width: int) -> list[float]:
         raise ValueError(f"polygon is {points!r:.40}, expected a list of 3 or more x, y pairs")
     if not all(isinstance(number, int | float) for number in points):
         raise ValueError(f"polygon is {points!r:.40}, expected numbers in one flat list, [x0, y0, x1, y1, ...]")
-    corners = np.asarray(points, dtype=np.float64).reshape(-1, 2)
+    try:
+        corners = np.asarray(points, dtype=np.float64).reshape(-1, 2)
+    except OverflowError:  # a whole number of more than 300 digits
+        corners = np.full((1, 2), np.inf)
     if not np.isfinite(corners).all():
         raise ValueError("polygon has a coordinate that is not a finite number")
     # It draws every pixel of an outline, those outside, too.

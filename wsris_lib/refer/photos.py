@@ -2,6 +2,7 @@
 
 import os
 import re
+import unicodedata
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -112,8 +113,13 @@ def _in_zip(place: Path) -> Callable[[str], Photo]:
 
 def _key(name: str, folder: str = "") -> str:
     """What a photograph's name says whichever way it is written; `folder`: where it lies, which it may repeat."""
-    plain = name.replace("\\", "/").lower().removeprefix(f"{folder.lower()}/").removeprefix("./")
-    return _OF_COCO.sub("", plain).replace(".jpeg", ".jpg")
+    key = plain(name).replace("\\", "/").removeprefix(f"{plain(folder)}/").removeprefix("./")
+    return _OF_COCO.sub("", key).replace(".jpeg", ".jpg")
+
+
+def plain(name: str) -> str:
+    """A name in small letters and one spelling of accents, of which a Mac's disks have another than the rest."""
+    return unicodedata.normalize("NFC", name).lower()
 
 
 def _endings(paths: Iterable[str]) -> dict[str, str | None]:

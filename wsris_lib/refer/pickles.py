@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from wsris_lib.refer.errors import DataError
+from wsris_lib.refer.image_kinds import stand_in
 
 Record = dict[str, Any]  # an entry of a published file, as it lies there: a ref, an annotation, an image
 
@@ -38,8 +39,10 @@ def load_plain(path: Path) -> object:
     and DataError when the file is missing or damaged.
     """
     path = Path(path)
+    data = b""
     try:
-        return _load(path.read_bytes())
+        data = path.read_bytes()
+        return _load(data)
     except UnsafePickle as call:
         raise UnsafePickle(
             f"{path}: holds a call of {call}, and only plain containers, text and numbers are read; "
@@ -49,7 +52,8 @@ def load_plain(path: Path) -> object:
         raise DataError(f"{path}: no such file; put the published one there") from None
     except Exception as why:  # a damaged pickle can fail with nearly any exception
         reason = " ".join(f"{type(why).__name__}: {why}".split())
-        raise DataError(f"{path}: can't be read as a pickle ({reason}); fetch it again") from None
+        what = stand_in(data) or f"can't be read as a pickle ({reason}); fetch it again"
+        raise DataError(f"{path}: {what}") from None
 
 
 def _load(data: bytes) -> object:

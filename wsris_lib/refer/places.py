@@ -1,10 +1,12 @@
 """Where the parts of a corpus lie: the layouts that people have, and what was meant when none of them is there."""
 
+import os
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 
 from wsris_lib.refer.errors import DataError, MissingData
-from wsris_lib.refer.photos import photos
+from wsris_lib.refer.photos import photos, plain
 
 ANNOTATION_FOLDERS = ("{corpus}", "refer/{corpus}")
 COCO_FOLDERS = ("images/mscoco/images/train2014", "train2014")
@@ -35,7 +37,7 @@ def annotation_folder(root: Path, corpus: str) -> Path:
     """The folder with instances.json and refs(*).p. Raises DataError that says which root was probably meant."""
     names = [name.format(corpus=corpus) for name in ANNOTATION_FOLDERS]
     for name in names:
-        folder = _existing(root, name)
+        folder = existing(root, name)
         if folder and folder.is_dir():
             return folder
     what = f"no folder with the corpus {corpus!r}" if root.is_dir() else "no folder" if root.exists() else "not there"
@@ -66,7 +68,7 @@ def image_place(root: Path, corpus: str, names: Sequence[str], given: str | Path
             raise DataError(f"{place}: no such folder or zip; name the one that the images are in")
         return place
     looked = [name.format(corpus=corpus) for name in (*IMAGE_PLACES.get(corpus, COCO_PLACES), *OTHER_PLACES)]
-    places = [path for path in (_existing(root, name) for name in dict.fromkeys(looked)) if path]
+    places = [path for path in (existing(root, name) for name in dict.fromkeys(looked)) if path]
     there = [place for place in places if (place.is_file() if place.suffix.lower() == ".zip" else place.is_dir())]
     if not there:
         raise MissingData(
@@ -79,18 +81,32 @@ def image_place(root: Path, corpus: str, names: Sequence[str], given: str | Path
     return max(there, key=lambda place: _present(place, probed))
 
 
-def _existing(root: Path, name: str) -> Path | None:
-    """What is called so below `root`, in capitals or not; None where nothing is, or several are."""
+def existing(root: Path, name: str) -> Path | None:
+    """What is called so below `root`, in capitals or not, accents in one spelling; None where nothing is, or several.
+
+    A Mac writes an accented letter as two characters, others as one.
+    """
     path = root / name
     if path.exists():
         return path
     path = root
     for part in name.split("/"):
-        alike = [entry for entry in path.iterdir() if entry.name.lower() == part.lower()] if path.is_dir() else []
-        if len(alike) != 1:
-            return None
-        path = alike[0]
+        if not (path / part).exists():
+            alike = _entries(path, path.stat().st_mtime_ns).get(plain(part), []) if path.is_dir() else []
+            if len(alike) != 1:
+                return None
+            part = alike[0]
+        path /= part
     return path
+
+
+@lru_cache(maxsize=16)
+def _entries(folder: Path, _: int) -> dict[str, list[str]]:
+    """The names in a folder by their plain spelling; listed anew when it has changed."""
+    names: dict[str, list[str]] = {}
+    for name in os.listdir(folder):
+        names.setdefault(plain(name), []).append(name)
+    return names
 
 
 def _present(place: Path, names: Sequence[str]) -> int:

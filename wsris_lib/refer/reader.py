@@ -33,6 +33,7 @@ from wsris_lib.refer.pickles import Record, load_refs
 from wsris_lib.refer.places import annotation_folder, image_place
 from wsris_lib.refer.views import AnnotatedSample, EvaluationView, ImageFile, Sample, TrainingView
 
+CHOOSE = "choose another to be judged by --split, to be learnt from by --train-split"
 ONE_RELEASE = "take instances.json and refs from one release, or remove the ref"
 
 
@@ -75,7 +76,10 @@ class Refer:
         self.refs_path = folder / f"refs({split_by}).p"
         if not self.refs_path.is_file():
             there = ", ".join(sorted(path.name for path in folder.glob("*refs(*).*"))) or "no refs(*).p at all"
-            meant = f"; {grefcoco()}" if "grefs(" in there else "; choose by --split-by"
+            meant = (
+                "choose by --split-by" if any(folder.glob("refs(*).p")) else "write a pickle, as REFER's, of that name"
+            )
+            meant = f"; {grefcoco() if 'grefs(' in there else meant}"
             raise DataError(f"{self.refs_path}: no such file; {folder} has {there}{meant}")
         self._refs = load_refs(self.refs_path)
         faults = check_refs(self._refs, self.refs_path)
@@ -218,7 +222,8 @@ class Refer:
             what = f"ref(s) with an image_id that {self.instances_path} doesn't list"
             faults.add(self.refs_path, what, f"{who} has image_id {image_id}", ONE_RELEASE)
         elif not self._files[image_id].path.is_file():
-            example = f"{who} needs {self._files[image_id].path.name}"
+            needed = str(self._files[image_id].path).removeprefix(f"{self.image_folder}/")  # all of it, as it's listed
+            example = f"{who} needs {needed}"
             faults.add(self.image_folder, "ref(s) whose image isn't there", example, "fetch the image")
         if annotation is None:
             what = f"ref(s) with an ann_id that {self.instances_path} doesn't list"
@@ -249,7 +254,9 @@ class Refer:
 
     def _split(self, split: str) -> list[Record]:
         if split not in self.splits:
-            raise DataError(f"{self.refs_path}: no split {split!r}; it has {', '.join(map(repr, self.splits))}")
+            raise DataError(
+                f"{self.refs_path}: no split {split!r}; it has {', '.join(map(repr, self.splits)) or 'none'}; {CHOOSE}"
+            )
         return [ref for ref in self._refs if split in split_names(ref["split"], self.corpus)]
 
 

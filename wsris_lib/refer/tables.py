@@ -3,19 +3,23 @@
 import csv
 import io
 import json
+import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from wsris_lib.infra.artefacts import atomic_write
 from wsris_lib.refer.errors import DataError
+from wsris_lib.refer.image_kinds import stand_in
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
 Row = dict[str, Any]
+SEPARATOR = re.compile(r"sep=(.)\r?\n")  # a line that Excel writes before the header
 
 
 def read_rows(path: Path) -> list[tuple[str, Row]]:
-    """(where it stands, its fields) of each row of a table; a field that is empty is left out.
+    """(where it stands, its fields) of each row of a table; fields and rows that are empty are left out.
 
     A CSV's separator is the one of comma, semicolon and tabulator that its header has most of, as spreadsheets write
     all three; its text is UTF-8, with or without a mark at its beginning. Raises DataError for another kind of file,
@@ -32,10 +36,22 @@ def read_rows(path: Path) -> list[tuple[str, Row]]:
     except UnicodeDecodeError as why:
         problem = f"byte {why.start} is no UTF-8"
         raise DataError(f'{path}: {problem}; save it again as "CSV UTF-8"') from None
-    if not rows:
-        raise DataError(f"{path}: has no row; write one for each sentence")
     empty = (None, "")
-    return [(w, {n: v for n, v in row.items() if v not in empty and v == v}) for w, row in rows]  # NaN isn't itself
+    fields = [(w, {n: v for n, v in row.items() if v not in empty and v == v}) for w, row in rows]  # NaN isn't itself
+    filled = [(where, row) for where, row in fields if row]
+    if not filled:
+        raise DataError(f"{path}: has no row; write one for each sentence")
+    return filled
+
+
+def check_table(path: Path) -> None:
+    """Raises DataError for a table that can't be written: of another kind, there already, or without its package."""
+    if path.suffix.lower() not in SUFFIXES:
+        raise DataError(f"{path}: not a table that is written here; end it in one of {', '.join(SUFFIXES)}")
+    if path.exists():
+        raise DataError(f"{path}: is there already; name another, or remove it if nothing in it is wanted")
+    if path.suffix.lower() == ".parquet":
+        _arrow(path)
 
 
 def write_rows(path: Path, rows: Sequence[Row]) -> None:
@@ -60,16 +76,25 @@ def write_rows(path: Path, rows: Sequence[Row]) -> None:
 
 
 def _text(path: Path) -> Iterator[tuple[str, Row]]:
-    text = path.read_bytes().decode("utf-8-sig")
+    data = path.read_bytes()
+    if other := stand_in(data):
+        raise DataError(f"{path}: {other}")
+    text = data.decode("utf-8-sig")
     return _json_lines(path, text) if path.suffix.lower() == ".jsonl" else _csv(path, text)
 
 
 def _csv(path: Path, text: str) -> Iterator[tuple[str, Row]]:
-    header = text.lstrip().partition("\n")[0]
-    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=header.count), strict=True)
+    mark = SEPARATOR.match(text)
+    body = text[mark.end() :] if mark else text
+    header = body.lstrip().partition("\n")[0]
+    separator = mark[1] if mark else max(",;\t", key=header.count)
+    reader = csv.DictReader(io.StringIO(body, newline=""), delimiter=separator, strict=True)
     try:
+        names = Counter((name or "").strip() for name in reader.fieldnames or ())
+        if twice := [name for name, count in names.items() if name and count > 1]:
+            raise DataError(f"{path}: has the column {twice[0]!r} twice; give each column a name of its own")
         for row in reader:
-            where = f"line {reader.line_num}"
+            where = f"line {reader.line_num + bool(mark)}"
             if None in row:
                 raise DataError(
                     f"{path}: {where} has more fields than the header; put a sentence with commas in quotes"
@@ -80,7 +105,7 @@ def _csv(path: Path, text: str) -> Iterator[tuple[str, Row]]:
 
 
 def _json_lines(path: Path, text: str) -> Iterator[tuple[str, Row]]:
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):  # splitlines() would cut within a sentence, at U+2028
         if line.strip():
             try:
                 row = json.loads(line)
@@ -97,11 +122,17 @@ def _parquet(path: Path) -> Iterator[tuple[str, Row]]:
         table = arrow.parquet.read_table(path)
     except arrow.ArrowException as why:
         raise DataError(f"{path}: can't be read as Parquet ({' '.join(str(why).split())})") from None
-    if pictures := [column.name for column in table.schema if arrow.types.is_struct(column.type)]:
+    if pictures := [column.name for column in table.schema if _holds_bytes(arrow, column.type)]:
         what = f"the column {pictures[0]} holds pictures and not their names"
         raise DataError(f"{path}: {what}; write each to a file and give the files' names")
     for number, row in enumerate(table.to_pylist(), 1):
         yield f"row {number}", row
+
+
+def _holds_bytes(arrow: Any, kind: Any) -> bool:
+    """Whether a column is of files: bytes, or as Hugging Face's datasets has them, {"bytes", "path"}."""
+    inner = [field.type for field in kind] if arrow.types.is_struct(kind) else [kind]
+    return any(arrow.types.is_binary(each) or arrow.types.is_large_binary(each) for each in inner)
 
 
 def _arrow(path: Path) -> Any:

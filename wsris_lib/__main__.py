@@ -190,13 +190,13 @@ def _of_run(parser: argparse.ArgumentParser, without: tuple[str, ...] = ()) -> N
 
 def _path(given: str) -> Path:
     """A path; of --data=~/x and in quotes the shell leaves the ~ as it is."""
-    return Path(os.path.expanduser(given))
+    return Path(os.path.expanduser(_named(given)))
 
 
 def _named(given: str) -> str:
-    """A folder's name; an empty one would quietly mean the profile's own."""
+    """A file's or folder's name; an empty one would quietly mean the profile's own, or the working folder."""
     if not given:
-        raise argparse.ArgumentTypeError("is empty, as a variable is that isn't set; name a folder")
+        raise argparse.ArgumentTypeError("is empty, as a variable is that isn't set; name a file or folder")
     return given
 
 

@@ -10,7 +10,7 @@ from wsris_lib.experiments import ablations, claim_table, scoreboard, survey
 from wsris_lib.infra import artefacts, distributed
 from wsris_lib.pipeline import students
 from wsris_lib.pipeline.checks import refuse_faulty
-from wsris_lib.pipeline.predictions import predict_all, sentences_in
+from wsris_lib.pipeline.predictions import predict_all, sentences_of
 from wsris_lib.pipeline.run import Run
 from wsris_lib.refer import exchange
 from wsris_lib.setup.fetch import fetch
@@ -50,8 +50,8 @@ def predict(
     profile: profiles.Profile, image: Path, sentences: list[str], out: Path | None, model: str, seed: int
 ) -> int:
     """Answer each sentence on each picture. Returns 1 where some couldn't be answered."""
-    texts = [text for given in sentences for text in (sentences_in(Path(given[1:])) if given[0:1] == "@" else [given])]
-    return int(any("error" in row for row in predict_all(Run(profile), image, texts, out, model, seed)))
+    rows = predict_all(Run(profile), image, sentences_of(sentences), out, model, seed)
+    return int(any("error" in row for row in rows))
 
 
 def write_student(profile: profiles.Profile, out: Path, labels: str, seed: int, compiled: bool) -> None:

@@ -20,6 +20,7 @@ from wsris_lib.cadd.portable import without_devices
 from wsris_lib.cadd.train import new_modules
 from wsris_lib.config.profiles import PROFILES
 from wsris_lib.infra.artefacts import REPO
+from wsris_lib.refer.images import load_image
 from wsris_lib.segmentation.predict import soft_mask
 
 TINY = PROFILES["tiny"]
@@ -43,7 +44,7 @@ def written(student, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def reader(written):
-    return exported.load(written)
+    return exported.load(str(written))
 
 
 def test_the_export_is_read_again_and_answers_alike(student, reader):
@@ -74,17 +75,19 @@ def test_the_example_of_the_docs_makes_the_students_mask(student, written, reade
     assert len(lines) <= 10 and "wsris" not in code
     shutil.copytree(written.parent, tmp_path, dirs_exist_ok=True)
     pixels = np.random.default_rng(0).integers(0, 255, (50, 70, 3), np.uint8)
-    Image.fromarray(pixels).save(tmp_path / "desk.jpg")
+    lying = Image.Exif()
+    lying[0x0112] = 6  # as a phone stores a picture that is 50 wide and 70 high
+    Image.fromarray(pixels).save(tmp_path / "desk.jpg", exif=lying)
     monkeypatch.chdir(tmp_path)
     exec(code, {})
-    photo = Image.open("desk.jpg")
+    photo = load_image("desk.jpg")
     with torch.no_grad():
         logits = student.answer(student.prepare(photo)[None], [0], ["the mug on the left"])
     mask = np.asarray(Image.open("mask.png"))
-    assert mask.shape == (50, 70) and 0 < mask.mean() < 255, mask.mean()
-    assert (mask == np.where(soft_mask(logits[0], 50, 70) > 0.5, 255, 0)).mean() > 0.999
+    assert mask.shape == (70, 50) and 0 < mask.mean() < 255, mask.mean()
+    assert (mask == np.where(soft_mask(logits[0], 70, 50) > 0.5, 255, 0)).mean() > 0.999
     soft = reader(photo, "the mug on the left")
-    np.testing.assert_allclose(soft, soft_mask(logits[0], 50, 70), atol=1e-5)
+    np.testing.assert_allclose(soft, soft_mask(logits[0], 70, 50), atol=1e-5)
 
 
 def test_what_is_not_the_file_of_its_notes_or_from_elsewhere_is_refused(written, tmp_path):
@@ -103,11 +106,15 @@ def test_what_is_not_the_file_of_its_notes_or_from_elsewhere_is_refused(written,
     refused("is of the kind 'onnx', expected torch.export or AOTInductor", kind="onnx")
     refused("compiled by torch .* for Mars; here is torch .*--compile", kind="AOTInductor", processor="Mars")
     refused("compiled by torch 2.0 for", kind="AOTInductor", torch="2.0", processor=exporting.processor())
-    for spoilt in ("{", "[1]", '{"kind": "torch.export"}'):
+    spoilt_notes = [notes | wrong for wrong in ({"torch": None}, {"torch": "new"}, {"image_size": "64"})]
+    for spoilt in ("{", "[1]", '{"kind": "torch.export"}', *map(json.dumps, spoilt_notes)):
         path.with_suffix(".about.json").write_text(spoilt)
         with pytest.raises(ValueError, match=r"student\.about\.json: isn't what an export writes .*copy it anew"):
             exported.load(path)
         assert path.with_suffix(".about.json").is_file()
+    words = path.with_suffix(".json").read_text()
+    path.with_suffix(".json").write_text(words[: len(words) // 2])
+    refused(r"student\.json: isn't the tokenizer that an export writes \(.+\); copy it anew")
     path.with_suffix(".json").unlink()
     refused(r"student\.json: no such file; an export is student\.pt2 and both", FileNotFoundError)
 
@@ -186,7 +193,8 @@ def test_a_compilation_that_fails_is_one_line_and_leaves_nothing(
     [
         ("student.onnx", False, ValueError, "name it so"),
         ("folder.pt2", False, ValueError, "name it so"),
-        ("file/student.pt2", False, OSError, r"file: can't be written to \(.+\); name a file elsewhere by -o"),
+        ("file/student.pt2", False, OSError, r"file: can't be written to \(.+\); name a place elsewhere by -o"),
+        ("desk.pt2", False, ValueError, r"desk\.json: is there, and not by export"),
         ("student.pt2", True, OSError, r"wants a C\+\+ compiler; install g\+\+ or leave --compile out"),
     ],
 )
@@ -198,6 +206,7 @@ def test_what_cannot_be_written_or_compiled_is_known_before(
 
     (tmp_path / "folder.pt2").mkdir()
     (tmp_path / "file").touch()
+    (tmp_path / "desk.json").write_text("{}")
     monkeypatch.setattr("torch._inductor.cpp_builder.get_cpp_compiler", none)
     monkeypatch.setattr(torch.export, "export", lambda *_, **__: pytest.fail("too late"))
     with pytest.raises(error, match=named):

@@ -233,7 +233,7 @@ def test_clips_own_map_is_cut_half_way_from_its_mean_to_its_maximum(data, settin
     images = Images(view, backbone, settings, tmp_path)
     samples = list(view)
     maps = {cut: clip_maps(images, samples, 5, cut) for cut in (0.0, 0.5)}
-    assert torch.equal(clip_maps(images, samples), maps[0.5])
+    assert torch.equal(clip_maps(images, samples, 5), maps[0.5])
     for row, sample in enumerate(samples):
         with torch.no_grad():
             cells = backbone.dense_vectors(images.maps([sample.image_id]))[0].flatten(1).double().numpy()  # [E, hw]

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from wsris_lib.frozen.working_size import PIXELS, at_once, at_size, overlaps, shrunk
+from wsris_lib.frozen.working_size import PIXELS, SIDE, at_once, at_size, overlaps, shrunk
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 80), (3, 2000), (640, 480), (2048, 2048)])
@@ -16,11 +16,11 @@ def test_what_every_corpus_holds_stays_as_it_is(size):
     assert shrunk(image) is image
 
 
-@pytest.mark.parametrize("size", [(4032, 3024), (3024, 4032), (20000, 300)])
+@pytest.mark.parametrize("size", [(4032, 3024), (3024, 4032), (20000, 300), (70000, 20), (1, 65000)])
 def test_a_large_photograph_keeps_its_shape(size):
     small = shrunk(Image.new("L", size))
-    assert small.width * small.height <= 1.01 * PIXELS and min(small.size) >= 1
-    assert small.width / small.height == pytest.approx(size[0] / size[1], rel=0.01) or min(size) == 1
+    assert small.width * small.height <= 1.01 * PIXELS and max(small.size) <= SIDE and min(small.size) >= 1
+    assert small.width / small.height == pytest.approx(size[0] / size[1], rel=0.01) or min(small.size) == 1
 
 
 @given(st.integers(1, 9), st.integers(1, 9), st.integers(0, 9), st.integers(0, 9))

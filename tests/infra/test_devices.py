@@ -82,7 +82,8 @@ def test_ehins_stage_1(tiny_zoo):
         own = zeros(4, critic.clip.sentence_width)
         others = zeros(4, 3, critic.clip.sentence_width)
         small = backbone.normalise(zeros(4, 3, 32, 32, dtype=torch.uint8))
-        terms = ehin_losses(early, late, own, others, small, critic, settings)
+        words = zeros(4, dtype=torch.long)[shown(4, settings.texts)]
+        terms = ehin_losses(early, late, own, others, small, critic, settings, words)
         assert len(terms) == 4 and there(early, late, *terms.values(), ehin_total(terms, settings))
         assert there(backbone.dense_vectors(maps), soft_masks(late[:, 0], 50, 70))
 

@@ -19,7 +19,7 @@ def host(tmp_path, monkeypatch):
         for name, text in files.items():
             path = tmp_path / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
+            path.write_text(text, errors="surrogateescape")
 
     return write
 
@@ -40,6 +40,12 @@ CASES = {
         2,
         4,
     ),
+    "v2, a service that is slowed down before it is stopped": (
+        {"proc/self/cgroup": "0::/a.service\n", "a.service/memory.high": f"{2**33}", "a.service/memory.max": "max"},
+        64,
+        8,
+    ),
+    "v2, a name that is no text": ({"proc/self/cgroup": "0::/\udcff:b\n", "\udcff:b/cpu.max": "200000 100000"}, 2, 256),
     "v2, a path outside of it": ({"proc/self/cgroup": "0::/../other\n", "cpu.max": "200000 100000"}, 2, 256),
     "v1, no limit": (
         {"proc/self/cgroup": "5:cpu,cpuacct:/\n4:memory:/\n", "cpu,cpuacct/cpu.cfs_quota_us": "-1"}

@@ -25,12 +25,18 @@ def pictures(tmp_path):
     return folder
 
 
-def test_a_folder_holds_its_pictures_and_a_file_itself(pictures):
+def test_a_folder_holds_its_pictures_and_a_file_itself(pictures, capsys):
+    (pictures / "scan.tif").mkdir()
     assert [p.name for p in predictions.images_in(pictures)] == ["a.png", "b.PNG", "b.jpg"]
+    assert "of 5 files and folders 2 are left out, such as " in capsys.readouterr().out
+    (pictures / "saved.jfif").touch()
+    assert predictions.images_in(pictures)[-1].name == "saved.jfif"
     assert predictions.images_in(pictures / "a.png") == [pictures / "a.png"]
     (pictures.parent / "empty").mkdir()
     with pytest.raises(FileNotFoundError, match=r"no picture in this folder; expected files that end in \.jpg"):
         predictions.images_in(pictures.parent / "empty")
+    with pytest.raises(FileNotFoundError, match=r"of the folders in it, such as .*/empty/, name one"):
+        predictions.images_in(pictures.parent)
 
 
 def test_a_list_has_a_sentence_a_line(tmp_path):
@@ -43,6 +49,21 @@ def test_a_list_has_a_sentence_a_line(tmp_path):
     path.write_bytes("the café".encode("utf-16"))
     with pytest.raises(ValueError, match="no text in UTF-8"):
         predictions.sentences_in(path)
+    for wrong in (tmp_path, tmp_path / "none.txt"):
+        with pytest.raises(OSError, match=r"can't be read \(.+\); @FILE is a text with one sentence a line"):
+            predictions.sentences_in(wrong)
+
+
+def test_a_picture_among_the_sentences_is_named(pictures, monkeypatch):
+    """As the shell makes several of *.png."""
+    (pictures / "list.txt").write_text("the box\n")
+    monkeypatch.setenv("HOME", str(pictures))
+    given = ["the red mug.png", "@~/list.txt", "the mug " * 2000]
+    assert predictions.sentences_of(given) == ["the red mug.png", "the box", "the mug " * 2000]
+    with pytest.raises(
+        ValueError, match=r"b\.PNG: is a picture and not a sentence; to ask several pictures name their"
+    ):
+        predictions.sentences_of([str(pictures / "b.PNG"), "the mug"])
 
 
 def test_every_mask_has_a_place_of_its_own(pictures, tmp_path):
@@ -57,6 +78,46 @@ def test_every_mask_has_a_place_of_its_own(pictures, tmp_path):
     for wrong in (pictures, images[0], tmp_path / "mask.jpg"):
         with pytest.raises(ValueError, match=r"ends in \.png and isn't the image"):
             predictions.targets(images[:1], 1, wrong, True)
+
+
+def test_pictures_named_like_others_with_an_ending_keep_theirs(tmp_path):
+    images = [tmp_path / name for name in ("a.jpg", "a.png", "a.png.jpg")]
+    places = [path.name for _, _, path in predictions.targets(images, 1, tmp_path / "out", False)]
+    assert places == ["a.jpg.png", "a.png.png", "a.png.jpg.png"]
+
+
+@pytest.mark.parametrize("theirs", ["desk.png", "desk.overlay.jpg", "desk.json", "folder/desk.png"])
+def test_nothing_that_predict_has_not_written_is_written_over(tmp_path, theirs):
+    """A mask drawn by hand, the picture itself, LabelMe's shapes."""
+    place = tmp_path / theirs
+    place.parent.mkdir(exist_ok=True)
+    places = [(tmp_path / "desk.jpg", 0, place.parent / "desk.png")]
+    single = place.parent == tmp_path
+    predictions.check_targets(places, single)
+    soft = np.ones((5, 7), np.float32)
+    predictions.write_mask(place.with_name("desk.png"), soft)
+    predictions.write_overlay(place.with_name("desk.overlay.jpg"), Image.new("RGB", (7, 5)), soft)
+    place.with_name("desk.json").write_text(json.dumps([{"image": "desk.jpg", "sentence": "the mug", "seed": 0}]))
+    predictions.check_targets(places, single)  # of an earlier call
+    place.unlink()
+    if place.suffix == ".json":
+        place.write_text('{"shapes": [{"sentence": "the mug"}]}')
+    else:
+        Image.new("RGB", (7, 5)).save(place)
+    with pytest.raises(ValueError, match=f"{theirs}: is there, and not by predict; name another"):
+        predictions.check_targets(places, single)
+    place.unlink()
+    place.mkdir()
+    with pytest.raises(ValueError, match="is there, and not by predict"):
+        predictions.check_targets(places, single)
+
+
+def test_where_nothing_can_be_written_is_known_before(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match=r"file: can't be written to \(.+\); name a place elsewhere by -o"):
+        predictions.check_targets([(tmp_path / "a.jpg", 0, tmp_path / "file" / "mask.png")], True)
+    with pytest.raises(ValueError, match="is too long a name for a file; rename the picture"):
+        predictions.check_targets([(tmp_path / "a.jpg", 0, tmp_path / f"{'图' * 80}.png")], False)
 
 
 def test_a_mask_is_written_as_a_picture(tmp_path):
@@ -104,6 +165,33 @@ def test_a_folder_and_a_list_are_answered_as_far_as_they_can_be(profile, picture
     assert "of a photograph they know nothing" in capsys.readouterr().out
     with pytest.raises(ValueError, match="has no word"):  # before anything is answered
         predictions.predict_all(Run(profile), pictures, ["the red mug", "?!"], out, "cadd greedy")
+
+
+def test_what_cannot_be_answered_at_all_is_known_before_a_training(profile, pictures, tmp_path, monkeypatch):  # noqa: F811
+    monkeypatch.setattr(predictions.predict, "load", lambda *_: pytest.fail("too late"))
+    out = tmp_path / "out"
+    with pytest.raises(DataError, match=r"typo\.jpg: can't be read as an image \(No such file"):
+        predictions.predict_all(Run(profile), tmp_path / "typo.jpg", ["the red mug", "the box"], out, "cadd greedy")
+    (pictures / "loop.png").symlink_to("loop.png")
+    with pytest.raises(DataError, match=r"loop\.png: can't be read as an image \("):
+        predictions.predict_all(Run(profile), pictures / "loop.png", ["the red mug"], out / "m.png", "cadd greedy")
+    (pictures / "loop.png").unlink()
+    with pytest.raises(ValueError, match="knows no word of 'кружка'"):
+        predictions.predict_all(Run(profile), pictures, ["кружка", "чашка"], out, "cadd greedy")
+    for picture in pictures.glob("*.*"):
+        picture.write_text("<html>")
+    with pytest.raises(DataError, match=r"of 3 pictures none can be opened; the first: .*a\.png: .* a web page"):
+        predictions.predict_all(Run(profile), pictures, ["the red mug"], out, "cadd greedy")
+    assert not out.exists()
+
+
+def test_a_picture_that_comes_through_a_pipe_is_read_once(profile, tmp_path, monkeypatch):  # noqa: F811
+    opened = []
+    photograph = Image.new("RGB", (40, 30), (200, 30, 30))
+    monkeypatch.setattr(predictions, "load_image", lambda place: opened.append(place) or photograph)
+    pipe = tmp_path / "63"
+    rows = predictions.predict_all(Run(profile), pipe, ["the red mug", "the cone"], tmp_path / "out", "cadd greedy")
+    assert opened == [pipe] and len(rows) == 2
 
 
 def test_what_is_wrong_with_a_single_one_is_raised(profile, pictures, tmp_path):  # noqa: F811

@@ -45,15 +45,19 @@ def exif(*entries: tuple[int, int, int, bytes]) -> bytes:
     return b"Exif\0\0II*\0\x08\0\0\0" + struct.pack("<H", len(entries)) + table + b"\0\0\0\0" + behind
 
 
-def png(pixels: np.ndarray, colour: int) -> bytes:
-    """A PNG of 16 bits a colour, which Pillow itself writes of greys alone. colour: PNG's number for the bands."""
+def png(pixels: np.ndarray, colour: int, clear: int | None = None) -> bytes:
+    """A PNG of 16 bits a colour, which Pillow itself writes of greys alone. colour: PNG's number for the bands.
+
+    clear: the grey that is transparent.
+    """
 
     def chunk(name: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
 
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
     head = struct.pack(">IIBBBBB", pixels.shape[1], pixels.shape[0], 16, colour, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    head = chunk(b"IHDR", head) + (b"" if clear is None else chunk(b"tRNS", struct.pack(">H", clear)))
+    return b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
 
 
 def pixels(data: bytes, **options) -> np.ndarray:
@@ -168,6 +172,23 @@ def test_greys_of_no_known_scale_are_refused_by_name(values, named):
         pixels(saved(values, "TIFF"))
 
 
+@pytest.mark.parametrize("values", [RAMP.astype(np.uint16) * 257, (RAMP / 255).astype(np.float32)])
+def test_a_tiff_whose_zero_is_white_is_no_negative(values):
+    """As scanners write X-rays; Pillow minds it up to 8 bits alone."""
+    tag = struct.pack("<HHIH", 262, 3, 1, 1)
+    data = saved(values, "TIFF")
+    assert data.count(tag) == 1
+    shown = pixels(data.replace(tag, struct.pack("<HHIH", 262, 3, 1, 0)))
+    assert np.abs(shown.astype(int) - (255 - RAMP[..., None].astype(int))).max() <= 1
+
+
+def test_a_deep_grey_that_means_nothing_is_there_is_white():
+    ink = np.where(RAMP > 100, np.uint16(0), np.uint16(65535))
+    with pytest.warns(DataWarning, match="a file: is transparent in places, which are laid on white"):
+        assert (pixels(png(ink, 0, clear=0)) == 255).all()
+    assert not pixels(png(ink, 0, clear=7))[RAMP > 100].any()
+
+
 @pytest.mark.parametrize("mode", ["uint16", "int32", "float32"])
 def test_a_black_picture_stays_black(mode):
     with warnings.catch_warnings(action="ignore"):
@@ -227,6 +248,10 @@ PNG = saved(np.random.default_rng(0).integers(0, 255, (40, 60, 3)).astype(np.uin
         (b'<?xml version="1.0"?>\n<!-- by hand -->\n<svg/>', "an SVG drawing; save it as PNG"),
         (b'{"error": "no such key"}', "JSON"),
         (b"Not Found", "text"),
+        ("Доступ\nзапрещён".encode(), "text; download the picture itself"),
+        ("\ufeff<html>".encode("utf-16-le"), "a web page"),
+        (b"<!-- saved -->\n<html>404</html>", "a web page"),
+        (b"8BPS\0\1" + bytes(60), r"a Photoshop file, damaged or of a rare kind \(Pillow knows no such kind\); fetch"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", "Git LFS; .*`git lfs pull`"),
         (b"data:image/jpeg;base64,AAAA", "a picture in base64 text; decode it"),
         (b"/9j/4AAQSkZJRgABAQ", "a picture in base64 text"),
@@ -269,6 +294,8 @@ def test_a_picture_of_too_many_pixels_is_named(monkeypatch):
 def test_what_is_no_file_is_named(tmp_path):
     with pytest.raises(DataError, match="it is a folder; name a file in it"):
         load_image(tmp_path)
+    with pytest.raises(DataError, match="give the path without its file:"):
+        load_image("file:///home/desk.jpg")
     with pytest.raises(DataError, match=r"desk\.jpg: can't be read as an image \(No such file or directory\)"):
         load_image(str(tmp_path / "desk.jpg"))
     for address in ("https://example.org/desk.jpg", "https:/example.org/desk.jpg", "s3://desk/1.jpg"):

@@ -170,3 +170,9 @@ def test_an_empty_folder_is_not_the_usual_one(command, capsys):
     with pytest.raises(SystemExit):
         main([command, "--data", ""])
     assert "--data: is empty, as a variable is that isn't set" in capsys.readouterr().err
+
+
+def test_an_empty_name_of_a_picture_is_not_the_working_folder(capsys):
+    with pytest.raises(SystemExit):
+        main(["predict", "", "the mug"])
+    assert "image: is empty, as a variable is that isn't set; name a file or folder" in capsys.readouterr().err

@@ -311,6 +311,18 @@ BUILT = r"; to build it anew: pip install --force-reinstall --no-deps --no-cache
             "import eigen_that_is_missing",
             r"used \(ModuleNotFoundError: No module named 'eigen_that_is_missing'\)" + BUILT,
         ),
+        (
+            "class DenseCRF2D:\n    def __init__(self, *_):\n        raise ValueError('Buffer dtype mismatch')",
+            r"used \(ValueError: Buffer dtype mismatch\)" + BUILT,
+        ),
+        (
+            "class DenseCRF2D:\n"
+            "    def __init__(self, *_): pass\n"
+            "    addPairwiseGaussian = addPairwiseBilateral = setUnaryEnergy = lambda *_, **__: None\n"
+            "    inference = lambda *_: [[float('nan')] * 4] * 2",
+            r"used \(ValueError: it answers nonsense\)" + BUILT,
+        ),
+        ("raise SystemExit('usage: ...')", r"used \(SystemExit: usage: ...\)" + BUILT),
         ("", r"used \(AttributeError: .* no attribute 'DenseCRF2D'\)" + BUILT),  # another package of this name
         (MISSING, r'isn\'t installed; to install it: pip install "wsris\[crf\]" \(it needs a C\+\+ compiler\)'),
     ],

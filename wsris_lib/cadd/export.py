@@ -4,7 +4,6 @@ import hashlib
 import io
 import platform
 import sys
-import tempfile
 from copy import deepcopy
 from pathlib import Path
 
@@ -78,17 +77,15 @@ def export(model: Lavt, path: Path, compiled: bool = False) -> None:
 def check_target(path: Path, compiled: bool = False) -> None:
     """Before a student is trained for it: can an export be written there, and compiled?
 
-    Raises ValueError for a path that doesn't end in .pt2, OSError for a place that can't be written to and where there
-    is no C++ compiler.
+    Raises ValueError for a path that doesn't end in .pt2 or has somebody's .json beside it, OSError for a place that
+    can't be written to and where there is no C++ compiler.
     """
     if path.suffix != ".pt2" or path.is_dir():
         raise ValueError(f"{path}: an exported program is a .pt2 file; name it so")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path.parent):
-            pass
-    except OSError as why:
-        raise OSError(f"{path.parent}: can't be written to ({why.strerror}); name a file elsewhere by -o") from None
+    words = path.with_suffix(".json")
+    if words.exists() and not notes_path(path).is_file():
+        raise ValueError(f"{words}: is there, and not by export, which puts a tokenizer there; name another file by -o")
+    artefacts.check_folder(path.parent)
     if compiled:
         from torch._inductor.cpp_builder import get_cpp_compiler  # 3 s of imports that nothing else needs
         from torch._inductor.exc import InvalidCxxCompiler

@@ -8,16 +8,17 @@ from PIL import Image
 from torch import Tensor
 
 PIXELS = 1 << 22  # 4 megapixels: twice the side of what SAM2 sees, the finest eye here; every corpus is below
+SIDE = 1 << 12  # an object is cut out with a square around it, which a strip of a scan would make vast
 FLOATS = 1 << 24  # numbers of 4 bytes that a temporary plane of several masks may hold: 64 MB
 
 
 def shrunk(image: Image.Image, side: int = 0, pixels: int = PIXELS) -> Image.Image:
-    """The image with its longer side brought down to `side` (0: none is asked for) and to about `pixels` in all.
+    """The image with its longer side brought down to `side` (0: to SIDE) and to about `pixels` in all.
 
     As it is where it's small enough; its shape is kept to a pixel, and no side falls below 1.
     """
     longest = max(image.size)
-    share = min(side / longest if side else 1, math.sqrt(pixels / (image.width * image.height)))
+    share = min((side or SIDE) / longest, math.sqrt(pixels / (image.width * image.height)))
     if share >= 1:
         return image
     return image.resize([max(1, round(share * length)) for length in image.size], Image.Resampling.BOX)

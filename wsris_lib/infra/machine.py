@@ -21,6 +21,7 @@ def cores() -> int:
 def memory() -> int | None:
     """Bytes of memory that this process and those beside it in its cgroup may take; None where that can't be known."""
     limits = [limit for (limit,) in _limits("memory", ("memory.max",), ("memory.limit_in_bytes",))]
+    limits += [limit for (limit,) in _limits("memory", ("memory.high",), ())]  # above it a process hardly moves
     if hasattr(os, "sysconf"):
         limits.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
     return min(limits, default=None)
@@ -39,7 +40,7 @@ def _limits(controller: str, unified: tuple[str, ...], legacy: tuple[str, ...]) 
     its own cgroup, which isn't there, and its limits at the root.
     """
     try:
-        groups = (ROOT / "proc/self/cgroup").read_text().splitlines()
+        groups = (ROOT / "proc/self/cgroup").read_text(errors="surrogateescape").splitlines()  # any bytes make a name
     except OSError:  # no Linux, or nothing to be seen
         return
     for group in groups:

@@ -1,7 +1,9 @@
 """What `predict` leaves on disk: of each picture and sentence a mask, an overlay, and a row of JSON."""
 
+import json
+import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -9,32 +11,57 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageColor
+from PIL.PngImagePlugin import PngInfo
 
 from wsris_lib.frozen.working_size import shrunk
 from wsris_lib.infra import artefacts
 from wsris_lib.metrics import bounding_box
 from wsris_lib.pipeline import confidence, predict
 from wsris_lib.pipeline.run import Run
-from wsris_lib.pipeline.sentences import plain
+from wsris_lib.pipeline.sentences import Words, plain
 from wsris_lib.refer.errors import DataError
 from wsris_lib.refer.images import load_image
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".heic", ".heif", ".avif")
+SUFFIXES = tuple(
+    ".jpg .jpeg .jpe .jfif .png .webp .bmp .gif .tif .tiff .heic .heif .avif .jp2 .ppm .pgm .tga .psd .jxl".split()
+)
+LONGEST = 255 - len(f"..{2**22}-12345678.tmp")  # bytes of a name, before it has its temporary one
+MADE = "wsris_lib predict"  # in each mask and overlay, which may be written over; the user's own files may not
 TINTS = ("#00b4d8", "#f4a300", "#e5007d", "#39d353")  # of an overlay, far from each other
 STRENGTH = 0.6  # of the tint
 
 
 def images_in(place: Path) -> list[Path]:
-    """The picture itself, or all in a folder by name, hidden files left out.
+    """The picture itself, or all in a folder by name, hidden files left out; what else lies there is printed.
 
     Raises FileNotFoundError where a folder has none.
     """
     if not place.is_dir():
         return [place]
-    files = sorted(p for p in place.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
+    there = sorted(p for p in place.iterdir() if not p.name.startswith("."))
+    files = [p for p in there if p.suffix.lower() in SUFFIXES and not p.is_dir()]
+    folders = [f"{p}/" for p in there if p.is_dir()]
+    others = folders + [p.name for p in there if not p.is_dir() and p not in files]
     if not files:
-        raise FileNotFoundError(f"{place}: no picture in this folder; expected files that end in {', '.join(SUFFIXES)}")
+        below = f"; of the folders in it, such as {folders[0]}, name one" if folders else ""
+        endings = ", ".join(SUFFIXES)
+        raise FileNotFoundError(f"{place}: no picture in this folder; expected files that end in {endings}{below}")
+    if others:
+        print(f"{place}: of {len(there)} files and folders {len(others)} are left out, such as {others[0]}")
     return files
+
+
+def sentences_of(given: Sequence[str]) -> list[str]:
+    """The sentences of a command line, where @FILE has one a line.
+
+    Raises ValueError for a picture among them, as the shell makes of *.jpg, and what `sentences_in` raises.
+    """
+    sentences = []
+    for one in given:
+        if one.lower().endswith(SUFFIXES) and os.path.isfile(one):
+            raise ValueError(f"{one}: is a picture and not a sentence; to ask several pictures name their folder")
+        sentences += sentences_in(Path(one[1:]).expanduser()) if one.startswith("@") else [one]
+    return sentences
 
 
 def sentences_in(path: Path) -> list[str]:
@@ -43,6 +70,8 @@ def sentences_in(path: Path) -> list[str]:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError:
         raise ValueError(f"{path}: no text in UTF-8; write one sentence a line and save it so") from None
+    except OSError as why:
+        raise OSError(f"{path}: can't be read ({why.strerror}); @FILE is a text with one sentence a line") from None
     if not any(line.strip() for line in lines):
         raise ValueError(f"{path}: no sentence in it; write one a line")
     return [line.strip() for line in lines if line.strip()]
@@ -57,27 +86,69 @@ def targets(images: Sequence[Path], sentences: int, out: Path | None, single: bo
     """
     if single:
         out = out or Path("mask.png")
-        if out.is_dir() or out.suffix.lower() != ".png" or out.resolve() == images[0].resolve():
+        if out.is_dir() or out.suffix.lower() != ".png" or os.path.realpath(out) == os.path.realpath(images[0]):
             raise ValueError(f"{out}: the mask is written as a PNG; name a file that ends in .png and isn't the image")
         return [(images[0], 0, out)]
     out = out or Path("predictions")
     if out.is_file() or out.suffix.lower() in SUFFIXES:
         raise ValueError(f"{out}: several masks are written into a folder; name one with -o")
-    if any(out.resolve() == image.resolve().parent for image in images):
+    folder = os.path.realpath(out)
+    if any(folder == os.path.dirname(os.path.realpath(image)) for image in images):  # a link may lead in a circle
         raise ValueError(f"{out}: holds the pictures themselves; name another folder with -o")
     stems = Counter(image.stem.lower() for image in images)
+    names = [image.stem if stems[image.stem.lower()] == 1 else image.name for image in images]
+    if len({name.lower() for name in names}) < len(names):  # desk.png beside desk.jpg and desk.png.jpg
+        names = [image.name for image in images]
     places = []
-    for image in images:
-        name = image.stem if stems[image.stem.lower()] == 1 else image.name
+    for image, name in zip(images, names):
         numbers = [f"-{n + 1}" for n in range(sentences)] if sentences > 1 else [""]
         places += [(image, n, out / f"{name}{number}.png") for n, number in enumerate(numbers)]
     return places
 
 
+def check_targets(places: Sequence[tuple[Path, int, Path]], single: bool) -> None:
+    """Before a training, not after it: can all be written, and is nothing lost that somebody else wrote?
+
+    Raises OSError for a folder that can't be written to, ValueError for a file that is there and isn't of `predict`:
+    the picture itself, a mask drawn by hand, LabelMe's desk.json.
+    """
+    table = _table(places[0][2], single)
+    artefacts.check_folder(table.parent)
+    for file in (table, *(file for _, _, mask in places for file in (mask, _overlay(mask)))):
+        if len(os.fsencode(file.name)) > LONGEST:
+            raise ValueError(
+                f"{file.name}: is too long a name for a file; rename the picture, or name a short one by -o"
+            )
+        if file.is_dir() or (file.is_file() and not _is_ours(file)):
+            raise ValueError(f"{file}: is there, and not by predict; name another file or folder with -o")
+
+
+def _table(mask: Path, single: bool) -> Path:
+    return mask.with_suffix(".json") if single else mask.with_name("predictions.json")
+
+
+def _overlay(mask: Path) -> Path:
+    return mask.with_suffix(".overlay.jpg")
+
+
+def _is_ours(file: Path) -> bool:
+    """Whether a file that is there is of an earlier `predict`."""
+    data = file.read_bytes()
+    if file.suffix != ".json":
+        return MADE.encode() in data[:1000]
+    try:
+        rows = json.loads(data)
+    except ValueError:
+        return False
+    return isinstance(rows, list) and all(isinstance(row, dict) and {"sentence", "seed"} <= row.keys() for row in rows)
+
+
 def write_mask(path: Path, soft: NDArray[np.float32]) -> None:
     """A black and white PNG of the image's size, 255 where soft [H, W] is above 0.5."""
+    note = PngInfo()
+    note.add_text("Software", MADE)
     with artefacts.atomic_write(path) as temporary:
-        Image.fromarray((soft > 0.5).astype(np.uint8) * 255).save(temporary, format="PNG")
+        Image.fromarray((soft > 0.5).astype(np.uint8) * 255).save(temporary, format="PNG", pnginfo=note)
 
 
 def write_overlay(path: Path, image: Image.Image, soft: NDArray[np.float32]) -> None:
@@ -94,7 +165,7 @@ def write_overlay(path: Path, image: Image.Image, soft: NDArray[np.float32]) -> 
         tint = tints[np.linalg.norm(tints - own, axis=1).argmax()]
         pixels[mask] = (STRENGTH * tint + (1 - STRENGTH) * pixels[mask]).round().astype(np.uint8)
     with artefacts.atomic_write(path) as temporary:
-        Image.fromarray(pixels).save(temporary, format="JPEG", quality=90)
+        Image.fromarray(pixels).save(temporary, format="JPEG", quality=90, comment=MADE)
 
 
 def described(soft: NDArray[np.float32]) -> dict[str, Any]:
@@ -123,17 +194,17 @@ def predict_all(
     images = images_in(place)
     single = images == [place] and len(sentences) == 1
     places = targets(images, len(sentences), out, single)
-    for sentence in sentences:
-        plain(sentence)  # before a training, not after it
-    if single:
-        load_image(place)
+    known = _checked(run, images, sentences)
+    check_targets(places, single)
+    if len(sentences) > 1 and not any(" " in sentence for sentence in sentences):
+        print(f"These are {len(sentences)} sentences of a word each; put one of several words in quotes.")
     predictor = predict.load(model, run, seed)
     likely = confidence.Likely(run, predictor) if run.profile.predict.warn_below else None
     if run.profile.data == "synref" and run.home not in place.resolve().parents:
         print("The miniature models know SynRef's tabletop scenes; of a photograph they know nothing.")
     rows: list[dict[str, Any]] = []
     for image, some in groupby(places, key=lambda target: target[0]):
-        photograph = None
+        photograph = known.pop(image, None)
         for _, number, mask in some:
             row: dict[str, Any] = {"image": str(image), "sentence": sentences[number], "model": model, "seed": seed}
             try:
@@ -145,8 +216,38 @@ def predict_all(
                 row["error"] = str(why)
                 print(f"{image.name}: {why}")
             rows.append(row)
-        artefacts.write_json(places[0][2].with_suffix(".json") if single else mask.with_name("predictions.json"), rows)
+        artefacts.write_json(_table(mask, single), rows)
     return rows
+
+
+def _checked(run: Run, images: Sequence[Path], sentences: Sequence[str]) -> dict[Path, Image.Image]:
+    """Before a training, not after it: is there a picture that can be opened, and a sentence that can be read?
+
+    Returns the first such picture, which may come through a pipe and then is there once. Raises DataError or ValueError
+    where there is none, or a sentence has no word at all.
+    """
+    for sentence in sentences:
+        plain(sentence)
+    words = Words(run)
+    unread = [why for sentence in sentences if (why := _why_not(words.read, sentence))]
+    if len(unread) == len(sentences):
+        raise unread[0]
+    first: DataError | None = None
+    for image in images:
+        try:
+            return {image: load_image(image)}
+        except DataError as why:
+            first = first or why
+    assert first
+    raise DataError(f"of {len(images)} pictures none can be opened; the first: {first}") if images[1:] else first
+
+
+def _why_not(read: Callable[[str], object], sentence: str) -> ValueError | None:
+    try:
+        read(sentence)
+    except ValueError as why:
+        return why
+    return None
 
 
 def _answered(
@@ -156,7 +257,7 @@ def _answered(
     text, notes = predictor.read(sentence)
     soft = predictor.soft(photograph, text)
     row = described(soft) | {"confidence": likely(photograph, text) if likely else None, "notes": notes}
-    overlay = place.with_suffix(".overlay.jpg")
+    overlay = _overlay(place)
     write_mask(place, soft)
     write_overlay(overlay, photograph, soft)
     how_sure = "" if row["confidence"] is None else f", confidence {row['confidence']:.2f}"

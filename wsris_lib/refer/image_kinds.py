@@ -1,6 +1,9 @@
 """What a file that isn't opened as a picture is, by its first bytes, and what to do with it."""
 
+import codecs
 import re
+
+from PIL import UnidentifiedImageError
 
 AGAIN = "fetch or copy it again"
 JPEG = "save it as JPEG"
@@ -26,7 +29,7 @@ KINDS = [
         (rb"PK\x03\x04|\x1f\x8b|Rar!|7z\xbc\xaf", "an archive", "unpack it"),
         (rb"version https://git-lfs", POINTER, "get the file itself by `git lfs pull`"),
         (rb"(data:image/|iVBORw0KGgo|/9j/)", "a picture in base64 text", "decode it"),
-        (rb"(?i)\s*<(!doctype html|html|head|body)", PAGE, PICTURE),
+        (rb"(?i)\s*(<!--.*?-->\s*)?<(!doctype html|html|head|body|script)", PAGE, PICTURE),
         (rb"\s*<(.*<)?svg", "an SVG drawing", "save it as PNG"),
         (rb"\s*<(\?xml|Error)", "XML", PICTURE),
         (rb"\s*[{\[]\s*[\"{\[]", "JSON", PICTURE),
@@ -61,16 +64,28 @@ def describe(data: bytes, why: object) -> str:
     """
     if not data:
         return f"empty (0 bytes); {AGAIN}"
-    start = data[:1024].removeprefix(b"\xef\xbb\xbf")  # a text may begin with this mark
+    text = _text(data[:1024])
+    start = text.encode() or data[:1024]
     for pattern, name, advice in KINDS:
         if pattern.match(start if name != "nothing but zeros" else data):
             return f"{name}; {advice}"
-    reason = " ".join(f"{type(why).__name__}: {why}".split())
+    unknown = isinstance(why, UnidentifiedImageError)  # whose message is an address in memory
+    reason = "Pillow knows no such kind" if unknown else " ".join(f"{type(why).__name__}: {why}".split())
     for pattern, name, end in FORMATS:
         if pattern.match(start):
             if (end and end not in data[-1024:]) or "truncated" in reason:
                 return f"{name}, cut off after {len(data):,} bytes; {AGAIN}"
             return f"{name}, damaged or of a rare kind ({reason}); {AGAIN}, or {SAVE}"
-    if start.isascii() and start.decode("ascii").isprintable():
+    if text:
         return f"text; {PICTURE}"
     return f"none of the formats known here; {SAVE}"
+
+
+def _text(start: bytes) -> str:
+    """A file's first bytes as text; "" where they are none."""
+    encoding = "utf-16" if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
+    try:
+        text = codecs.getincrementaldecoder(encoding)().decode(start)  # the last letter may be cut
+    except UnicodeDecodeError:
+        return ""
+    return text if "".join(text.split()).isprintable() else ""

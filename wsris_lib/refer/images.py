@@ -27,6 +27,7 @@ UPRIGHT = {
 STILL = ("MPO", "PSD", "ICO", "ICNS")  # several pictures in one file, none of them the next moment or page of another
 FLOATS = ((0, 1), (16, 255))  # the least maximum and the white of the greys in floats that are read
 BITS = (8, 10, 12, 14, 16)  # of a grey in integers
+ON_WHITE = "is transparent in places, which are laid on white"
 WARNED: set[str] = set()  # what was said in this process
 
 
@@ -52,6 +53,8 @@ def load_image(source: Photo | str, upright: bool = True) -> Image.Image:
 def read_bytes(source: Photo | str) -> bytes:
     """The bytes of a picture's file. Raises DataError that names what is there instead."""
     path = Path(source) if isinstance(source, str) else source
+    if re.match(r"file:/", str(source)):
+        raise DataError(f"{source}: can't be read as an image: it is an address; give the path without its file:")
     if re.match(r"[A-Za-z][\w+.-]+:/", str(source)):
         raise DataError(f"{source}: can't be read as an image: it is a web address; download it and name the file")
     try:
@@ -152,7 +155,14 @@ def _grey(image: Image.Image, where: str) -> Image.Image:
         raise DataError(f"{where}: its greys {span}, expected {scales}; {SAVE}, 8 bits")
     if image.mode != "F" and whites[0] < 65535:
         _say_once(where, f"holds greys of {whites[0].bit_length()} bits in 16 or 32, scaled by these")
-    return Image.fromarray((values * np.float32(255 / whites[0])).clip(0, 255).round().astype(np.uint8))
+    grey = (values * np.float32(255 / whites[0])).clip(0, 255).round().astype(np.uint8)
+    if getattr(image, "tag_v2", {}).get(262) == 0:  # a TIFF whose 0 is white, which Pillow minds up to 8 bits alone
+        grey = 255 - grey
+    clear = image.info.get("transparency")  # a PNG's grey that means nothing is there
+    if isinstance(clear, int) and (values == clear).any():
+        _say_once(where, ON_WHITE)
+        grey[values == clear] = 255
+    return Image.fromarray(grey)
 
 
 def _on_white(image: Image.Image, where: str) -> Image.Image:
@@ -162,7 +172,7 @@ def _on_white(image: Image.Image, where: str) -> Image.Image:
         raise DataError(f"{where}: is transparent all over; save it without its alpha channel")
     if least == 255:
         return image
-    _say_once(where, "is transparent in places, which are laid on white")
+    _say_once(where, ON_WHITE)
     return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
 
 

@@ -155,13 +155,25 @@ def published() -> tuple[ModuleType | None, str]:
     try:
         import pydensecrf.densecrf as module
 
-        module.DenseCRF2D  # noqa: B018  another package of this name has none
-    except Exception as why:
+        _try(module)
+    except (Exception, SystemExit) as why:  # a script of this name may end itself
         if isinstance(why, ModuleNotFoundError) and why.name == "pydensecrf":
             return None, f"pydensecrf isn't installed; {INSTALL}"
         reason = f"{type(why).__name__}: {why}".partition("\n")[0]  # such as a numpy that it wasn't built against
         return None, f"pydensecrf is there and can't be used ({reason}); {REBUILD}"
     return module, ""
+
+
+@lru_cache
+def _try(module: ModuleType) -> None:
+    """Raises what a broken one does: another package has no DenseCRF2D, one for another numpy fails in use."""
+    crf = module.DenseCRF2D(2, 2, 2)
+    crf.addPairwiseGaussian(sxy=1, compat=1)
+    crf.addPairwiseBilateral(sxy=1, srgb=1, rgbim=np.zeros((2, 2, 3), np.uint8), compat=1)
+    crf.setUnaryEnergy(np.zeros((2, 4), np.float32))
+    marginals = np.array(crf.inference(1))
+    if marginals.shape != (2, 4) or not np.allclose(marginals, 0.5):
+        raise ValueError("it answers nonsense")
 
 
 @lru_cache

@@ -23,7 +23,7 @@ def convert(source: Path, out: Path | None, corpus: str, split_by: str, masks: b
     the options of a command that reads the result.
     """
     if out is None:
-        if tables_of(source) or any(source.glob("*/refs(*).p")):
+        if tables_of(source) or (any(source.glob("*/refs(*).p")) and not (source / "annotations").is_dir()):
             raise DataError(
                 f"{source}: to be written where? Say by -o: a folder for the REFER layout, a .csv for pairs"
             )

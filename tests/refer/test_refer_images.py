@@ -241,6 +241,7 @@ PNG = saved(np.random.default_rng(0).integers(0, 255, (40, 60, 3)).astype(np.uin
         (b"\0\0\0\x18ftypisom" + b"\0" * 200, "a video; save one frame"),
         (b"II*\0\x10\0\0\0CR\2\0" + b"\0" * 99, "a camera's raw file; save it as JPEG"),
         (saved(COLOURS, "TIFF", tiffinfo={50706: b"\1\4\0\0"}), "a camera's raw file"),  # DNG begins with a thumbnail
+        (saved(COLOURS, "EPS"), "PostScript; save it as PNG or JPEG"),
         (saved(COLOURS, "TIFF", tiffinfo={254: 1}), "a camera's raw file"),
         (b"<!DOCTYPE html><html>404</html>", "a web page; download the picture itself"),
         (b"\xef\xbb\xbf\n<HTML>", "a web page"),

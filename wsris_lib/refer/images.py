@@ -68,7 +68,7 @@ def read_bytes(source: Photo | str) -> bytes:
 def decoded(data: bytes, where: str, upright: bool = True) -> Image.Image:
     """`load_image` of a file's bytes; `where` names it in messages."""
     with _named(data, where), Image.open(io.BytesIO(data)) as file:
-        _refuse_raw(file, where)
+        _refuse(file, where)
         if file.format not in STILL and getattr(file, "is_animated", False):
             _say_once(where, "holds several frames or pages, the first is taken")
         deep = ";16" in str(getattr(file, "tile", ""))  # 16 bits a colour, of which Pillow keeps the upper 8
@@ -124,8 +124,11 @@ def _orientation(file: Image.Image) -> int:
     return orientation if orientation in UPRIGHT else 1
 
 
-def _refuse_raw(file: Image.Image, where: str) -> None:
-    """A camera's raw file is a TIFF that begins with a thumbnail, which Pillow takes for the picture."""
+def _refuse(file: Image.Image, where: str) -> None:
+    """What Pillow opens and nobody means: it would run Ghostscript on a program in PostScript, and of a camera's raw
+    file, a TIFF that begins with a thumbnail, it takes the thumbnail for the picture."""
+    if file.format == "EPS":
+        raise DataError(f"{where}: can't be read as an image: it is PostScript; {SAVE}")
     tags = getattr(file, "tag_v2", {}) if file.format == "TIFF" else {}
     reduced = tags.get(254, 0)
     if 50706 in tags or (isinstance(reduced, int) and reduced & 1):  # DNGVersion, NewSubfileType

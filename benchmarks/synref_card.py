@@ -53,7 +53,7 @@ def picture(path: Path) -> None:
     masks = []
     titles = []
     for index in range(100):
-        drawing = draw.draw_one((0, 1), index, 128)
+        drawing = draw.draw_one((0, 1), index, 128, SynRefSize.rivals)
         groups_of = {}
         for name, style in grammar.STYLES.items():
             rng = np.random.default_rng([0, 1, index])

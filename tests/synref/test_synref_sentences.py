@@ -92,7 +92,8 @@ def resolve(text: str, things: list[grammar.Seen]) -> list[int]:
 
 @pytest.fixture(scope="module")
 def drawings():
-    return [draw.draw_one((11, 0), i, 128) for i in range(80)]
+    """Every third of neighbours that are alike: there a sentence is most easily said of two."""
+    return [draw.draw_one((11, 0), i, 128, rivals=float(i % 3 == 0)) for i in range(80)]
 
 
 every_style = pytest.mark.parametrize("name", grammar.STYLES)
@@ -237,7 +238,8 @@ def test_every_corpus_reads_as_real_ones_do(corpus, name):
     view = refer.evaluation_view("val")
     paths = refer.training_view("val")
     for sample in view:
-        drawing = draw.draw_one((0, 1), int(paths.image_path(sample.image_id).stem[-6:]), 128)
+        number = int(paths.image_path(sample.image_id).stem[-6:])
+        drawing = draw.draw_one((0, 1), number, 128, SynRefSize.rivals)
         mask = view.mask(sample.ann_id)
         (thing,) = [k for k in range(1, len(drawing.scene.things) + 1) if (drawing.ids[mask] == k).all()]
         whole = drawing.ids == thing

@@ -13,9 +13,10 @@ class SynRefSize:
 
     train: int = 1200
     val: int = 200
-    test_a: int = 100
-    test_b: int = 100
+    test_a: int = 300  # one image in three shows a figure
+    test_b: int = 150
     image_size: int = 128  # square; above 100 images a second on 2 cores
+    rivals: float = 0.5  # share of scenes where neighbours of one kind differ in one fact or stand in line
     seed: int = 0
 
 

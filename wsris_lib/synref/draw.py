@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from wsris_lib.infra import machine
 from wsris_lib.synref.render import render
+from wsris_lib.synref.rivals import sample_rivals
 from wsris_lib.synref.scene import Scene, sample_scene
 
 EDITION = 4  # part of every key: raise it when a change draws other pictures or says other sentences (a test notices)
@@ -32,16 +33,18 @@ class Drawing:
     covered: np.ndarray
 
 
-def draw_one(stream: tuple[int, ...], index: int, pixels: int) -> Drawing:
-    """The `index`-th scene of the random stream called `stream`."""
-    scene = sample_scene(np.random.default_rng([*stream, index]))
+def draw_one(stream: tuple[int, ...], index: int, pixels: int, rivals: float = 0.0) -> Drawing:
+    """The `index`-th scene of the random stream called `stream`; a share `rivals` of them are of `rivals.py`."""
+    rng = np.random.default_rng([*stream, index])
+    hard = rivals > 0 and rng.random() < rivals
+    scene = sample_rivals(rng) if hard else sample_scene(rng)
     image, ids, parts, depth, covered = render(scene, pixels)
     return Drawing(index, scene, image, ids, parts, depth.astype(np.float16), covered)
 
 
-def _chunk(task: tuple[tuple[int, ...], range, int, Callable | None]) -> list:
-    stream, indices, pixels, tell = task
-    drawings = (draw_one(stream, i, pixels) for i in indices)
+def _chunk(task: tuple[tuple[int, ...], range, int, Callable | None, float]) -> list:
+    stream, indices, pixels, tell, rivals = task
+    drawings = (draw_one(stream, i, pixels, rivals) for i in indices)
     return [tell(drawing) if tell else drawing for drawing in drawings]
 
 
@@ -52,13 +55,14 @@ def draw(
     workers: int | None = None,
     what: str = "SynRef",
     tell: Callable[[Drawing], object] | None = None,
+    rivals: float = 0.0,
 ) -> Iterator:
     """Yield scenes 0 .. number - 1 in order; or what `tell`, a function that can be pickled, makes of each.
 
     `tell` runs where the scene was drawn, so the less of it comes back the better. `workers` defaults to the number of
     cores that this process may use; 1 draws in it.
     """
-    tasks = [(stream, range(i, min(i + CHUNK, number)), pixels, tell) for i in range(0, number, CHUNK)]
+    tasks = [(stream, range(i, min(i + CHUNK, number)), pixels, tell, rivals) for i in range(0, number, CHUNK)]
     workers = min(workers or machine.cores(), len(tasks))
     with tqdm(total=number, desc=what, unit="image", disable=number < 2 * CHUNK) as bar:
         if workers <= 1:

@@ -48,7 +48,7 @@ def make_synref(size: SynRefSize, workers: int | None = None) -> Path:
         for number, (pool, count) in enumerate(zip(POOLS, (size.train, size.val, size.test_a, size.test_b))):
             stream = (size.seed, number)
             write = partial(_write, root=temporary, pool=pool, stream=stream)
-            for picture in draw.draw(stream, count, size.image_size, workers, f"SynRef {pool}", write):
+            for picture in draw.draw(stream, count, size.image_size, workers, f"SynRef {pool}", write, size.rivals):
                 image_id += 1
                 _add(image_id, pool, picture, books)
         categories = [

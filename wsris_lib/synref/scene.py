@@ -59,15 +59,23 @@ def sample_scene(rng: np.random.Generator) -> Scene:
         colour = str(theme_colour if name == names[0] and rng.random() < 0.5 else rng.choice(list(COLOURS)))
         size = str(rng.choice(list(SIZES)))
         scale = float(rng.uniform(*SIZES[size]))
-        place = _free_place(rng, things, scale)
+        place = free_place(rng, things, scale)
         if place is None:
             continue
-        tint = tuple(np.clip(np.array(COLOURS[colour]) * rng.uniform(0.9, 1.1) + rng.normal(0, 0.02, 3), 0, 1).tolist())
-        material = _weighted(rng, MATERIALS)
-        texture = _weighted(rng, TEXTURES)
-        things.append(Thing(str(name), colour, material, texture, size, scale, place, _yaw(rng), tint))
+        paint = tint(rng, colour)
+        material = weighted(rng, MATERIALS)
+        texture = weighted(rng, TEXTURES)
+        things.append(Thing(str(name), colour, material, texture, size, scale, place, yaw(rng), paint))
+    return photographed(rng, things)
+
+
+def photographed(rng: np.random.Generator, things: list[Thing], turn: float | None = None) -> Scene:
+    """The scene of these things: clutter between them, a camera, a lamp and a table.
+
+    turn: the camera's direction as seen from above, radians; None: any.
+    """
     tilt = np.radians(rng.uniform(22, 52))
-    turn = rng.uniform(0, 2 * np.pi)
+    turn = rng.uniform(0, 2 * np.pi) if turn is None else turn
     far = rng.uniform(9.5, 12.5)
     eye = far * np.array([np.cos(tilt) * np.cos(turn), np.cos(tilt) * np.sin(turn), np.sin(tilt)])
     # Objects face the camera within a quarter turn: a person photographs the front of things.
@@ -95,15 +103,19 @@ def sample_scene(rng: np.random.Generator) -> Scene:
     )
 
 
-def _yaw(rng: np.random.Generator) -> float:
+def tint(rng: np.random.Generator, colour: str) -> tuple[float, float, float]:
+    return tuple(np.clip(np.array(COLOURS[colour]) * rng.uniform(0.9, 1.1) + rng.normal(0, 0.02, 3), 0, 1).tolist())
+
+
+def yaw(rng: np.random.Generator) -> float:
     return float(rng.uniform(-np.pi / 3, np.pi / 3))
 
 
-def _weighted(rng: np.random.Generator, chances: dict[str, float]) -> str:
+def weighted(rng: np.random.Generator, chances: dict[str, float]) -> str:
     return str(rng.choice(list(chances), p=list(chances.values())))
 
 
-def _free_place(
+def free_place(
     rng: np.random.Generator, things: list[Thing], scale: float, apart: float = 0.95
 ) -> tuple[float, float] | None:
     """A place whose circle overlaps no other's, or None after 30 tries: a full table simply holds fewer things."""
@@ -121,7 +133,7 @@ def _clutter(rng: np.random.Generator, things: list[Thing]) -> list[Thing]:
     clutter: list[Thing] = []
     for _ in range(int(rng.integers(0, 6))):
         scale = float(rng.uniform(0.16, 0.3))
-        place = _free_place(rng, [*things, *clutter], scale, apart=0.85)
+        place = free_place(rng, [*things, *clutter], scale, apart=0.85)
         if place is not None:
             paint = FIXED[str(rng.choice(CLUTTER_COLOURS))]
             tint = tuple(np.clip(np.array(paint) * rng.uniform(0.8, 1.2), 0, 1).tolist())

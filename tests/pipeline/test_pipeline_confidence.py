@@ -72,7 +72,7 @@ def test_a_picture_is_asked_as_the_split_was(profile):  # noqa: F811
 def test_no_annotation_takes_part(profile, monkeypatch):  # noqa: F811
     monkeypatch.setattr(Refer, "evaluation_view", lambda *_: pytest.fail("looked at the truth"))
     Run.forget()
-    confidence._measured.path(Run(profile)).unlink(missing_ok=True)
+    confidence.measured.path(Run(profile)).unlink(missing_ok=True)
     assert confidence.calibration(Run(profile))
 
 

@@ -19,10 +19,14 @@ def new_model(
     proposals: ProposalTable, sentences: SentenceTable, settings: Es3netConfig, seed: int, esem: bool = True
 ) -> Alignment:
     """An untrained model that fits these features; `load_state_dict` makes a stored one of it."""
+    widths = (proposals.class_tokens.shape[1], proposals.pooled.shape[1], sentences.text.shape[1])
+    return sized_model(widths, settings, seed, esem)
+
+
+def sized_model(widths: tuple[int, ...], settings: Es3netConfig, seed: int, esem: bool = True) -> Alignment:
+    """As `new_model`, for channels of (class tokens, pooled patches, sentence vectors)."""
     return Alignment(
-        proposals.class_tokens.shape[1],
-        proposals.pooled.shape[1],
-        sentences.text.shape[1],
+        *widths,
         cls_fraction=settings.cls_fraction,
         geometry=settings.geometry,
         gain=settings.geometry_gain,

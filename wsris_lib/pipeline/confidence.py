@@ -22,6 +22,7 @@ from wsris_lib.frozen.clip import ClipEncoder
 from wsris_lib.frozen.extractor import Proposer
 from wsris_lib.frozen.features import CODE, ImageFeatures
 from wsris_lib.frozen.working_size import shrunk
+from wsris_lib.pipeline import shipped
 from wsris_lib.pipeline.cache import Inputs, cached_step
 from wsris_lib.pipeline.predict import Predictor, ProposalPredictor
 from wsris_lib.pipeline.run import Run
@@ -93,7 +94,8 @@ def _inputs(run: Run) -> Inputs:
 
 
 @cached_step("confidence", uses=CODE, inputs=_inputs, title="confidence")
-def _measured(run: Run, *, out: Path) -> dict[str, float]:
+def measured(run: Run, *, out: Path) -> dict[str, float]:
+    """The fields of the run's own `Calibration`."""
     split = run.profile.val_split
     features = run.features(split)
     samples = [sample for sample in run.corpus.training_view(split) if sample.image_id in features.offsets]
@@ -107,9 +109,14 @@ def _measured(run: Run, *, out: Path) -> dict[str, float]:
 
 
 def calibration(run: Run) -> Calibration | None:
-    """The run's, made of val's features once and kept; None where val is missing or has one picture."""
+    """The one that ships with the run's settings, else its own, made of val's features once and kept.
+
+    None where val is missing or has one picture.
+    """
+    if ready := shipped.calibration(run):
+        return Calibration(**ready)
     try:
-        return Calibration(**_measured(run))
+        return Calibration(**measured(run))
     except DataError:
         return None
 

@@ -60,6 +60,12 @@ def _own_backbone(run: Run) -> Backbone:
     settings = run.profile.ehin
     if not settings.finetune:
         return images(run, run.profile.train_split).backbone
+    return new_backbone(run)
+
+
+def new_backbone(run: Run) -> Backbone:
+    """CLIP's own, as before any training."""
+    settings = run.profile.ehin
     return Backbone(settings.backbone, settings.image_size, settings.max_tokens)
 
 

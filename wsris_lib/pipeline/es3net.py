@@ -86,7 +86,7 @@ def wordings_key(run: Run) -> str:
     return digest(wordings(view, run.profile.paraphrases))
 
 
-def _trained_as(run: Run, esem: bool) -> Run:
+def trained_as(run: Run, esem: bool) -> Run:
     """The run with the settings that its alignment is trained with, see `align`."""
     if not esem:
         run = run.changed(es3net={"cls_fraction": 1.0, "consistency": 0.0})
@@ -97,7 +97,7 @@ def _trained_as(run: Run, esem: bool) -> Run:
 
 
 def _inputs(run: Run, seed: int, esem: bool) -> Inputs:
-    run = _trained_as(run, esem)
+    run = trained_as(run, esem)
     settings = asdict(run.profile.es3net)
     del settings["candidates_eval"]  # takes no part in training: the rows of Fig. 10 share theirs
     wording = wordings_key(run) if settings["consistency"] else ""
@@ -106,7 +106,7 @@ def _inputs(run: Run, seed: int, esem: bool) -> Inputs:
 
 
 def _restored(state: dict[str, Tensor], run: Run, seed: int, esem: bool) -> Alignment:
-    run = _trained_as(run, esem)
+    run = trained_as(run, esem)
     model = new_model(*training_tables(run), run.profile.es3net, seed, esem)
     model.load_state_dict(state)
     return model
@@ -126,7 +126,7 @@ def align(run: Run, seed: int, esem: bool = True, *, out: Path) -> Trained[Align
     there is nothing to share it with, and has no LCM, whatever the profile says. With centroid "cells" coordinates are
     as loud as the indices of the patch grid (0 to 31 are a gain of 15.5), whatever geometry_gain says.
     """
-    run = _trained_as(run, esem)
+    run = trained_as(run, esem)
     return train(*training_tables(run), run.profile.es3net, seed, esem=esem, device=run.profile.device)
 
 

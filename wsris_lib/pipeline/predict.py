@@ -1,5 +1,6 @@
 """A mask for anybody's image and sentence, by any trained model of a run."""
 
+import os
 import warnings
 from abc import ABC, abstractmethod
 
@@ -7,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from wsris_lib.cadd.lavt import Lavt
 from wsris_lib.config import profiles
@@ -23,7 +24,7 @@ from wsris_lib.frozen.extractor import Extractor
 from wsris_lib.frozen.sam2 import Proposals
 from wsris_lib.frozen.sentence_encoder import SentenceEncoder
 from wsris_lib.frozen.working_size import at_size
-from wsris_lib.pipeline import ehin, es3net, pseudo_labels, stage2, students
+from wsris_lib.pipeline import ehin, es3net, pseudo_labels, shipped, stage2, students
 from wsris_lib.pipeline.run import Run
 from wsris_lib.pipeline.sentences import Words
 from wsris_lib.segmentation.predict import soft_mask
@@ -32,33 +33,52 @@ DEFAULT = "cadd greedy"
 MODELS = (*(f"cadd {kind}" for kind in pseudo_labels.LABELS), "stage 2", "ehin", "esem")
 
 
-def load(model: str = DEFAULT, run: Run | None = None, seed: int = 0) -> "Predictor":
+def usual_profile() -> str:
+    """Of whoever names none: $WSRIS_PROFILE, else `long`, whose student scores best, where it ships; else tiny."""
+    named = os.environ.get("WSRIS_PROFILE", "")
+    return named or ("long" if shipped.fits(Run(profiles.load("long")), DEFAULT, 0) else "tiny")
+
+
+def load(model: str = DEFAULT, run: Run | None = None, seed: int = 0, train: bool = False) -> "Predictor":
     """A function from an image and a sentence to a soft mask, float [H, W] in [0, 1]; the mask is where it is > 0.5.
 
         segment = predict.load()
         soft = segment(images.load_image("desk.jpg"), "the mug on the left")
 
-    What isn't trained yet is trained, as everywhere here; a script then needs `if __name__ == "__main__":`, as other
-    processes make the data. Raises KeyError for a model that isn't one of MODELS; the function, ValueError for a
-    sentence of which the network knows no word. It warns of words that it can't read, and of a sentence that is longer
-    than what the network hears. Memory grows with the picture, by a few numbers a pixel.
+    What ships trained with the run's own settings (`shipped`) is used as it is. What doesn't and isn't trained yet is
+    trained, as everywhere here; a script then needs `if __name__ == "__main__":`, as other processes make the data.
+    Raises KeyError for a model that isn't one of MODELS; the function, ValueError for a sentence of which the network
+    knows no word. It warns of words that it can't read, and of a sentence that is longer than what the network hears.
+    Memory grows with the picture, by a few numbers a pixel.
 
     Args:
         model: "cadd LABELS", a student of one of `pseudo_labels.LABELS`; "stage 2", EHIN's segmenter; "ehin", its
             response map alone; "esem", ES3Net's choice among the proposals of the image (trained with LCM, too).
-        run: whose; None: that of the usual profile.
+        run: whose; None: that of the `usual_profile`.
+        train: the run's own model, even where one ships.
     """
-    run = run or Run(profiles.load())
+    run = run or Run(profiles.load(usual_profile()))
     if model not in MODELS:
         raise KeyError(f"no model {model!r}; choose one of {', '.join(MODELS)}")
+    if not train and shipped.fits(run, model, seed):
+        return predictor_of(run, model, shipped.load(run, model, seed))
     if model == "esem":
-        return ProposalPredictor(run, es3net.align(run, seed).model)
+        return predictor_of(run, model, es3net.align(run, seed).model)
     if model == "ehin":
-        return ResponseMapPredictor(run, seed)
+        return predictor_of(run, model, ehin.train(run, seed).model)
     if model == "stage 2":
-        return SegmenterPredictor(run, stage2.train(run, seed).student.to(run.profile.device))
-    student = students.train(run, seed, model.removeprefix("cadd ")).student
-    return SegmenterPredictor(run, student.to(run.profile.device))
+        return predictor_of(run, model, stage2.train(run, seed).student)
+    return predictor_of(run, model, students.train(run, seed, model.removeprefix("cadd ")).student)
+
+
+def predictor_of(run: Run, model: str, network: nn.Module) -> "Predictor":
+    """What `load` gives, by a network that is trained."""
+    network = network.to(run.profile.device)
+    if isinstance(network, Alignment):
+        return ProposalPredictor(run, network)
+    if isinstance(network, Stage2 | Lavt):
+        return SegmenterPredictor(run, network)
+    return ResponseMapPredictor(run, network)
 
 
 class Predictor(ABC):
@@ -164,11 +184,10 @@ class ProposalPredictor(Predictor):
 class ResponseMapPredictor(Predictor):
     """EHIN's stage 1: where the response is positive."""
 
-    def __init__(self, run: Run, seed: int):
+    def __init__(self, run: Run, modules: nn.ModuleDict):
         super().__init__(run)
-        self.modules, _ = ehin.train(run, seed)
-        shared = None if run.profile.ehin.finetune else ehin.images(run, run.profile.train_split).backbone
-        self.backbone = backbone_of(self.modules, shared)
+        self.modules = modules
+        self.backbone = backbone_of(modules, ehin.new_backbone(run)).to(run.profile.device)
 
     @torch.no_grad()
     def soft(self, image: Image.Image, text: str) -> NDArray[np.float32]:

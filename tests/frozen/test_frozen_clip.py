@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from wsris_lib.frozen.clip import ClipEncoder, squares
+from wsris_lib.frozen.clip import ClipEncoder, load_clip, squares
 
 
 @pytest.fixture(scope="module")

@@ -75,8 +75,8 @@ def records() -> dict[str, dict[str, Any]]:
     """What is known of each public repository, from data/checkpoints.json: hub id -> its record.
 
     "commit": that which is meant, where one is known; "files": name -> {"bytes", "sha256"}, as far as they were
-    published; "licence" (None: none is stated beside the weights), "gated", "folder" (what `--checkpoints` calls it, where
-    that isn't the repository's own name) and a "note".
+    published; "licence" (None: none is stated beside the weights), "gated", "folder" (what `--checkpoints` calls it,
+    where that isn't the repository's own name) and a "note".
     """
     return json.loads(PINS.read_text(encoding="utf-8")) if PINS.is_file() else {}
 

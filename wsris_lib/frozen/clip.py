@@ -3,6 +3,7 @@
 open_clip's own models and tokenizers; only what is cropped is ours.
 """
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -194,9 +195,11 @@ def _architecture(checkpoint: str, place: Path) -> tuple[open_clip.CLIP, Any]:
 
 
 def _check_activation(checkpoint: str, place: Path) -> None:
-    """A folder that is called quickgelu must say so in its config: an older copy of RN50's doesn't, and would run GELU."""
+    """A folder called quickgelu must say so in its config: an older copy of RN50's doesn't, and would run GELU."""
     config = place / "open_clip_config.json"
-    if "quickgelu" in place.name and config.is_file() and '"quick_gelu": true' not in config.read_text("utf-8"):
+    if "quickgelu" not in place.name or not config.is_file():
+        return
+    if not re.search(r'"quick_gelu":\s*true', config.read_text("utf-8")):
         raise ValueError(
             f"CLIP {checkpoint}: its open_clip_config.json has no quick_gelu, so it would run with another activation "
             "than it was trained with; fetch the repository's newest commit"

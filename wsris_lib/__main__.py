@@ -55,6 +55,8 @@ def main(arguments: list[str] | None = None) -> int:
     purpose = "what a run needs, what of it is there, how to get the rest, and what it will cost"
     sub = commands.add_parser("doctor", help=purpose, description=purpose)
     sub.add_argument("--measure", action="store_true", help="time the frozen models on two images for an estimate")
+    purpose = "ask each public checkpoint what its makers printed the answer to, and compare"
+    sub.add_argument("--verify", action="store_true", help=purpose)
     _of_run(sub)
     sub.set_defaults(run=doctor)
     purpose = "masks of what sentences mean in pictures, with overlays and a confidence"

@@ -93,7 +93,7 @@ def test_a_hub_id_is_its_snapshot_in_the_local_cache(cache):
 def test_a_pin_stands_above_the_branch_and_a_revision_of_the_name_above_the_pin(cache):
     first = cache("org/model", ONE, main=False)
     second = cache("org/model", TWO)
-    checkpoints.PINS.write_text(json.dumps({"org/model": ONE}))
+    checkpoints.PINS.write_text(json.dumps({"org/model": {"commit": ONE}}))
     assert checkpoints.pins() == {"org/model": ONE}
     assert checkpoints.resolve("org/model") == str(first) and checkpoints.resolve(f"org/model@{TWO}") == str(second)
     shutil.rmtree(first)

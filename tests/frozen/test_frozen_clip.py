@@ -1,3 +1,4 @@
+import json
 import shutil
 
 import numpy as np
@@ -7,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from wsris_lib.frozen.clip import ClipEncoder, squares
+from wsris_lib.frozen.clip import ClipEncoder, load_clip, squares
 
 
 @pytest.fixture(scope="module")
@@ -138,3 +139,14 @@ def test_a_vocabulary_that_is_not_the_models_is_refused(checkpoint, tmp_path):
 def test_an_unknown_crop_is_refused(checkpoint):
     with pytest.raises(ValueError, match='expected "square" or "full"'):
         ClipEncoder(checkpoint, crop="tight")
+
+
+def test_a_folder_called_quickgelu_must_say_so_in_its_config(tiny_zoo, tmp_path):
+    """An older commit of the public RN50 doesn't, and would answer nonsense without a word."""
+    folder = shutil.copytree(tiny_zoo / "clip_rn", tmp_path / "RN50-quickgelu-openai")
+    with pytest.raises(ValueError, match="no quick_gelu, so it would run with another activation"):
+        load_clip(str(folder))
+    config = json.loads((folder / "open_clip_config.json").read_text())
+    config["model_cfg"]["quick_gelu"] = True
+    (folder / "open_clip_config.json").write_text(json.dumps(config))
+    assert load_clip(str(folder))

@@ -100,12 +100,12 @@ def test_weights_that_arent_what_the_hub_says_are_removed(hub):
 
 
 def test_a_pin_is_written_and_then_asked_for(hub):
-    checkpoints.PINS.write_text(json.dumps({"z/other": TWO}))
+    checkpoints.PINS.write_text(json.dumps({"z/other": {"commit": TWO}}))
     hub.put("org/model", {"model.safetensors": b"old"}, ONE)
     listing = fetching.look("org/model")
     fetching.get(listing)
     fetching.pin([listing, fetching.look(f"org/model@{ONE}")])
-    assert json.loads(checkpoints.PINS.read_text()) == {"org/model": ONE, "z/other": TWO}
+    assert checkpoints.records() == {"org/model": {"commit": ONE}, "z/other": {"commit": TWO}}
     hub.put("org/model", {"model.safetensors": b"new"}, TWO)
     assert fetching.look("org/model").commit == ONE and not fetching.look("org/model").missing
     checkpoints.PINS.write_text("{}")

@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import LocalEntryNotFoundError
@@ -70,9 +71,47 @@ def is_tag(name: str) -> bool:
     return bool(re.fullmatch(r"[\w.-]+:[\w.-]+", name)) and not name.startswith("zoo:") and not Path(name).is_dir()
 
 
-def pins() -> dict[str, str]:
-    """Which commit of each hub repository is meant: hub id -> commit, from data/checkpoints.json."""
+def records() -> dict[str, dict[str, Any]]:
+    """What is known of each public repository, from data/checkpoints.json: hub id -> its record.
+
+    "commit": that which is meant, where one is known; "files": name -> {"bytes", "sha256"}, as far as they were
+    published; "licence" (None: none is stated beside the weights), "gated", "folder" (what `--checkpoints` calls it,
+    where that isn't the repository's own name) and a "note".
+    """
     return json.loads(PINS.read_text(encoding="utf-8")) if PINS.is_file() else {}
+
+
+def pins() -> dict[str, str]:
+    """Which commit of each hub repository is meant: hub id -> commit."""
+    return {repository: record["commit"] for repository, record in records().items() if "commit" in record}
+
+
+def record_of(name: str) -> dict[str, Any]:
+    """The record of a profile's checkpoint, {} where none is known.
+
+    A folder is known by what it is called, as `--checkpoints` expects its folders.
+    """
+    if name.startswith("zoo:"):
+        return {}
+    known = records()
+    if name and Path(name).is_dir():
+        called = {record.get("folder", repository.split("/")[1]): record for repository, record in known.items()}
+        return called.get(Path(name).resolve().name, {})
+    return known.get(hub(name)[0], {})
+
+
+def sizes(name: str) -> list[str]:
+    """Which of a checkpoint's files haven't the published size, a line each; [] where all have, or none is known.
+
+    Raises FileNotFoundError for a checkpoint that isn't there.
+    """
+    folder = Path(resolve(name))
+    lines = []
+    for file, published in record_of(name).get("files", {}).items():
+        size = (folder / file).stat().st_size if (folder / file).is_file() else None
+        if size is not None and published.get("bytes", size) != size:
+            lines.append(f"{file} has {size:,} bytes, the published one {published['bytes']:,}")
+    return lines
 
 
 def fingerprint(name: str) -> str:

@@ -3,6 +3,7 @@
 open_clip's own models and tokenizers; only what is cropped is ours.
 """
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -185,11 +186,24 @@ def _architecture(checkpoint: str, place: Path) -> tuple[open_clip.CLIP, Any]:
         options["force_preprocess_cfg"] = registered
     else:
         source = f"local-dir:{place}"
+        _check_activation(checkpoint, place)
     try:
         with quiet():  # it warns of random weights, which `load_clip` replaces
             return open_clip.create_model(source, **options), clip_tokenizer(checkpoint)
     except Exception as why:  # FileNotFoundError, TypeError, KeyError, ...
         raise unreadable(checkpoint, "open_clip_config.json or the tokenizer", why) from why
+
+
+def _check_activation(checkpoint: str, place: Path) -> None:
+    """A folder called quickgelu must say so in its config: an older copy of RN50's doesn't, and would run GELU."""
+    config = place / "open_clip_config.json"
+    if "quickgelu" not in place.name or not config.is_file():
+        return
+    if not re.search(r'"quick_gelu":\s*true', config.read_text("utf-8")):
+        raise ValueError(
+            f"CLIP {checkpoint}: its open_clip_config.json has no quick_gelu, so it would run with another activation "
+            "than it was trained with; fetch the repository's newest commit"
+        )
 
 
 def clip_tokenizer(checkpoint: str) -> Any:

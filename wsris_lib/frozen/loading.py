@@ -69,7 +69,8 @@ def read_config(name: str, kinds: Collection[str] = ()) -> PretrainedConfig:
     expected = f"expected a {kind!r}, e.g. {EXAMPLES[kind]}" if kind else "expected a config.json"
     folder = resolve(name)
     try:
-        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+        with quiet():  # an old dump's deprecated fields are no news to a user
+            config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as why:
         raise ValueError(f"checkpoint {name}: transformers finds no config it can read; {expected}") from why
     if kinds and config.model_type not in kinds:

@@ -17,7 +17,7 @@ from packaging.requirements import Requirement
 
 from wsris_lib.config import profiles
 from wsris_lib.config.profiles import Profile
-from wsris_lib.frozen.checkpoints import PINS, resolve
+from wsris_lib.frozen.checkpoints import PINS, resolve, sizes
 from wsris_lib.frozen.extractor import Extractor
 from wsris_lib.infra import artefacts
 from wsris_lib.infra import machine as limits
@@ -55,13 +55,15 @@ class Check:
         return f"{mark}{self.name:12s} {self.message}{hint}".replace("\n", f"\n{'':17s}")
 
 
-def doctor(profile: Profile, measure: bool = False) -> int:
+def doctor(profile: Profile, measure: bool = False, verify: bool = False) -> int:
     """Print all that there is to say about a coming run of the profile; 1 if it can't run as things are, else 0.
 
-    measure: also load the frozen models and time them on a few images, for an estimate of hours and bytes.
+    measure: also load the frozen models and time them on a few images, for an estimate of hours and bytes. verify: also
+    compare the public checkpoints' files and answers with the published ones, see `verify`.
     """
     print(f"profile {profile.name}, data {profile.data}, corpus {profile.corpus}, split by {profile.split_by}")
     checks = [*packages(profile), *machine(profile), *checkpoints(profile), *data(profile)]
+    checks += verified(profile) if verify else []
     for check, after in zip(checks, [*checks[1:], None]):  # one command for several things is printed after the last
         print(replace(check, hint="") if after and not after.ok and after.hint == check.hint else check)
     ready = all(check.ok is not False for check in checks)
@@ -142,11 +144,25 @@ def checkpoints(profile: Profile) -> Iterator[Check]:
         message = f"{name} ({', '.join(field for field in names if names[field] == name)})"
         try:
             resolve(name)
-            yield Check("checkpoint", message, True)
+            other = "; ".join(sizes(name))
+            yield Check(
+                "checkpoint", f"{message}: not the published file: {other}" if other else message, not other or None
+            )
         except FileNotFoundError as why:
             hub = not name.startswith("zoo:")
             hint = f"python -m wsris_lib fetch checkpoints --profile {profile.name}" if hub else ""
             yield Check("checkpoint", f"{message}: not in the local hub cache" if hub else str(why), False, hint)
+
+
+def verified(profile: Profile) -> Iterator[Check]:
+    """Of each public checkpoint that is there, whether it answers as published."""
+    from wsris_lib.setup.verify import verify  # it imports every kind of model
+
+    names = dict.fromkeys(profiles.checkpoints_of(profile).values())
+    for name in (name for name in names if not name.startswith("zoo:")):
+        with suppress(FileNotFoundError):  # has a line of its own
+            verdict = verify(name)
+            yield Check("verify", f"{name}: {verdict.message}", verdict.as_published)
 
 
 def data(profile: Profile) -> Iterator[Check]:

@@ -15,6 +15,7 @@ from wsris_lib.setup import hub
 from wsris_lib.setup.archive import unpacked
 from wsris_lib.setup.download import RETRIES, DownloadError, RetryPolicy, download, enough_room
 from wsris_lib.setup.hub import Snapshot
+from wsris_lib.setup.published_answers import picture_path, pictures
 
 FETCHED = "fetched.json"  # in the data root: what each archive was when it was first got, {place: {sha256, bytes}}
 
@@ -83,7 +84,8 @@ ARCHIVES = {
 }
 IMAGES_OF = {"refcoco": "coco", "refcoco+": "coco", "refcocog": "coco", "refclef": "saiapr"}
 CHECKPOINTS = "checkpoints"
-KNOWN = (*ARCHIVES, CHECKPOINTS)
+PICTURES = "pictures"  # those of `doctor --verify`, three of them
+KNOWN = (*ARCHIVES, CHECKPOINTS, PICTURES)
 
 
 @dataclass(frozen=True)
@@ -145,7 +147,12 @@ def fetch(
     root = Path(profiles.PROFILES["paper"].data if profile.data == "synref" else profile.data)
     errands: list[DownloadTask] = []
     for name in names:
-        errands += map(_checkpoint, hubs(profile)) if name == CHECKPOINTS else [_archive(root, name, patience)]
+        if name == CHECKPOINTS:
+            errands += map(_checkpoint, hubs(profile))
+        elif name == PICTURES:
+            errands += [_picture(picture, patience) for picture in pictures()]
+        else:
+            errands.append(_archive(root, name, patience))
     print(*errands, sep="\n")
     unmeasured = sum(errand.bytes is None for errand in errands)
     total = sum(errand.bytes or 0 for errand in errands)
@@ -184,6 +191,14 @@ def _checkpoint(name: str) -> DownloadTask:
     except DownloadError as why:
         note = str(why)
     return DownloadTask(name, Path(constants.HF_HUB_CACHE), size, note, run)
+
+
+def _picture(name: str, patience: RetryPolicy) -> DownloadTask:
+    out = picture_path(name)
+    run = partial(download, tuple(pictures()[name]["urls"]), out, None, None, patience)
+    if out.is_file():
+        return DownloadTask(f"picture {name}", out, 0, "there", lambda: None)
+    return DownloadTask(f"picture {name}", out, None, pictures()[name]["what"], run)
 
 
 def _places(root: Path, name: str) -> list[Path]:

@@ -86,9 +86,18 @@ def get(snapshot: Snapshot) -> Path:
 
 
 def pin(snapshots: list[Snapshot]) -> None:
-    """Write these commits into data/checkpoints.json, beside those there; not that of a name with its own @REVISION."""
-    commits = {snapshot.repository: snapshot.commit for snapshot in snapshots if "@" not in snapshot.name}
-    write_json(checkpoints.PINS, dict(sorted({**checkpoints.pins(), **commits}.items())))
+    """Write these commits into data/checkpoints.json; not that of a name with its own @REVISION.
+
+    Of another commit than before, what was known of the files is forgotten: they are others.
+    """
+    known = checkpoints.records()
+    for snapshot in snapshots:
+        if "@" not in snapshot.name:
+            record = known.get(snapshot.repository, {})
+            moved = record.get("commit", snapshot.commit) != snapshot.commit
+            kept = {key: value for key, value in record.items() if not (moved and key == "files")}
+            known[snapshot.repository] = kept | {"commit": snapshot.commit}
+    write_json(checkpoints.PINS, dict(sorted(known.items())))
 
 
 def _chosen(name: str, listed: list[str]) -> list[str]:

@@ -11,13 +11,13 @@ INSTALLED := .venv/.installed
 CRF := pydensecrf2==1.1
 STRIP := $(BIN)/nbstripout --extra-keys "metadata.widgets metadata.papermill metadata.language_info.version cell.metadata.papermill"
 
-.PHONY: help setup reproduce test margins lint format strip lab zoo lock clean
+.PHONY: help setup reproduce test margins lint format strip lab exercises zoo lock clean
 help:
 	@echo "make reproduce [PROFILE=tiny] [DATA=folder]   every notebook and the table of results"
 	@echo "make test       lint, tests, every notebook in its smallest size: what CI runs"
 	@echo "make margins    how far the tests that train something are from failing, on every setting of this machine"
 	@echo "make lab        JupyterLab in notebooks/"
-	@echo "make setup | lint | format | strip | zoo | lock | clean"
+	@echo "make setup | lint | format | strip | exercises | zoo | lock | clean"
 
 setup: $(INSTALLED)
 
@@ -61,18 +61,22 @@ lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(STRIP) --verify notebooks/*.ipynb
+	$(STRIP) --verify notebooks/*.ipynb notebooks/*/*.ipynb
 
 format: $(INSTALLED)
 	$(BIN)/ruff check --fix --exit-zero .
 	$(BIN)/ruff format .
-	$(STRIP) notebooks/*.ipynb
+	$(STRIP) notebooks/*.ipynb notebooks/*/*.ipynb
 
 strip: $(INSTALLED)
-	$(STRIP) notebooks/*.ipynb
+	$(STRIP) notebooks/*.ipynb notebooks/*/*.ipynb
 
 lab: $(INSTALLED)
 	$(BIN)/jupyter lab --notebook-dir notebooks
+
+# The students' notebooks, without what stands between the marks in notebooks/solutions.
+exercises: $(INSTALLED)
+	$(BIN)/python -m wsris_lib.experiments.exercises
 
 # Trains the miniature checkpoints of data/zoo again: hours on a CPU. Nobody needs it to run the notebooks.
 zoo: $(INSTALLED)

@@ -32,9 +32,9 @@ $(INSTALLED): pyproject.toml requirements-lock.txt
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -r requirements-lock.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -e .
-	@echo "Compiling pydensecrf, the fast dense CRF: about a minute."
+	@echo "Compiling pydensecrf, which tests compare our dense CRF with: about a minute."
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python $(CRF) 2>/dev/null || \
-		echo "$(CRF) wasn't built: the slower lattice is used. With a C++ compiler: $(BIN)/uv pip install --python $(BIN)/python $(CRF)"
+		echo "$(CRF) wasn't built: tests that compare with it are skipped. With a C++ compiler: $(BIN)/uv pip install --python $(BIN)/python $(CRF)"
 	@touch $@
 
 reproduce: $(INSTALLED)

@@ -17,8 +17,6 @@ from wsris_lib.pipeline import ehin, es3net, predict, students
 from wsris_lib.pipeline.run import Run
 from wsris_lib.segmentation.predict import predict as answers_of
 
-pytestmark = pytest.mark.filterwarnings("ignore:pydensecrf isn't installed")
-
 
 @pytest.fixture(name="some_samples")
 def some_sentences(profile):  # noqa: F811

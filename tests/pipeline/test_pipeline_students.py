@@ -43,9 +43,6 @@ def profile(tiny_zoo, tmp_path_factory):
         )
 
 
-pytestmark = pytest.mark.filterwarnings("ignore:pydensecrf isn't installed")
-
-
 @pytest.mark.parametrize("kind", ["greedy", "truth"])
 def test_a_student_is_trained_once_and_its_answers_are_kept(profile, kind, monkeypatch):
     trained = students.train(Run(profile), 0, kind)

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from scipy.ndimage import gaussian_filter
 
 from wsris_lib.config.profiles import PROFILES
@@ -65,6 +66,10 @@ def test_every_point_lies_in_its_simplex(d):
     np.testing.assert_allclose(np.linalg.norm(lifted[:, None] - lifted[None], axis=2), stretched, atol=1e-3)
 
 
+def filtered(f: np.ndarray, values: np.ndarray) -> np.ndarray:
+    return Lattice(f).filter(torch.from_numpy(values)).numpy()
+
+
 def slow_filter(f: np.ndarray, values: np.ndarray) -> list[float]:
     """Splat, blur and slice with a dictionary of corners, one value a point."""
     d = f.shape[1]
@@ -88,7 +93,7 @@ def slow_filter(f: np.ndarray, values: np.ndarray) -> list[float]:
 def test_sparse_matrices_do_what_a_dictionary_does(d):
     f = rng(d).normal(size=(60, d)).astype(np.float32)
     values = rng(9).random((60, 2)).astype(np.float32)
-    fast = Lattice(f).filter(values)
+    fast = filtered(f, values)
     for k in range(2):
         np.testing.assert_allclose(fast[:, k], slow_filter(f, values[:, k]), rtol=1e-5)
 
@@ -102,7 +107,7 @@ def test_the_filter_is_about_a_gaussian(d, n, spacing):
     inner = np.argsort((f**2).sum(1))[:30]
     ones = np.zeros((len(f), 30), np.float32)
     ones[inner, range(30)] = 1
-    kernel = Lattice(f.astype(np.float32)).filter(ones)  # [N, 30], a column for each inner point
+    kernel = filtered(f.astype(np.float32), ones)  # [N, 30], a column for each inner point
     squares = ((f[:, None] - f[None, inner]) ** 2).sum(-1)
     gauss = np.exp(-squares / 2)
     factor = 2 ** (d + 1) / (1 + 2**-d) * (3 / 2) ** (d / 2) / math.sqrt(d + 1) / (2 * math.pi) ** (d / 2)
@@ -117,22 +122,26 @@ def test_features_that_spread_too_far_are_refused():
 
 
 def test_mean_field_against_loops():
+    """Of two labels each, several at once; Q is written out, as Krähenbühl's program has it."""
     f = rng().normal(size=(25, 2)).astype(np.float32)
-    U = rng(1).random((25, 3)).astype(np.float32)
+    unaries = rng(1).random((3, 25, 2)).astype(np.float32)
     kernels = [(0.7, Lattice(f)), (1.5, Lattice(2 * f))]
-    dense = [(w, lattice.filter(np.eye(25, dtype=np.float32)).astype(float)) for w, lattice in kernels]  # [i, j]
-    Q = [[math.exp(-u) / sum(math.exp(-v) for v in row) for u in row] for row in U]
-    for _ in range(4):
-        new = []
-        for i in range(25):
-            energy = [-float(U[i, c]) for c in range(3)]
-            for w, K in dense:
-                sums = [sum(row) for row in K]
-                for c in range(3):
-                    energy[c] += w * sum(K[i, j] * Q[j][c] / math.sqrt(sums[i] * sums[j]) for j in range(25))
-            new.append([math.exp(e) / sum(math.exp(o) for o in energy) for e in energy])
-        Q = new
-    np.testing.assert_allclose(mean_field(U, kernels, 4), Q, atol=1e-5)
+    dense = [(w, lattice.filter(torch.eye(25)).double().numpy()) for w, lattice in kernels]  # [i, j]
+    marginals = mean_field((unaries[..., 0] - unaries[..., 1]).T, kernels, 4)
+    assert marginals.shape == (25, 3) and marginals.dtype == np.float32
+    for U, ours in zip(unaries, marginals.T):
+        Q = [[math.exp(-u) / sum(math.exp(-v) for v in row) for u in row] for row in U]
+        for _ in range(4):
+            new = []
+            for i in range(25):
+                energy = [-float(U[i, c]) for c in range(2)]
+                for w, K in dense:
+                    sums = [sum(row) for row in K]
+                    for c in range(2):
+                        energy[c] += w * sum(K[i, j] * Q[j][c] / math.sqrt(sums[i] * sums[j]) for j in range(25))
+                new.append([math.exp(e) / sum(math.exp(o) for o in energy) for e in energy])
+            Q = new
+        np.testing.assert_allclose(ours, [second for _, second in Q], atol=1e-5)
 
 
 # -- the CRF ----------------------------------------------------------------------------------------------------------
@@ -291,7 +300,7 @@ def test_errors_say_what_to_do():
         crf.unary_from_labels(np.array([[0, 255]]), 0.7)
     with pytest.raises(ValueError, match="certainty is 1"):
         crf.unary_from_labels(np.array([[0, 1]]), 1)
-    with pytest.raises(ValueError, match="backend is 'simple'; choose one of pydensecrf, lattice"):
+    with pytest.raises(ValueError, match="backend is 'simple'; choose one of lattice, pydensecrf"):
         crf.crf_mask(image, soft > 0.3, TINY, "simple")
 
 
@@ -327,7 +336,7 @@ BUILT = r"; to build it anew: pip install --force-reinstall --no-deps --no-cache
         (MISSING, r'isn\'t installed; to install it: pip install "wsris\[crf\]" \(it needs a C\+\+ compiler\)'),
     ],
 )
-def test_a_missing_or_broken_pydensecrf_is_refused_or_replaced(monkeypatch, tmp_path, source, named):
+def test_a_missing_or_broken_pydensecrf_is_refused_and_not_needed(monkeypatch, tmp_path, source, named):
     for name in ("pydensecrf", "pydensecrf.densecrf"):
         monkeypatch.delitem(sys.modules, name, raising=False)
     (tmp_path / "pydensecrf").mkdir()
@@ -337,11 +346,7 @@ def test_a_missing_or_broken_pydensecrf_is_refused_or_replaced(monkeypatch, tmp_
     image, _, soft = scene(16)
     with pytest.raises(ImportError, match=named):
         crf.crf_mask(image, soft > 0.3, TINY, "pydensecrf")
-    crf._say_once.cache_clear()
-    with pytest.warns(UserWarning, match=f"{named}.*the slower lattice is used"):
-        mask = crf.crf_mask(image, soft > 0.3, TINY)
-    with warnings.catch_warnings(action="error"):  # once is enough
-        np.testing.assert_array_equal(crf.crf_mask(image, soft > 0.3, TINY), mask)
-    np.testing.assert_array_equal(crf.crf_mask(image, soft > 0.3, TINY, "lattice"), mask)
+    with warnings.catch_warnings(action="error"):
+        crf.crf_mask(image, soft > 0.3, TINY)
     for name in ("pydensecrf", "pydensecrf.densecrf"):
         sys.modules.pop(name, None)

@@ -22,7 +22,6 @@ from wsris_lib.pipeline.run import Run
 from wsris_lib.refer.labels import PseudoLabel
 from wsris_lib.refer.masks import decode_rle, encode_rle
 from wsris_lib.refer.reader import Refer
-from wsris_lib.refine.crf import _module
 from wsris_lib.refine.irnet import IRNet, channels
 from wsris_lib.refine.refiner import _strongest, by_crf, by_walk, confidence, fields, for_crf, in_turn, kept
 from wsris_lib.refine.train import Affinities, augmented, train
@@ -270,9 +269,6 @@ def profile(tiny_zoo, tmp_path_factory):
         )
 
 
-pytestmark = pytest.mark.filterwarnings("ignore:pydensecrf isn't installed")
-
-
 @pytest.mark.parametrize("how", refine.HOW)
 def test_masks_are_made_once_and_found_again(profile, how, monkeypatch):
     labels = refine.masks(Run(profile), 0, "val", how)
@@ -419,10 +415,6 @@ def test_no_annotation_takes_part_in_a_label(profile, monkeypatch):
     monkeypatch.setenv("WSRIS_HOME", str(artefacts.runs_dir().parent / "elsewhere"))
     monkeypatch.setattr(Refer, "evaluation_view", lambda *_: pytest.fail("looked at the truth"))
     assert pseudo_labels.from_responses(Run(profile), 0, "irnet + crf") == expected
-
-
-def test_the_crf_is_one_of_two():
-    assert _module("lattice") is None
 
 
 def test_large_photographs_are_refined_small_and_their_masks_brought_back(tmp_path):

@@ -4,9 +4,12 @@ import numpy as np
 import pytest
 
 from wsris_lib.synref import draw, grammar
-from wsris_lib.synref.render import INTERSECT, NORMAL, camera_rays, placed_parts, render
+from wsris_lib.synref.placed import place, placed_parts
+from wsris_lib.synref.render import FAR, camera_rays, render
 from wsris_lib.synref.scene import TEXTURES, Thing, sample_scene
+from wsris_lib.synref.shadows import shadows
 from wsris_lib.synref.shapes import COLOURS
+from wsris_lib.synref.solids import INTERSECT, NORMAL, meet
 from wsris_lib.synref.surfaces import paint
 
 
@@ -85,6 +88,47 @@ def test_windows_and_float32_lose_nothing():
     assert all(covered[k - 1] >= (ids == k).sum() for k in range(1, len(everything) + 1))
 
 
+def test_solids_are_met_together_as_one_by_one():
+    """To the last bit, on which SynRef's pictures hang."""
+    rng = np.random.default_rng(2)
+    asks = []
+    for _ in range(6):
+        for kind, taper in (("sphere", 1.0), ("box", 1.0), ("cylinder", 0.7), ("cylinder", 0.0), ("torus", 0.3)):
+            many = int(rng.integers(1, 90))
+            origin, target = rng.normal(size=(2, 3, many)).astype(np.float32)
+            origin *= 4
+            asks.append((kind, taper, origin[:, :1] if rng.random() < 0.5 else origin, target - origin))
+    for (kind, taper, origin, direction), t in zip(asks, meet(asks), strict=True):
+        assert np.array_equal(t, INTERSECT[kind](np.ascontiguousarray(origin.T), direction.T.copy(), taper))
+    assert meet([]) == []
+
+
+@pytest.mark.parametrize("number", range(20))
+def test_no_shadow_is_lost(number):
+    """On the ground that is seen they are those of every part on every cell within reach, asked in another order."""
+    scene = sample_scene(np.random.default_rng([4, number]))
+    pixels = 33 + number
+    eye, rays, _ = camera_rays(scene, pixels)
+    placed = place(scene, eye)
+    planes = np.ascontiguousarray(rays.transpose(2, 0, 1))
+    depth = np.where(planes[2] < -1e-3, -eye[2] / np.minimum(planes[2], -1e-3), FAR).clip(max=FAR).astype(np.float32)
+    bare = np.random.default_rng(number).random(depth.shape) < 0.7
+    lit = shadows(scene, eye, planes, depth, bare, placed)
+    small = eye + depth[::2, ::2, None] * rays[::2, ::2]
+    light = np.array(scene.light, np.float32)
+    slow = np.ones(small.shape[:2])
+    for one in placed:
+        reach = one.thing.scale * (1.3 + 2.7 * np.hypot(light[0], light[1]) / light[2])
+        near = np.hypot(small[..., 0] - one.thing.place[0], small[..., 1] - one.thing.place[1]) < reach
+        kind = "cylinder" if one.part.kind == "torus" and one.part.tilt == 0 else one.part.kind
+        origin = (small - one.offset) @ one.inverse.T
+        hit = np.isfinite(INTERSECT[kind](origin, (one.inverse @ light)[None], one.part.taper))
+        slow[near & hit] = 0.5
+    rows, columns = np.nonzero(bare)
+    assert np.array_equal(lit[rows // 2, columns // 2], slow[rows // 2, columns // 2])
+    assert 0.01 < (slow < 1).mean() < 0.9
+
+
 def test_a_scene_depends_on_its_number_alone():
     few, many = (list(draw.draw((5, 0), n, 32, workers=1)) for n in (2, 5))
     assert all(np.array_equal(a.image, b.image) and a.scene == b.scene for a, b in zip(few, many))
@@ -104,11 +148,11 @@ def test_a_weave_hangs_on_the_thing_and_keeps_its_colour(texture, colour):
     rng = np.random.default_rng(0)
     own = rng.uniform((-1, -1, 0), (1, 1, 2), (4000, 3))
     painted = []
-    for place, yaw, scale in (((0.0, 0.0), 0.0, 1.0), ((2.0, -1.0), 0.8, 0.6)):
-        thing = Thing("ball", colour, "matte", texture, "large", scale, place, yaw, COLOURS[colour])
+    for spot, yaw, scale in (((0.0, 0.0), 0.0, 1.0), ((2.0, -1.0), 0.8, 0.6)):
+        thing = Thing("ball", colour, "matte", texture, "large", scale, spot, yaw, COLOURS[colour])
         c = np.cos(yaw)
         s = np.sin(yaw)
-        world = scale * own @ np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]]).T + [*place, 0]
+        world = scale * own @ np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]]).T + [*spot, 0]
         painted.append(paint(thing, world))
     assert np.abs(painted[0] - painted[1]).mean() < 1e-3  # but for points on a border
     named = np.isclose(painted[0], COLOURS[colour], atol=1e-6).all(1).mean()

@@ -1,11 +1,10 @@
 """A dense CRF that pulls a coarse map onto the object: labels near each other, in place and colour, should be equal.
 
 Krähenbühl and Koltun, "Efficient Inference in Fully Connected CRFs with Gaussian Edge Potentials" (NIPS 2011). IRNet
-(Ahn, Cho and Kwak, CVPR 2019) learns from what it makes of a response map. The work is done by `pydensecrf` if that is
-installed, else by `lattice`, which computes the same, more slowly.
+(Ahn, Cho and Kwak, CVPR 2019) learns from what it makes of a response map. `lattice` does the work, for all masks of an
+image at once; `pydensecrf`, Krähenbühl's program, computes the same, one mask after the other.
 """
 
-import warnings
 from functools import lru_cache
 from types import ModuleType
 
@@ -15,20 +14,20 @@ from wsris_lib.config.settings import RefineConfig
 from wsris_lib.refine.affinity import IGNORE
 from wsris_lib.refine.lattice import Lattice, mean_field
 
-BACKENDS = ("pydensecrf", "lattice")
+BACKENDS = ("lattice", "pydensecrf")
 COMPILER = "(it needs a C++ compiler)"
 INSTALL = f'to install it: pip install "wsris[crf]" {COMPILER}'
 REBUILD = f"to build it anew: pip install --force-reinstall --no-deps --no-cache-dir pydensecrf2 {COMPILER}"
 
 
-def dense_crf(image: np.ndarray, unary: np.ndarray, settings: RefineConfig, backend: str = "") -> np.ndarray:
+def dense_crf(image: np.ndarray, unary: np.ndarray, settings: RefineConfig, backend: str = "lattice") -> np.ndarray:
     """Marginals of two labels after `settings.iterations` rounds of mean field; with 0, softmax(-unary).
 
     Two kernels: one of place (near_px, near_weight), one of place and colour (far_px, far_colour, far_weight).
 
     Args:
         image: uint8 [H, W, 3]. unary: float32 [2, H, W], negative log probabilities.
-        backend: "pydensecrf", "lattice", or "" for the first of them that is there.
+        backend: "lattice", or "pydensecrf" where that is installed.
 
     Returns float32 [2, H, W], which add up to 1. The two backends differed by less than 2e-4 in 40 images of 37 x 53 to
     320 x 320 pixels (noise, clouds, blocks, black) with the kernels of `tiny` and `paper`, and in no pixel's label.
@@ -55,7 +54,7 @@ def unary_from_labels(labels: np.ndarray, certainty: float) -> np.ndarray:
     return np.where(own, -np.log(certainty), -np.log(1 - certainty)).astype(np.float32)
 
 
-def crf_mask(image: np.ndarray, labels: np.ndarray, settings: RefineConfig, backend: str = "") -> np.ndarray:
+def crf_mask(image: np.ndarray, labels: np.ndarray, settings: RefineConfig, backend: str = "lattice") -> np.ndarray:
     """image uint8 [H, W, 3] and labels bool [H, W] -> float32 [H, W] in [0, 1]: how sure the CRF is of the object.
 
     Raises what `dense_crf` and `unary_from_labels` raise.
@@ -63,7 +62,7 @@ def crf_mask(image: np.ndarray, labels: np.ndarray, settings: RefineConfig, back
     return crf_masks(image, np.asarray(labels)[None], settings, backend)[0]
 
 
-def crf_masks(image: np.ndarray, labels: np.ndarray, settings: RefineConfig, backend: str = "") -> np.ndarray:
+def crf_masks(image: np.ndarray, labels: np.ndarray, settings: RefineConfig, backend: str = "lattice") -> np.ndarray:
     """`crf_mask` of S masks of one image, each on its own: labels bool [S, H, W] -> float32 [S, H, W].
 
     Faster than one by one, since the kernels are made once.
@@ -73,7 +72,9 @@ def crf_masks(image: np.ndarray, labels: np.ndarray, settings: RefineConfig, bac
     return np.stack(soft) if soft else np.zeros(np.shape(labels), np.float32)
 
 
-def affinity_labels(image: np.ndarray, soft: np.ndarray, settings: RefineConfig, backend: str = "") -> np.ndarray:
+def affinity_labels(
+    image: np.ndarray, soft: np.ndarray, settings: RefineConfig, backend: str = "lattice"
+) -> np.ndarray:
     """What IRNet learns from: uint8 [H, W] of 1 (object), 0 (ground) and 255 (unknown).
 
     The map is cut at `settings.foreground` and, lower, at `settings.background`, and each cut goes through the CRF. 1
@@ -108,21 +109,23 @@ def _marginals(image: np.ndarray, unaries: list[np.ndarray], settings: RefineCon
         if np.shape(unary) != (2, height, width):
             raise ValueError(f"the unary is {np.shape(unary)}, expected (2, {height}, {width}) as the image has it")
     module = _module(backend)
-    flat = [np.ascontiguousarray(unary, np.float32).reshape(2, -1) for unary in unaries]  # [2, H * W] each
+    if not unaries:
+        return []
     if module is None:
         colours = image.reshape(-1, 3) / np.float32(settings.far_colour)
         far = Lattice(np.hstack([_places(height, width, settings.far_px), colours]))  # of [H * W, 5]
         kernels = [(settings.near_weight, _near(height, width, settings.near_px)), (settings.far_weight, far)]
-        marginals = [mean_field(np.ascontiguousarray(unary.T), kernels, settings.iterations).T for unary in flat]
-    else:
-        marginals = []
-        crf = module.DenseCRF2D(width, height, 2)
-        crf.addPairwiseGaussian(sxy=settings.near_px, compat=settings.near_weight)
-        crf.addPairwiseBilateral(sxy=settings.far_px, srgb=settings.far_colour, rgbim=image, compat=settings.far_weight)
-        for unary in flat:
-            crf.setUnaryEnergy(unary)
-            marginals.append(np.array(crf.inference(settings.iterations)))
-    return [np.ascontiguousarray(Q).reshape(2, height, width) for Q in marginals]
+        bias = np.stack([(unary[0] - unary[1]).ravel() for unary in unaries], 1, dtype=np.float32)  # [H * W, S]
+        second = mean_field(bias, kernels, settings.iterations).T.reshape(-1, height, width)
+        return [np.stack([1 - Q, Q]) for Q in second]
+    marginals = []
+    crf = module.DenseCRF2D(width, height, 2)
+    crf.addPairwiseGaussian(sxy=settings.near_px, compat=settings.near_weight)
+    crf.addPairwiseBilateral(sxy=settings.far_px, srgb=settings.far_colour, rgbim=image, compat=settings.far_weight)
+    for unary in unaries:
+        crf.setUnaryEnergy(np.ascontiguousarray(unary, np.float32).reshape(2, -1))
+        marginals.append(np.array(crf.inference(settings.iterations)).reshape(2, height, width))
+    return marginals
 
 
 def _places(height: int, width: int, px: float) -> np.ndarray:
@@ -138,15 +141,13 @@ def _near(height: int, width: int, px: float) -> Lattice:
 
 def _module(backend: str) -> ModuleType | None:
     """pydensecrf's module, or None for the lattice."""
-    if backend not in ("", *BACKENDS):
-        raise ValueError(f"backend is {backend!r}; choose one of {', '.join(BACKENDS)}, or leave it empty")
+    if backend not in BACKENDS:
+        raise ValueError(f"backend is {backend!r}; choose one of {', '.join(BACKENDS)}")
     if backend == "lattice":
         return None
     module, why = published()
-    if not module and backend:
-        raise ImportError(why)
     if not module:
-        _say_once(why)
+        raise ImportError(why)
     return module
 
 
@@ -174,8 +175,3 @@ def _try(module: ModuleType) -> None:
     marginals = np.array(crf.inference(1))
     if marginals.shape != (2, 4) or not np.allclose(marginals, 0.5):
         raise ValueError("it answers nonsense")
-
-
-@lru_cache
-def _say_once(why: str) -> None:
-    warnings.warn(f"{why}. Until then the slower lattice is used", stacklevel=5)

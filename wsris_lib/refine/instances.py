@@ -2,11 +2,13 @@
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from scipy import ndimage
 
 STEPS = 300  # of following the field
+BILINEAR = 0  # as `torch.grid_sampler` numbers them
+BORDER = 1
+CHECK = 10  # steps; to look whether all stand still takes as long as one
 
 
 def centres(displacement: NDArray[np.float32], steps: int = STEPS) -> NDArray[np.int64]:
@@ -15,17 +17,21 @@ def centres(displacement: NDArray[np.float32], steps: int = STEPS) -> NDArray[np
     Between cells the field is interpolated; what leaves the plane stays at its border.
     """
     height, width = displacement.shape[1:]
-    last = torch.tensor([width - 1.0, height - 1.0])  # x, y, as `grid_sample` counts
-    field = torch.from_numpy(displacement[::-1].astype(np.float32))[None]  # [1, 2, h, w]
-    place = torch.from_numpy(np.indices((height, width))[::-1].astype(np.float32)).permute(1, 2, 0)[None]
-    for _ in range(steps):
-        frame = 2 * place / last.clamp(min=1) - 1  # the outermost cells' centres are -1 and 1
-        step = F.grid_sample(field, frame, padding_mode="border", align_corners=True)
-        moved = (place + step.permute(0, 2, 3, 1)).clamp(min=0).minimum(last)
-        if (moved - place).abs().max() < 1e-3:  # the rest would change nothing
+    # In the coordinates of `grid_sample`, x before y: the outermost cells' centres are -1 and 1.
+    last = torch.tensor([width - 1.0, height - 1.0]).view(2, 1, 1)
+    half = last.clamp(min=1) / 2
+    steps_away = torch.from_numpy(displacement[::-1].astype(np.float32)) * (last > 0)  # a single row has nowhere to go
+    field = (steps_away / half)[None]  # [1, 2, h, w]
+    cells = torch.from_numpy(np.indices((height, width))[::-1].astype(np.float32))
+    place = (cells / half - 1).permute(1, 2, 0).contiguous()[None]  # [1, h, w, 2]
+    near = 1e-3 / half.permute(1, 2, 0)  # less than that would change nothing
+    for step in range(1, steps + 1):
+        before = place.clone() if step % CHECK == 0 else None
+        moved = torch.grid_sampler(field, place, BILINEAR, BORDER, True)  # F.grid_sample, which asks more than it does
+        place.add_(moved.permute(0, 2, 3, 1)).clamp_(-1, 1)
+        if before is not None and bool(((place - before).abs() < near).all()):
             break
-        place = moved
-    return place[0].round().long().permute(2, 0, 1).flip(0).numpy()
+    return ((place[0].permute(2, 0, 1) + 1) * half).round().long().flip(0).numpy()
 
 
 def instances(displacement: NDArray[np.float32], max_displacement: float, steps: int = STEPS) -> NDArray[np.int64]:

@@ -1,4 +1,4 @@
-"""Gaussian filters over millions of pairs of pixels, and the mean field of a dense CRF, from numpy and scipy alone.
+"""Gaussian filters over millions of pairs of pixels, and the mean field of a dense CRF, without compiled code of ours.
 
 A kernel k(i, j) = exp(-|f_i - f_j|^2 / 2) between all pairs of N points would cost N^2. On the permutohedral lattice it
 costs about N: every point hands its value to the d + 1 corners of the simplex around it (splat), the corners blur
@@ -6,11 +6,22 @@ among each other along d + 1 directions, and every point collects from its corne
 matrix here. Adams, Baek and Davis, "Fast High-Dimensional Filtering Using the Permutohedral Lattice" (Eurographics
 2010); the CRF is Krähenbühl and Koltun's, "Efficient Inference in Fully Connected CRFs" (NIPS 2011).
 
+The lattice belongs to the image, so all masks of an image go through it side by side, as columns.
+
 Scales, roundings and normalisation are those of Krähenbühl's program, which pydensecrf wraps.
 """
 
+import warnings
+from typing import Any
+
 import numpy as np
+import torch
+from numpy.typing import NDArray
 from scipy import sparse
+from torch import Tensor
+
+Floats = NDArray[np.float32]
+Integers = NDArray[Any]
 
 
 class Lattice:
@@ -24,113 +35,152 @@ class Lattice:
         features: float [N, d], already divided by the standard deviations. Raises ValueError where they spread over
             more lattice corners than an index can number; larger standard deviations mend that.
 
-    `splat` is [M, N] for M corners, `blurs` holds d + 1 matrices [M, M], `slice` is [N, M].
+    Its matrices, for M corners: splat [M, N], d + 1 blurs [M, M], slice [N, M].
     """
 
-    def __init__(self, features: np.ndarray) -> None:
+    def __init__(self, features: Floats) -> None:
         corners, weights = simplices(np.asarray(features, np.float32))
         N, d = features.shape
+        planes = corners.transpose(1, 2, 0)  # [d + 1, d, N], contiguous
         # One number per corner, so that finding a neighbour is a search in a sorted list. Blurring looks d further.
-        low = corners.min((0, 1)) - d
-        span = corners.max((0, 1)) - low + d + 1
+        low = planes.min(2).min(0).astype(np.int64) - d
+        span = planes.max(2).max(0) - low + d + 1
         if np.prod(span.astype(float)) >= 2**63:
             raise ValueError(f"the features spread over {span.tolist()} steps: too many; raise the standard deviations")
         place = np.concatenate([np.cumprod(span[:0:-1])[::-1], [1]])  # of each coordinate's step, [d]
-        keys, at = np.unique((corners - low) @ place, return_inverse=True)  # [M], [N, d + 1]
-        starts = np.arange(0, at.size + 1, d + 1)
+        numbers = np.empty((N, d + 1), np.int64)
+        for corner, plane in enumerate(planes):
+            numbers[:, corner] = (place[:, None] * (plane - low[:, None])).sum(0)
+        unique, inverse = torch.unique(torch.from_numpy(numbers.ravel()), return_inverse=True)  # thrice numpy's speed
+        keys = unique.numpy()  # [M]
+        at = inverse.numpy().astype(np.int32)  # [N * (d + 1)]
+        starts = np.arange(0, at.size + 1, d + 1, dtype=np.int32)
+        splat = sparse.csr_array((weights.ravel(), at, starts), shape=(N, len(keys))).T.tocsr()
+        # A neighbour in direction j lies d up in coordinate j and 1 down in all others; the last coordinate is implied.
+        steps = ((d + 1) * np.eye(d + 1, d, dtype=np.int64) - 1) @ place
+        blurs = [_blur(keys, int(step)) for step in steps]
         # A constant of Adams's program, part of the factor that the normalisation takes out. Here it costs nothing.
         alpha = np.float32(1 / (1 + 2.0**-d))
-        self.slice = sparse.csr_array((alpha * weights.ravel(), at.ravel(), starts), shape=(N, len(keys)))
-        self.splat = sparse.csr_array((weights.ravel(), at.ravel(), starts), shape=(N, len(keys))).T.tocsr()
-        # A neighbour in direction j lies d up in coordinate j and 1 down in all others; the last coordinate is implied.
-        steps = (d + 1) * np.eye(d + 1, d, dtype=np.int64) - 1
-        self.blurs = [_blur(keys, step) for step in steps @ place]
+        slice_ = sparse.csr_array((alpha * weights.ravel(), at, starts), shape=(N, len(keys)))
+        self._passes = [compressed(matrix) for matrix in (splat, *blurs, slice_)]
+        # Every point's kernel shall weigh alike, so values are divided by the root of their row's sum before and after.
+        norm = (self.filter(torch.ones(N, 1)) + 1e-20).rsqrt().numpy()[:, 0]
+        splat.data = splat.data * norm[splat.indices]
+        slice_.data = slice_.data * norm.repeat(d + 1)
+        self._normalised = [compressed(splat), *self._passes[1:-1], compressed(slice_)]
 
-    def filter(self, values: np.ndarray) -> np.ndarray:
+    def filter(self, values: Tensor) -> Tensor:
         """float32 [N, K] -> [N, K]: about sum_j k(i, j) values_j for every point i, itself included."""
-        values = self.splat @ values
-        for blur in self.blurs:
-            values = blur @ values
-        return self.slice @ values
+        for matrix in self._passes:
+            values = matrix @ values
+        return values
+
+    def add_normalised(self, base: Tensor, values: Tensor, weight: float) -> Tensor:
+        """base + weight D K D values, all float32 [N, K]: K is the filter, D holds 1 / sqrt of each row's sum."""
+        for matrix in self._normalised[:-1]:
+            values = matrix @ values
+        return torch.addmm(base, self._normalised[-1], values, alpha=weight)
 
 
-def simplices(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Where each point lies: features float32 [N, d] -> the corners around it, int64 [N, d + 1, d] (the first d of
+def simplices(features: Floats) -> tuple[Integers, Floats]:
+    """Where each point lies: features float32 [N, d] -> the corners around it, int32 [N, d + 1, d] (the first d of
     their d + 1 coordinates, which add up to 0), and its barycentric weights, float32 [N, d + 1], which add up to 1.
 
     In float32 and with the ties of Krähenbühl's program: pixels lie on a grid, so many points lie on a border between
-    simplices, and which of them is taken decides which corners there are.
+    simplices, and which of them is taken decides which corners there are. The corners' memory is that of [d + 1, d, N].
     """
     N, d = features.shape
     # Adams p. 5: onto the plane in d + 1 dimensions where coordinates add up to 0. Splat, blur and slice together have
     # the variance 2 (d + 1)^2 / 3 there (p. 6), so features of deviation 1 are stretched to that.
     stretch = np.float32(np.sqrt(2 / 3) * (d + 1)) / np.sqrt(np.arange(1, d + 1) * np.arange(2, d + 2))
-    scaled = features * stretch.astype(np.float32)
-    lifted = np.zeros((N, d + 1), np.float32)
+    scaled = np.ascontiguousarray((features * stretch.astype(np.float32)).T)  # [d, N]
+    lifted = np.empty((d + 1, N), np.float32)
     total = np.zeros(N, np.float32)
     for j in range(d, 0, -1):
-        lifted[:, j] = total - j * scaled[:, j - 1]
-        total += scaled[:, j - 1]
-    lifted[:, 0] = total
+        lifted[j] = total - j * scaled[j - 1]
+        total += scaled[j - 1]
+    lifted[0] = total
     # The nearest point whose coordinates are all multiples of d + 1. Rounded one by one they may not add up to 0; then
     # those with the largest rounding errors go one multiple up or down.
     down = np.float32(1 / (d + 1))
     whole = np.rint(lifted * down)
     nearest = whole * (d + 1)
-    # Stable: with the ties the other way round, single marginals differed by up to 1 from the program's.
-    order = np.argsort(nearest - lifted, axis=1, kind="stable")
-    rank = np.empty((N, d + 1), np.int64)  # 0 for the coordinate that was rounded down the most
-    np.put_along_axis(rank, order, np.arange(d + 1)[None], axis=1)
-    rank += whole.sum(1, keepdims=True).astype(np.int64)
-    wrap = (d + 1) * ((rank < 0).astype(np.int64) - (rank > d))
+    # 0 for the coordinate that was rounded down the most. Of equals the first is first: with the ties the other way
+    # round, single marginals differed by up to 1 from the program's.
+    over = nearest - lifted
+    rank = np.zeros((d + 1, N), np.int8)
+    for i in range(d + 1):
+        for j in range(i):
+            first = over[j] <= over[i]
+            rank[i] += first
+            rank[j] += ~first
+    rank += whole.sum(0).astype(np.int8)
+    wrap = (d + 1) * ((rank < 0).astype(np.int8) - (rank > d))
     rank += wrap
     nearest += wrap.astype(np.float32)
     # Barycentric weights: differences of consecutive rounding errors in the order of their ranks (Adams p. 10).
-    error = np.empty((N, d + 1), np.float32)
-    np.put_along_axis(error, rank, (lifted - nearest) * down, axis=1)
+    error = np.empty((d + 1, N), np.float32)
+    for j in range(d + 1):
+        error[rank[j], np.arange(N)] = (lifted[j] - nearest[j]) * down
     weights = np.empty((N, d + 1), np.float32)
-    weights[:, 1:] = error[:, d - 1 :: -1] - error[:, :0:-1]
-    weights[:, 0] = error[:, d] + (1 - error[:, 0])
+    weights[:, 1:] = (error[d - 1 :: -1] - error[:0:-1]).T
+    weights[:, 0] = error[d] + (1 - error[0])
     # Corner r is `nearest` with r added where the rank is at most d - r, and r - (d + 1) elsewhere.
-    r = np.arange(d + 1)
-    canonical = np.where(r[None] <= d - r[:, None], r[:, None], r[:, None] - (d + 1))  # [corner, rank]
-    corners = nearest[:, None, :d].astype(np.int64) + canonical.T[rank[:, :d]].transpose(0, 2, 1)
-    return corners, weights
+    corners = np.empty((d + 1, d, N), np.int32)
+    for r in range(d + 1):
+        corners[r] = nearest[:d] + (r - (d + 1) * (rank[:d] > d - r))
+    return corners.transpose(2, 0, 1), weights
 
 
-def _blur(keys: np.ndarray, step: int) -> sparse.csr_array:
+def _blur(keys: Integers, step: int) -> sparse.csr_array:
     """[M, M]: every corner keeps its value and gets half of each neighbour's; corners that no point has don't exist."""
-    at = np.minimum(np.searchsorted(keys, keys + step), len(keys) - 1)
-    here = np.flatnonzero(keys[at] == keys + step)
-    rows = np.concatenate([np.arange(len(keys)), here, at[here]])
-    columns = np.concatenate([np.arange(len(keys)), at[here], here])
-    shares = np.full(len(rows), 0.5, np.float32)
-    shares[: len(keys)] = 1
-    return sparse.csr_array((shares, (rows, columns)), shape=(len(keys), len(keys)))
+    M = len(keys)
+    up = np.minimum(np.searchsorted(keys, keys + step), M - 1)
+    here = np.flatnonzero(keys[up] == keys + step)
+    there = up[here]
+    low, high = (here, there) if step > 0 else (there, here)  # each pair, as the sorted keys have it
+    own = np.zeros(M, np.int32)  # where in its row each corner stands itself: after the lower neighbour, if it has one
+    own[high] = 1
+    width = own + 1
+    width[low] += 1
+    starts = np.concatenate([[0], width.cumsum()]).astype(np.int32)
+    own += starts[:-1]
+    columns = np.empty(starts[-1], np.int32)
+    columns[own] = np.arange(M)
+    columns[own[low] + 1] = high
+    columns[own[high] - 1] = low
+    shares = np.full(len(columns), 0.5, np.float32)
+    shares[own] = 1
+    return sparse.csr_array((shares, columns, starts), shape=(M, M))
 
 
-def mean_field(unary: np.ndarray, kernels: list[tuple[float, Lattice]], iterations: int) -> np.ndarray:
-    """Marginals of a dense CRF in which different labels of near points cost their kernel's weight (Potts).
+def compressed(matrix: sparse.csr_array) -> Tensor:
+    """The matrix as torch has it: its product with a few columns takes half of scipy's time."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Sparse CSR")  # torch calls it a beta, once
+        starts, columns, values = (torch.from_numpy(part) for part in (matrix.indptr, matrix.indices, matrix.data))
+        return torch.sparse_csr_tensor(starts, columns, values, size=matrix.shape, check_invariants=False)
 
-    Q <- softmax(-U + sum_k w_k D_k K_k D_k Q), begun at softmax(-U). D_k makes every point's kernel weigh alike:
-    1 / sqrt of the sum of its row of K_k.
+
+def mean_field(bias: Floats, kernels: list[tuple[float, Lattice]], iterations: int) -> Floats:
+    """The second label's marginals in S dense CRFs of two labels, which are N points that all share their kernels.
+
+    Q <- softmax(-U + sum_k w_k D_k K_k D_k Q), begun at softmax(-U): different labels of near points cost their
+    kernel's weight (Potts). D_k makes every point's kernel weigh alike: 1 / sqrt of the sum of its row of K_k. Of two
+    labels only the difference counts: with x = U_0 - U_1 and q = Q_1 - Q_0 that is q <- tanh(half of
+    (x + sum_k w_k D_k K_k D_k q)), one column for each CRF.
 
     Args:
-        unary: float32 [N, L], negative log probabilities. kernels: (weight, lattice of N points) each.
+        bias: float32 [N, S], the first label's negative log probability less the second's.
+        kernels: (weight, lattice of N points) each.
 
-    Returns float32 [N, L], rows that add up to 1.
+    Returns float32 [N, S] in [0, 1].
     """
-    ones = np.ones((len(unary), 1), np.float32)
-    norms = [1 / np.sqrt(lattice.filter(ones) + np.float32(1e-20)) for _, lattice in kernels]
-    Q = _softmax(-unary)
+    half = torch.from_numpy(np.ascontiguousarray(bias)) / 2
+    energy = half
     for _ in range(iterations):
-        energy = -unary
-        for (weight, lattice), norm in zip(kernels, norms):
-            energy = energy + np.float32(weight) * (norm * lattice.filter(norm * Q))
-        Q = _softmax(energy)
-    return Q
-
-
-def _softmax(x: np.ndarray) -> np.ndarray:
-    e = np.exp(x - x.max(1, keepdims=True))
-    return e / e.sum(1, keepdims=True)
+        q = energy.tanh()
+        energy = half
+        for weight, lattice in kernels:
+            energy = lattice.add_normalised(energy, q, weight / 2)
+    return (2 * energy).sigmoid().numpy()

@@ -18,6 +18,7 @@ from wsris_lib.synref.scene import (
     Scene,
     Thing,
     free_place,
+    one,
     photographed,
     tint,
     weighted,
@@ -52,8 +53,8 @@ def sample_rivals(rng: np.random.Generator) -> Scene:
 
 def _thing(rng: np.random.Generator, kind: str, things: list[Thing]) -> Thing | None:
     """Any thing of a kind, in a free place; None where there is none."""
-    colour = str(rng.choice(list(COLOURS)))
-    size = str(rng.choice(list(SIZES)))
+    colour = one(COLOURS, rng)
+    size = one(SIZES, rng)
     scale = float(rng.uniform(*SIZES[size]))
     place = free_place(rng, things, scale)
     if place is None:
@@ -65,9 +66,9 @@ def _thing(rng: np.random.Generator, kind: str, things: list[Thing]) -> Thing | 
 
 def _rival(rng: np.random.Generator, model: Thing, things: list[Thing], turn: float) -> Thing | None:
     """A thing like `model` but for one fact, near it or in line with it as the camera sees them; None without room."""
-    fact = str(rng.choice(DIFFER))
+    fact = one(DIFFER, rng)
     values = {"colour": COLOURS, "size": SIZES, "texture": TEXTURES, "material": MATERIALS}
-    changed = {fact: str(rng.choice([v for v in values[fact] if v != getattr(model, fact)]))} if fact else {}
+    changed = {fact: one([v for v in values[fact] if v != getattr(model, fact)], rng)} if fact else {}
     rival = replace(model, **changed)
     scale = float(rng.uniform(*SIZES[rival.size]))
     in_line = rng.random() < IN_LINE

@@ -1,6 +1,10 @@
 """Draw a scene at random: which objects stand where, under which light, seen from where."""
 
+import math
+from bisect import bisect
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 
@@ -49,15 +53,15 @@ class Scene:
 def sample_scene(rng: np.random.Generator) -> Scene:
     """A table with 3 to 7 objects and clutter. In 4 of 5 scenes some share a category: words of place are needed."""
     number = int(rng.integers(3, 8))
-    names = list(rng.choice(list(CATEGORIES), number))
+    names = [list(CATEGORIES)[i] for i in rng.integers(0, len(CATEGORIES), number)]
     if rng.random() < 0.8:  # a theme: two to four of a kind, often of one colour too
         same = int(rng.integers(2, min(4, number) + 1))
         names[:same] = [names[0]] * same
-    theme_colour = rng.choice(list(COLOURS))
+    theme_colour = one(COLOURS, rng)
     things: list[Thing] = []
     for name in names:
-        colour = str(theme_colour if name == names[0] and rng.random() < 0.5 else rng.choice(list(COLOURS)))
-        size = str(rng.choice(list(SIZES)))
+        colour = theme_colour if name == names[0] and rng.random() < 0.5 else one(COLOURS, rng)
+        size = one(SIZES, rng)
         scale = float(rng.uniform(*SIZES[size]))
         place = free_place(rng, things, scale)
         if place is None:
@@ -65,7 +69,7 @@ def sample_scene(rng: np.random.Generator) -> Scene:
         paint = tint(rng, colour)
         material = weighted(rng, MATERIALS)
         texture = weighted(rng, TEXTURES)
-        things.append(Thing(str(name), colour, material, texture, size, scale, place, yaw(rng), paint))
+        things.append(Thing(name, colour, material, texture, size, scale, place, yaw(rng), paint))
     return photographed(rng, things)
 
 
@@ -98,7 +102,7 @@ def photographed(rng: np.random.Generator, things: list[Thing], turn: float | No
         ambient=float(rng.uniform(0.28, 0.6)),
         ground=tuple(np.clip(base, 0.05, 0.95).tolist()),
         ground_second=tuple(second.tolist()),
-        pattern=str(rng.choice(["plain", "checker", "planks", "noise"])),
+        pattern=one(("plain", "checker", "planks", "noise"), rng),
         noise_seed=int(rng.integers(2**31)),
     )
 
@@ -112,7 +116,21 @@ def yaw(rng: np.random.Generator) -> float:
 
 
 def weighted(rng: np.random.Generator, chances: dict[str, float]) -> str:
-    return str(rng.choice(list(chances), p=list(chances.values())))
+    """A key by its chance, as `rng.choice` draws it, in a tenth of the time."""
+    shares = _cumulative(tuple(chances.values()))
+    return list(chances)[bisect(shares, rng.random())]
+
+
+@cache
+def _cumulative(chances: tuple[float, ...]) -> list[float]:
+    total = np.cumsum(chances)
+    return (total / total[-1]).tolist()
+
+
+def one(options: Iterable[str], rng: np.random.Generator) -> str:
+    """One of them, as `rng.choice` draws it."""
+    options = tuple(options)
+    return options[int(rng.integers(0, len(options)))]
 
 
 def free_place(
@@ -123,7 +141,7 @@ def free_place(
         radius = REACH * np.sqrt(rng.random())
         angle = rng.uniform(0, 2 * np.pi)
         place = (float(radius * np.cos(angle)), float(radius * np.sin(angle)))
-        if all(np.hypot(place[0] - t.place[0], place[1] - t.place[1]) > apart * (scale + t.scale) for t in things):
+        if all(math.hypot(place[0] - t.place[0], place[1] - t.place[1]) > apart * (scale + t.scale) for t in things):
             return place
     return None
 
@@ -135,8 +153,8 @@ def _clutter(rng: np.random.Generator, things: list[Thing]) -> list[Thing]:
         scale = float(rng.uniform(0.16, 0.3))
         place = free_place(rng, [*things, *clutter], scale, apart=0.85)
         if place is not None:
-            paint = FIXED[str(rng.choice(CLUTTER_COLOURS))]
+            paint = FIXED[one(CLUTTER_COLOURS, rng)]
             tint = tuple(np.clip(np.array(paint) * rng.uniform(0.8, 1.2), 0, 1).tolist())
             turn = float(rng.uniform(0, 2 * np.pi))
-            clutter.append(Thing(str(rng.choice(list(CLUTTER))), "", "matte", "plain", "", scale, place, turn, tint))
+            clutter.append(Thing(one(CLUTTER, rng), "", "matte", "plain", "", scale, place, turn, tint))
     return clutter

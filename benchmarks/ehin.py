@@ -19,7 +19,8 @@ import torch
 from wsris_lib.config import profiles
 from wsris_lib.ehin.train import stored_modules, train
 from wsris_lib.experiments.costs import answer_seconds
-from wsris_lib.frozen.clip_backbone import Backbone, Critic
+from wsris_lib.frozen.clip_backbone import Backbone
+from wsris_lib.frozen.critic import Critic
 from wsris_lib.pipeline import ehin
 from wsris_lib.pipeline.run import Run
 

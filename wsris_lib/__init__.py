@@ -88,7 +88,7 @@ _WHERE = {
     "LossCurve": "infra.trainer",
     "distil": "cadd.train",
     "Backbone": "frozen.clip_backbone",
-    "Critic": "frozen.clip_backbone",
+    "Critic": "frozen.critic",
     "HIPM": "ehin.prompt",
     "Head": "ehin.network",
     "image_score": "ehin.losses",

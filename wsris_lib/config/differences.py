@@ -34,6 +34,7 @@ TINY: Differences = {
     "ehin.finetune": (False, "frozen, its maps are made once"),
     "ehin.critic": ("zoo:clip", "a miniature"),
     "ehin.critic_image_size": (64, "time: the critic looks at each image for each of K + 1 sentences"),
+    "ehin.critic_precision": ("auto", "time: half of it where the processor multiplies bfloat16"),
     "ehin.width": (128, "time: a CPU"),
     "ehin.negatives_from": ("dataset", "keeps EHIN single-text (ST)"),
     "ehin.epochs": (1, "time"),

@@ -10,10 +10,20 @@ from torch import Tensor, nn
 
 from wsris_lib.config.settings import EhinConfig
 from wsris_lib.ehin.inputs import Images, sentence_vectors
-from wsris_lib.ehin.losses import background, classification, early_contrast, foreground, image_score
+from wsris_lib.ehin.losses import (
+    FORMS,
+    SHARPNESS,
+    background,
+    classification,
+    early_contrast,
+    foreground,
+    image_score,
+    relative_foreground,
+)
 from wsris_lib.ehin.negatives import Negatives
 from wsris_lib.ehin.network import Head, new_head, shown
-from wsris_lib.frozen.clip_backbone import Backbone, Critic
+from wsris_lib.frozen.clip_backbone import Backbone
+from wsris_lib.frozen.critic import Critic
 from wsris_lib.infra.trainer import LossCurve, Trained, Trainer
 from wsris_lib.refer.views import Sample
 
@@ -44,14 +54,28 @@ def losses(
         terms["classify"] = classification(image_score(late), mine, same_words)  # of eq. 14
     Q = torch.cat([own[:, None], others], 1)  # [B, 1 + K, E]
     if settings.foreground or settings.background:
-        S = critic(pixels, late[:, 0].sigmoid(), Q)  # eq. 16, [B, 1 + K]
-        terms["foreground"] = foreground(S[:, 0])  # eq. 18
+        S, outside = _seen(late[:, 0], Q, pixels, critic, settings, bool(settings.foreground))
+        terms["foreground"] = foreground(S[:, 0]) if outside is None else relative_foreground(S[:, 0], outside)
         terms["background"] = background(S[:, 1:], settings.reduction)  # eq. 19
     if settings.contrast:
         R = {"early": early, "late": late}[settings.contrast_on]
-        S = critic(pixels, R[:, 0].sigmoid(), Q)
-        terms["contrast"] = early_contrast(S[:, 0], S[:, 1:], settings.reduction)  # eq. 15
+        S, outside = _seen(R[:, 0], Q, pixels, critic, settings)
+        terms["contrast"] = early_contrast(S[:, 0], S[:, 1:], settings.reduction, outside)  # eq. 15
     return terms
+
+
+def _seen(
+    R: Tensor, Q: Tensor, pixels: Tensor, critic: Critic, settings: EhinConfig, compared: bool = True
+) -> tuple[Tensor, Tensor | None]:
+    """EHIN eq. 16: S [B, 1 + K] of the own sentence and the negatives under the mask of R [B, h, w].
+
+    With it S [B] of the own sentence under all that the mask leaves out, where FG is relative (None otherwise, and
+    unless `compared`); both masks are sharp then: under soft ones either picture shows a part of the object.
+    """
+    if settings.foreground_form == "log":
+        return critic(pixels, R.sigmoid(), Q), None
+    S = critic(pixels, (SHARPNESS * R).sigmoid(), Q)
+    return S, critic(pixels, (-SHARPNESS * R).sigmoid(), Q[:, :1])[:, 0] if compared else None
 
 
 def total(terms: dict[str, Tensor], settings: EhinConfig) -> Tensor:
@@ -69,6 +93,8 @@ def train(
 
     Returns {"head": Head, and "backbone" if fine-tuned} and the loss curve.
     """
+    if settings.foreground_form not in FORMS:
+        raise ValueError(f"foreground_form is {settings.foreground_form!r}; choose one of {', '.join(FORMS)}")
     backbone = images.backbone
     device = images.device
     known = set(images.ids)

@@ -15,8 +15,10 @@ from PIL import Image
 from wsris_lib.config.profiles import PROFILES
 from wsris_lib.config.settings import SynRefSize
 from wsris_lib.ehin import train as training
+from wsris_lib.ehin.gradients import at_projections, cosine, shares
 from wsris_lib.ehin.inputs import Images, sentence_vectors
 from wsris_lib.ehin.losses import FORMS
+from wsris_lib.ehin.network import new_head, shown
 from wsris_lib.ehin.predict import clip_maps, response_maps, seen_under
 from wsris_lib.frozen.clip_backbone import Backbone
 from wsris_lib.frozen.critic import Critic
@@ -50,13 +52,13 @@ def settings(tiny_zoo):
     )
 
 
-def fitted(data, settings, out, seed=0, chosen=list):
+def fitted(data, settings, out, seed=0, chosen=list, watch=None):
     torch.manual_seed(99)  # nobody else's random numbers matter
     view = Refer(data, "refcoco", "unc").training_view("train")
     backbone = Backbone(settings.backbone, settings.image_size, settings.max_tokens).eval()
     critic = Critic(settings.critic, settings.critic_image_size, settings.max_tokens)
     images = Images(view, backbone, settings, out / "maps")
-    return training.train(images, chosen(view), critic, settings, seed, out / "ehin"), images, view
+    return training.train(images, chosen(view), critic, settings, seed, out / "ehin", watch), images, view
 
 
 def one_of_each_image(view):
@@ -242,6 +244,63 @@ def test_a_relative_foreground_sees_sharp_masks_and_their_complements(settings):
         assert terms[name].item() == pytest.approx(value, rel=1e-3), name
     alone, _ = random_terms(settings, critic.float(), "relative", foreground=0.0, contrast=0.0)
     assert alone["background"].item() == pytest.approx(terms["background"].item())
+
+
+def test_each_losss_gradient_at_the_projections(tiny_zoo, settings):
+    """Against finite differences in float64 of each weighted loss along one direction; and shares of their norms."""
+    head = new_head(8, 48, settings, 0).double()
+    critic = Critic(settings.critic, 32).double()
+    draw = lambda *shape: torch.randn(*shape, generator=torch.Generator().manual_seed(len(shape))).double()  # noqa: E731
+    maps = draw(3, 8, 2, 2)
+    sentences = draw(3, 48)[shown(3, 0)]
+    own, others, pixels = F.normalize(draw(3, 48), dim=1), F.normalize(draw(3, 2, 48), dim=2), draw(3, 3, 32, 32)
+
+    def terms():
+        return training.losses(*head(maps, sentences), own, others, pixels, critic, settings, shown(3, 0))
+
+    gradients = at_projections(terms(), settings, head)
+    assert set(gradients) == {"classify", "foreground", "background", "contrast"}
+    assert all(parameter.grad is None for parameter in head.parameters())
+    shared = [*head.image.parameters(), *head.sentence.parameters()]
+    direction = [draw(*part.shape) for part in shared]
+
+    def moved(step):
+        with torch.no_grad():
+            for part, way in zip(shared, direction):
+                part += step * way
+            value = {name: getattr(settings, name) * term.item() for name, term in terms().items()}
+            for part, way in zip(shared, direction):
+                part -= step * way
+        return value
+
+    up, down = moved(1e-6), moved(-1e-6)
+    along = torch.cat([way.flatten() for way in direction])
+    for name, gradient in gradients.items():
+        assert float(gradient.double() @ along) == pytest.approx((up[name] - down[name]) / 2e-6, rel=1e-2, abs=1e-4)
+    parts = shares(gradients)
+    assert sum(parts.values()) == pytest.approx(1)
+    norms = {name: math.sqrt(sum(float(x) ** 2 for x in gradient)) for name, gradient in gradients.items()}
+    assert parts["contrast"] == pytest.approx(norms["contrast"] / sum(norms.values()), rel=1e-4)
+    assert cosine(gradients, "classify", "classify") == pytest.approx(1, abs=1e-5)
+    inner = sum(float(a) * float(b) for a, b in zip(gradients["classify"], gradients["foreground"]))
+    assert cosine(gradients, "classify", "foreground") == pytest.approx(
+        inner / norms["classify"] / norms["foreground"], rel=1e-3, abs=1e-6
+    )
+    without = at_projections(terms(), replace(settings, contrast=0.0), head)
+    assert set(without) == {"classify", "foreground", "background"}
+    assert shares({"classify": torch.zeros(3)}) == {"classify": 0.0}
+
+
+def test_a_watch_sees_every_step_and_changes_nothing(data, settings, tmp_path):
+    plain = fitted(data, settings, tmp_path / "a")[0]
+    steps = []
+
+    def watch(step, terms, head):
+        steps.append(step)
+        at_projections(terms, settings, head)
+
+    watched = fitted(data, settings, tmp_path / "b", watch=watch)[0]
+    assert steps == list(range(plain.curve[-1].step)) and same(plain.model, watched.model)
 
 
 def test_an_unknown_form_of_the_foreground_is_refused(data, settings, tmp_path):

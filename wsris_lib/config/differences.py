@@ -33,7 +33,7 @@ TINY: Differences = {
     "ehin.image_size": (256, "8 x 8 cells of a ResNet; 10 x 10 cost twice"),
     "ehin.finetune": (False, "frozen, its maps are made once"),
     "ehin.critic": ("zoo:clip", "a miniature"),
-    "ehin.critic_image_size": (64, "time: the critic looks at each image for each of K + 1 sentences"),
+    "ehin.critic_image_size": (96, "time: 12 x 12 patches; 128, SynRef's own size, take 1.9 times as long"),
     "ehin.critic_precision": ("auto", "time: half of it where the processor multiplies bfloat16"),
     "ehin.width": (128, "time: a CPU"),
     "ehin.negatives_from": ("dataset", "keeps EHIN single-text (ST)"),

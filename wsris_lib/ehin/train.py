@@ -1,7 +1,7 @@
 """Training of EHIN's stage 1, and of TRIS's, which is the same with one prompt layer and no early contrast."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from wsris_lib.infra.trainer import LossCurve, Trained, Trainer
 from wsris_lib.refer.views import Sample
 
 BACKBONE_LR_SCALE = 0.1  # of CLIP's own weights (TRIS)
+Watch = Callable[[int, dict[str, Tensor], Head], None]  # is shown a step, its terms and the head before they move it
 
 
 def losses(
@@ -84,12 +85,18 @@ def total(terms: dict[str, Tensor], settings: EhinConfig) -> Tensor:
 
 
 def train(
-    images: Images, samples: Sequence[Sample], critic: Critic, settings: EhinConfig, seed: int, out: Path
+    images: Images,
+    samples: Sequence[Sample],
+    critic: Critic,
+    settings: EhinConfig,
+    seed: int,
+    out: Path,
+    watch: Watch | None = None,
 ) -> Trained[nn.ModuleDict, LossCurve]:
     """Fit the head, and the backbone where settings.finetune says so; an epoch visits each ref with one sentence.
 
     The same seed gives the same weights, bit for bit, on one machine. Killed, it resumes from a checkpoint beside `out`
-    (which the caller writes). Mixed precision on a GPU.
+    (which the caller writes). Mixed precision on a GPU. A `watch` sees each step's terms and changes nothing.
 
     Returns {"head": Head, and "backbone" if fine-tuned} and the loss curve.
     """
@@ -136,6 +143,8 @@ def train(
                 maps = (early.float(), late.float())
                 texts = (queries[rows], queries[others])
                 terms = losses(*maps, *texts, images.small(ids), critic, settings, words[rows][columns])
+            if watch:
+                watch(step, terms, modules["head"])
             run.backward(total(terms, settings))
         run.optimizer_step(settings.learning_rate * (1 - step / steps) ** 0.9)
     run.delete_checkpoint()

@@ -63,7 +63,7 @@ def main(name: str = "tiny", *changes: str) -> None:
     critics = {kind: critic.to(profile.device) for kind, critic in critics.items()}
     print(
         f"{torch.get_num_threads()} threads, {profile.device}; {usual.image_size} pixels, the critic's "
-        f"{usual.critic_image_size}, {usual.critic_precision}: bfloat16 {'on' if critics['ours'].bfloat16 else 'off'}"
+        f"{usual.critic_image_size}, {usual.critic_precision}: bfloat16 {'on' if critics['ours'].in_bfloat16 else 'off'}"
     )
     heads = {}
     seconds = defaultdict(list)

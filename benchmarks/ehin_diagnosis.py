@@ -122,8 +122,8 @@ def gradient_table(gradients: dict) -> list[str]:
     lines = [
         "## Whose gradient it is",
         "",
-        "Norm of each weighted loss's gradient at the projections of image and sentence, percent of the sum of norms, in",
-        f"each third of the training (every {WATCH}th step). In brackets: mean cosine with classification's gradient.",
+        "Norm of each weighted loss's gradient at the projections of image and sentence, percent of the sum of norms,",
+        f"in each third of the training (every {WATCH}th step). In brackets: mean cosine with classification's.",
         "",
         "| | third | " + " | ".join(LOSSES.values()) + " |",
         "|---" * (2 + len(LOSSES)) + "|",

@@ -100,6 +100,9 @@ SMOKE: Differences = {
 LONG: Differences = {
     "cadd.image_size": (160, "the larger, the finer the masks"),
     "cadd.early_image_size": (128, "most steps at the lower cost"),
+    "ehin.finetune": (True, "as TRIS's code: the backbone too, at a tenth of the rate"),
+    "ehin.critic_image_size": (128, "SynRef's own size"),
+    "ehin.epochs": (3, "time: about half an hour of a core for each of six trainings"),
     "cadd.horizon": (0.1, "of twenty times the steps"),
     "cadd.burn_in": (8, "as many as pay on a CPU"),
     "cadd.epochs": (20, "as many as pay on a CPU"),

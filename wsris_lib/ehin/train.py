@@ -108,7 +108,8 @@ def train(
     samples = [s for s in samples if s.image_id in known]
     if not samples:
         raise ValueError("there is no sentence to train on: no image of the split can be read")
-    modules = nn.ModuleDict({"head": new_head(backbone.channels, backbone.sentence_width, settings, seed)})
+    head = new_head(backbone.channels, backbone.sentence_width, settings, seed)
+    modules = nn.ModuleDict({"head": head})
     if settings.finetune:
         modules["backbone"] = backbone
     modules.to(device).train()
@@ -124,7 +125,7 @@ def train(
     taken = min(settings.batch * settings.grad_accum_steps, len(groups))  # refs of a step
     per_epoch = max(1, len(groups) // taken)
     steps = max(1, round(settings.epochs * per_epoch))
-    parts: list[dict[str, Any]] = [{"params": list(modules["head"].parameters())}]
+    parts: list[dict[str, Any]] = [{"params": list(head.parameters())}]
     if settings.finetune:
         parts.append({"params": list(backbone.parameters()), "lr_scale": BACKBONE_LR_SCALE})
     optimiser = torch.optim.AdamW(parts, lr=settings.learning_rate, weight_decay=settings.weight_decay)
@@ -139,12 +140,12 @@ def train(
             columns = shown(len(rows), settings.texts)  # [B, N]
             with torch.autocast(torch.device(device).type, enabled=device != "cpu", dtype=torch.bfloat16):
                 sentences = backbone.sentences([samples[r].sentence for r in rows]) if frozen is None else frozen[rows]
-                early, late = modules["head"](images.maps(ids), sentences[columns])
+                early, late = head(images.maps(ids), sentences[columns])
                 maps = (early.float(), late.float())
                 texts = (queries[rows], queries[others])
                 terms = losses(*maps, *texts, images.small(ids), critic, settings, words[rows][columns])
             if watch:
-                watch(step, terms, modules["head"])
+                watch(step, terms, head)
             run.backward(total(terms, settings))
         run.optimizer_step(settings.learning_rate * (1 - step / steps) ** 0.9)
     run.delete_checkpoint()

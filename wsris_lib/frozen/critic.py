@@ -27,7 +27,7 @@ class Critic(nn.Module):
         if precision not in PRECISIONS:
             raise ValueError(f"precision is {precision!r}; choose one of {', '.join(PRECISIONS)}")
         self.clip = Backbone(checkpoint, image_size, max_tokens).eval().requires_grad_(False)
-        self.bfloat16 = precision == "auto" and multiplies_bfloat16()
+        self.in_bfloat16 = precision == "auto" and multiplies_bfloat16()
 
     def forward(self, pixels: Tensor, masks: Tensor, sentences: Tensor) -> Tensor:
         """EHIN eq. 16: S(I, R_p, Q) = cosine of E_v(I * u_p(R_p)) and E_l(Q), [B, K].
@@ -43,7 +43,7 @@ class Critic(nn.Module):
         visual = self.clip.clip.visual
         if not class_token.readable(visual):
             return self.clip.image_vectors(pixels)
-        if pixels.is_cuda or not self.bfloat16:
+        if pixels.is_cuda or not self.in_bfloat16:
             return F.normalize(class_token.class_vectors(visual, pixels), dim=-1)
         with torch.autocast("cpu", torch.bfloat16):
             vectors = class_token.class_vectors(visual, pixels)

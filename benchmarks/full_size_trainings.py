@@ -25,7 +25,8 @@ from wsris_lib.ehin.stage2 import Stage2
 from wsris_lib.ehin.stage2_train import train as train_stage2
 from wsris_lib.ehin.train import train as train_ehin
 from wsris_lib.es3net.train import train as train_alignment
-from wsris_lib.frozen.clip_backbone import Backbone, Critic
+from wsris_lib.frozen.clip_backbone import Backbone
+from wsris_lib.frozen.critic import Critic
 from wsris_lib.infra.trainer import Trainer
 from wsris_lib.refine.crf import affinity_labels
 from wsris_lib.refine.irnet import IRNet, channels

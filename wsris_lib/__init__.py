@@ -26,7 +26,8 @@ if TYPE_CHECKING:  # for editors and type checkers; `_WHERE` says the same
     from wsris_lib.es3net.losses import language_consistency, mask_contrast
     from wsris_lib.es3net.ranking import prerank
     from wsris_lib.experiments.reproduce import reproduce
-    from wsris_lib.frozen.clip_backbone import Backbone, Critic
+    from wsris_lib.frozen.clip_backbone import Backbone
+    from wsris_lib.frozen.critic import Critic
     from wsris_lib.frozen.pooling import geometry, pool_patches
     from wsris_lib.infra.trainer import LossCurve, LossPoint
     from wsris_lib.metrics import THRESHOLDS, SampleMetrics, evaluate, measure, summarise
@@ -88,7 +89,7 @@ _WHERE = {
     "LossCurve": "infra.trainer",
     "distil": "cadd.train",
     "Backbone": "frozen.clip_backbone",
-    "Critic": "frozen.clip_backbone",
+    "Critic": "frozen.critic",
     "HIPM": "ehin.prompt",
     "Head": "ehin.network",
     "image_score": "ehin.losses",

@@ -323,6 +323,21 @@ def test_foreground_background_and_their_sum(K, seed):
         losses.background(others, "max")
 
 
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 99))
+def test_the_relative_foreground_compares_a_mask_with_what_it_leaves_out(seed):
+    inside = rand(5, seed=seed).tanh()
+    outside = rand(5, seed=seed + 1).tanh()
+    slow = sum(math.log(1 + math.exp(-(float(a) - float(b)) / 0.1)) for a, b in zip(inside, outside)) / 5
+    assert losses.relative_foreground(inside, outside).item() == pytest.approx(slow)
+    common = rand(5, seed=seed + 2)  # what a sentence adds to both pictures
+    assert losses.relative_foreground(inside + common, outside + common).item() == pytest.approx(slow)
+    assert losses.relative_foreground(inside + 0.01, outside) < losses.relative_foreground(inside, outside)
+    others = rand(5, 3, seed=seed + 3).tanh()
+    both = slow + losses.background(others).item()
+    assert losses.early_contrast(inside, others, outside=outside).item() == pytest.approx(both)
+
+
 # -- negatives --------------------------------------------------------------------------------------------------------
 
 

@@ -15,9 +15,13 @@ from PIL import Image
 from wsris_lib.config.profiles import PROFILES
 from wsris_lib.config.settings import SynRefSize
 from wsris_lib.ehin import train as training
+from wsris_lib.ehin.gradients import at_projections, cosine, shares
 from wsris_lib.ehin.inputs import Images, sentence_vectors
+from wsris_lib.ehin.losses import FORMS
+from wsris_lib.ehin.network import new_head, shown
 from wsris_lib.ehin.predict import clip_maps, response_maps, seen_under
-from wsris_lib.frozen.clip_backbone import Backbone, Critic
+from wsris_lib.frozen.clip_backbone import Backbone
+from wsris_lib.frozen.critic import Critic
 from wsris_lib.refer.reader import Refer
 from wsris_lib.synref.make import make_synref
 
@@ -48,13 +52,13 @@ def settings(tiny_zoo):
     )
 
 
-def fitted(data, settings, out, seed=0, chosen=list):
+def fitted(data, settings, out, seed=0, chosen=list, watch=None):
     torch.manual_seed(99)  # nobody else's random numbers matter
     view = Refer(data, "refcoco", "unc").training_view("train")
     backbone = Backbone(settings.backbone, settings.image_size, settings.max_tokens).eval()
     critic = Critic(settings.critic, settings.critic_image_size, settings.max_tokens)
     images = Images(view, backbone, settings, out / "maps")
-    return training.train(images, chosen(view), critic, settings, seed, out / "ehin"), images, view
+    return training.train(images, chosen(view), critic, settings, seed, out / "ehin", watch), images, view
 
 
 def one_of_each_image(view):
@@ -183,12 +187,125 @@ def test_nothing_is_learnt_from_a_mask(data, settings, tmp_path):
         {"negatives_from": "same_image", "grad_accum_steps": 2},
         {"negatives_from": "topped_up"},
         {"layers": 0, "foreground": 0.0, "background": 0.0},
+        {"foreground_form": "relative"},
     ],
 )
 def test_every_switch_changes_what_is_learnt(data, settings, tmp_path, changes):
     usual = fitted(data, settings, tmp_path)[0][0]["head"].sentence
     changed = fitted(data, replace(settings, **changes), tmp_path)[0][0]["head"].sentence
     assert not torch.equal(usual.weight, changed.weight)
+
+
+def random_terms(settings, critic, form, **changes):
+    """The losses of random maps and sentences, and all that went into them: early, late, own, others, pixels."""
+    generator = torch.Generator().manual_seed(5)
+    early, late = torch.randn(2, 3, 3, 2, 2, generator=generator)
+    vectors = F.normalize(torch.randn(3, 4, 48, generator=generator), dim=2)
+    pixels = torch.randn(3, 3, 32, 32, generator=generator)
+    changed = replace(settings, foreground_form=form, **changes)
+    words = torch.arange(9).view(3, 3)
+    parts = (early, late, vectors[:, 0], vectors[:, 1:], pixels)
+    return training.losses(*parts, critic, changed, words), parts
+
+
+def test_the_shortened_critic_gives_the_same_losses(tiny_zoo, settings, monkeypatch):
+    """To 1e-5 in float32, as open_clip's own forward pass does."""
+    critic = Critic(settings.critic, 32)
+    for form in FORMS:
+        ours, _ = random_terms(settings, critic, form)
+        with monkeypatch.context() as patch:
+            patch.setattr(Critic, "image_vectors", lambda self, pixels: self.clip.image_vectors(pixels))
+            theirs, _ = random_terms(settings, critic, form)
+        assert ours.keys() == theirs.keys()
+        for name, value in ours.items():
+            assert value.item() == pytest.approx(theirs[name].item(), rel=1e-5), (form, name)
+
+
+def test_a_relative_foreground_sees_sharp_masks_and_their_complements(settings):
+    """Of the map that each loss is asked of, by plain loops in float64."""
+    critic = Critic(settings.critic, 32).double()
+
+    def S(R, pixels, sentence):
+        wide = F.interpolate((1 / (1 + torch.exp(-R)))[None, None], (32, 32), mode="bilinear")
+        picture = critic.clip.image_vectors(pixels * wide)[0]
+        return sum(float(a) * float(b) for a, b in zip(picture, sentence))
+
+    terms, parts = random_terms(settings, critic.float(), "relative")
+    early, late, own, others, pixels = (part.double() for part in parts)
+    critic.double()
+    expected = {}
+    for name, R in (("foreground", late[:, 0]), ("contrast", early[:, 0])):
+        gaps = [S(4 * R[b], pixels[b : b + 1], own[b]) - S(-4 * R[b], pixels[b : b + 1], own[b]) for b in range(3)]
+        expected[name] = sum(math.log(1 + math.exp(-gap / 0.1)) for gap in gaps) / 3
+        seen = [S(4 * R[b], pixels[b : b + 1], others[b, k]) for b in range(3) for k in range(3)]
+        bg = sum(-math.log(1 - max(s, 1e-4)) for s in seen) / 9
+        expected |= {"background": bg} if name == "foreground" else {"contrast": expected["contrast"] + bg}
+    for name, value in expected.items():
+        assert terms[name].item() == pytest.approx(value, rel=1e-3), name
+    alone, _ = random_terms(settings, critic.float(), "relative", foreground=0.0, contrast=0.0)
+    assert alone["background"].item() == pytest.approx(terms["background"].item())
+
+
+def test_each_losss_gradient_at_the_projections(tiny_zoo, settings):
+    """Against finite differences in float64 of each weighted loss along one direction; and shares of their norms."""
+    head = new_head(8, 48, settings, 0).double()
+    critic = Critic(settings.critic, 32).double()
+    draw = lambda *shape: torch.randn(*shape, generator=torch.Generator().manual_seed(len(shape))).double()  # noqa: E731
+    maps = draw(3, 8, 2, 2)
+    sentences = draw(3, 48)[shown(3, 0)]
+    own, others, pixels = F.normalize(draw(3, 48), dim=1), F.normalize(draw(3, 2, 48), dim=2), draw(3, 3, 32, 32)
+
+    def terms():
+        return training.losses(*head(maps, sentences), own, others, pixels, critic, settings, shown(3, 0))
+
+    gradients = at_projections(terms(), settings, head)
+    assert set(gradients) == {"classify", "foreground", "background", "contrast"}
+    assert all(parameter.grad is None for parameter in head.parameters())
+    shared = [*head.image.parameters(), *head.sentence.parameters()]
+    direction = [draw(*part.shape) for part in shared]
+
+    def moved(step):
+        with torch.no_grad():
+            for part, way in zip(shared, direction):
+                part += step * way
+            value = {name: getattr(settings, name) * term.item() for name, term in terms().items()}
+            for part, way in zip(shared, direction):
+                part -= step * way
+        return value
+
+    up, down = moved(1e-6), moved(-1e-6)
+    along = torch.cat([way.flatten() for way in direction])
+    for name, gradient in gradients.items():
+        assert float(gradient.double() @ along) == pytest.approx((up[name] - down[name]) / 2e-6, rel=1e-2, abs=1e-4)
+    parts = shares(gradients)
+    assert sum(parts.values()) == pytest.approx(1)
+    norms = {name: math.sqrt(sum(float(x) ** 2 for x in gradient)) for name, gradient in gradients.items()}
+    assert parts["contrast"] == pytest.approx(norms["contrast"] / sum(norms.values()), rel=1e-4)
+    assert cosine(gradients, "classify", "classify") == pytest.approx(1, abs=1e-5)
+    inner = sum(float(a) * float(b) for a, b in zip(gradients["classify"], gradients["foreground"]))
+    assert cosine(gradients, "classify", "foreground") == pytest.approx(
+        inner / norms["classify"] / norms["foreground"], rel=1e-3, abs=1e-6
+    )
+    without = at_projections(terms(), replace(settings, contrast=0.0), head)
+    assert set(without) == {"classify", "foreground", "background"}
+    assert shares({"classify": torch.zeros(3)}) == {"classify": 0.0}
+
+
+def test_a_watch_sees_every_step_and_changes_nothing(data, settings, tmp_path):
+    plain = fitted(data, settings, tmp_path / "a")[0]
+    steps = []
+
+    def watch(step, terms, head):
+        steps.append(step)
+        at_projections(terms, settings, head)
+
+    watched = fitted(data, settings, tmp_path / "b", watch=watch)[0]
+    assert steps == list(range(plain.curve[-1].step)) and same(plain.model, watched.model)
+
+
+def test_an_unknown_form_of_the_foreground_is_refused(data, settings, tmp_path):
+    with pytest.raises(ValueError, match="foreground_form is 'ratio'; choose one of log, relative"):
+        fitted(data, replace(settings, foreground_form="ratio"), tmp_path)
 
 
 def test_sentences_in_the_same_words_are_classified_only_where_the_switch_says_so(settings):

@@ -15,7 +15,8 @@ from safetensors.torch import load_file, save_file
 
 from wsris_lib.cadd.lavt import Lavt
 from wsris_lib.frozen.clip import ClipEncoder, load_clip
-from wsris_lib.frozen.clip_backbone import Backbone, Critic
+from wsris_lib.frozen.clip_backbone import Backbone
+from wsris_lib.frozen.critic import Critic
 from wsris_lib.frozen.depth import DepthEstimator
 from wsris_lib.frozen.detector import Detector
 from wsris_lib.frozen.dino import DinoEncoder

@@ -24,7 +24,8 @@ from wsris_lib.ehin.train import total as ehin_total
 from wsris_lib.es3net.alignment import Alignment
 from wsris_lib.es3net.losses import language_consistency, mask_contrast, own_scores
 from wsris_lib.es3net.train import choice_entropy
-from wsris_lib.frozen.clip_backbone import Backbone, Critic
+from wsris_lib.frozen.clip_backbone import Backbone
+from wsris_lib.frozen.critic import Critic
 from wsris_lib.refine import affinity
 from wsris_lib.refine.irnet import IRNet, channels
 from wsris_lib.refine.train import augmented

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from wsris_lib.config.settings import EhinConfig
 from wsris_lib.frozen.checkpoints import fingerprint
-from wsris_lib.frozen.clip_backbone import Backbone, Critic
+from wsris_lib.frozen.clip_backbone import Backbone
+from wsris_lib.frozen.critic import Critic
 from wsris_lib.frozen.image_cache import CacheEntry, cached_per_image
 from wsris_lib.infra.code_digest import code_digest
 from wsris_lib.refer.views import Sample, View

@@ -6,6 +6,9 @@ from torch import Tensor
 
 POWER = 3.0  # p of the focal mask penalty, as in TRIS
 LEAST = 0.01  # lambda, likewise
+FORMS = ("log", "relative")  # of the foreground loss
+MARGIN = 0.1  # of two cosines, beyond which the mask has hardly anything left to win; ours, untuned
+SHARPNESS = 4.0  # of the masks that are compared: sigma(4 R); ours, untuned
 
 
 def image_score(R: Tensor) -> Tensor:
@@ -35,6 +38,16 @@ def classification(y: Tensor, own: Tensor, same_words: Tensor | None = None) -> 
     return F.multilabel_soft_margin_loss(y, own.to(y), weight=counted)
 
 
+def relative_foreground(inside: Tensor, outside: Tensor) -> Tensor:
+    """FG as a comparison: softplus(-(S of the mask - S of its complement) / 0.1); cosines [B] both.
+
+    Ours, after the complement's image that TRIS's code computes and doesn't use. Eq. 18 asks for a high S, and a mask
+    can raise it without moving to the object: cosines differ more from sentence to sentence than from place to place.
+    What a sentence adds to both sides is no matter here, and no logarithm of a cosine near 0 outweighs the batch.
+    """
+    return F.softplus(-(inside - outside) / MARGIN).mean()
+
+
 def foreground(similarity: Tensor) -> Tensor:
     """EHIN eq. 18: -log S of what is under the mask and the image's own sentence; S [B], cosines."""
     return -torch.log(_open(similarity)).mean()
@@ -53,9 +66,13 @@ def background(similarity: Tensor, reduction: str = "mean") -> Tensor:
     return losses.mean() * (K * K if reduction == "K_sum" else 1)
 
 
-def early_contrast(own: Tensor, others: Tensor, reduction: str = "mean") -> Tensor:
-    """EHIN eq. 15: ECLM, foreground and background of one map together; S of its own text [B] and of others [B, K]."""
-    return foreground(own) + background(others, reduction)
+def early_contrast(own: Tensor, others: Tensor, reduction: str = "mean", outside: Tensor | None = None) -> Tensor:
+    """EHIN eq. 15: ECLM, foreground and background of one map together; S of its own text [B] and of others [B, K].
+
+    outside: S [B] of the complement and the own text; with it FG is the relative one.
+    """
+    fg = foreground(own) if outside is None else relative_foreground(own, outside)
+    return fg + background(others, reduction)
 
 
 def _open(similarity: Tensor) -> Tensor:

@@ -7,7 +7,8 @@ from PIL import Image
 from torch import Tensor, nn
 
 from wsris_lib.ehin.inputs import Images, sentence_vectors
-from wsris_lib.frozen.clip_backbone import Backbone, Critic
+from wsris_lib.frozen.clip_backbone import Backbone
+from wsris_lib.frozen.critic import Critic
 from wsris_lib.refer.views import Sample
 
 # Where CLIP's own map is cut: half way from its mean to its maximum. Nobody trained it to be positive on the object

@@ -1,7 +1,7 @@
 """Training of EHIN's stage 1, and of TRIS's, which is the same with one prompt layer and no early contrast."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +10,25 @@ from torch import Tensor, nn
 
 from wsris_lib.config.settings import EhinConfig
 from wsris_lib.ehin.inputs import Images, sentence_vectors
-from wsris_lib.ehin.losses import background, classification, early_contrast, foreground, image_score
+from wsris_lib.ehin.losses import (
+    FORMS,
+    SHARPNESS,
+    background,
+    classification,
+    early_contrast,
+    foreground,
+    image_score,
+    relative_foreground,
+)
 from wsris_lib.ehin.negatives import Negatives
 from wsris_lib.ehin.network import Head, new_head, shown
-from wsris_lib.frozen.clip_backbone import Backbone, Critic
+from wsris_lib.frozen.clip_backbone import Backbone
+from wsris_lib.frozen.critic import Critic
 from wsris_lib.infra.trainer import LossCurve, Trained, Trainer
 from wsris_lib.refer.views import Sample
 
 BACKBONE_LR_SCALE = 0.1  # of CLIP's own weights (TRIS)
+Watch = Callable[[int, dict[str, Tensor], Head], None]  # is shown a step, its terms and the head before they move it
 
 
 def losses(
@@ -44,14 +55,28 @@ def losses(
         terms["classify"] = classification(image_score(late), mine, same_words)  # of eq. 14
     Q = torch.cat([own[:, None], others], 1)  # [B, 1 + K, E]
     if settings.foreground or settings.background:
-        S = critic(pixels, late[:, 0].sigmoid(), Q)  # eq. 16, [B, 1 + K]
-        terms["foreground"] = foreground(S[:, 0])  # eq. 18
+        S, outside = _seen(late[:, 0], Q, pixels, critic, settings, bool(settings.foreground))
+        terms["foreground"] = foreground(S[:, 0]) if outside is None else relative_foreground(S[:, 0], outside)
         terms["background"] = background(S[:, 1:], settings.reduction)  # eq. 19
     if settings.contrast:
         R = {"early": early, "late": late}[settings.contrast_on]
-        S = critic(pixels, R[:, 0].sigmoid(), Q)
-        terms["contrast"] = early_contrast(S[:, 0], S[:, 1:], settings.reduction)  # eq. 15
+        S, outside = _seen(R[:, 0], Q, pixels, critic, settings)
+        terms["contrast"] = early_contrast(S[:, 0], S[:, 1:], settings.reduction, outside)  # eq. 15
     return terms
+
+
+def _seen(
+    R: Tensor, Q: Tensor, pixels: Tensor, critic: Critic, settings: EhinConfig, compared: bool = True
+) -> tuple[Tensor, Tensor | None]:
+    """EHIN eq. 16: S [B, 1 + K] of the own sentence and the negatives under the mask of R [B, h, w].
+
+    With it S [B] of the own sentence under all that the mask leaves out, where FG is relative (None otherwise, and
+    unless `compared`); both masks are sharp then: under soft ones either picture shows a part of the object.
+    """
+    if settings.foreground_form == "log":
+        return critic(pixels, R.sigmoid(), Q), None
+    S = critic(pixels, (SHARPNESS * R).sigmoid(), Q)
+    return S, critic(pixels, (-SHARPNESS * R).sigmoid(), Q[:, :1])[:, 0] if compared else None
 
 
 def total(terms: dict[str, Tensor], settings: EhinConfig) -> Tensor:
@@ -60,22 +85,31 @@ def total(terms: dict[str, Tensor], settings: EhinConfig) -> Tensor:
 
 
 def train(
-    images: Images, samples: Sequence[Sample], critic: Critic, settings: EhinConfig, seed: int, out: Path
+    images: Images,
+    samples: Sequence[Sample],
+    critic: Critic,
+    settings: EhinConfig,
+    seed: int,
+    out: Path,
+    watch: Watch | None = None,
 ) -> Trained[nn.ModuleDict, LossCurve]:
     """Fit the head, and the backbone where settings.finetune says so; an epoch visits each ref with one sentence.
 
     The same seed gives the same weights, bit for bit, on one machine. Killed, it resumes from a checkpoint beside `out`
-    (which the caller writes). Mixed precision on a GPU.
+    (which the caller writes). Mixed precision on a GPU. A `watch` sees each step's terms and changes nothing.
 
     Returns {"head": Head, and "backbone" if fine-tuned} and the loss curve.
     """
+    if settings.foreground_form not in FORMS:
+        raise ValueError(f"foreground_form is {settings.foreground_form!r}; choose one of {', '.join(FORMS)}")
     backbone = images.backbone
     device = images.device
     known = set(images.ids)
     samples = [s for s in samples if s.image_id in known]
     if not samples:
         raise ValueError("there is no sentence to train on: no image of the split can be read")
-    modules = nn.ModuleDict({"head": new_head(backbone.channels, backbone.sentence_width, settings, seed)})
+    head = new_head(backbone.channels, backbone.sentence_width, settings, seed)
+    modules = nn.ModuleDict({"head": head})
     if settings.finetune:
         modules["backbone"] = backbone
     modules.to(device).train()
@@ -91,7 +125,7 @@ def train(
     taken = min(settings.batch * settings.grad_accum_steps, len(groups))  # refs of a step
     per_epoch = max(1, len(groups) // taken)
     steps = max(1, round(settings.epochs * per_epoch))
-    parts: list[dict[str, Any]] = [{"params": list(modules["head"].parameters())}]
+    parts: list[dict[str, Any]] = [{"params": list(head.parameters())}]
     if settings.finetune:
         parts.append({"params": list(backbone.parameters()), "lr_scale": BACKBONE_LR_SCALE})
     optimiser = torch.optim.AdamW(parts, lr=settings.learning_rate, weight_decay=settings.weight_decay)
@@ -106,10 +140,12 @@ def train(
             columns = shown(len(rows), settings.texts)  # [B, N]
             with torch.autocast(torch.device(device).type, enabled=device != "cpu", dtype=torch.bfloat16):
                 sentences = backbone.sentences([samples[r].sentence for r in rows]) if frozen is None else frozen[rows]
-                early, late = modules["head"](images.maps(ids), sentences[columns])
+                early, late = head(images.maps(ids), sentences[columns])
                 maps = (early.float(), late.float())
                 texts = (queries[rows], queries[others])
                 terms = losses(*maps, *texts, images.small(ids), critic, settings, words[rows][columns])
+            if watch:
+                watch(step, terms, head)
             run.backward(total(terms, settings))
         run.optimizer_step(settings.learning_rate * (1 - step / steps) ** 0.9)
     run.delete_checkpoint()

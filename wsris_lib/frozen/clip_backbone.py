@@ -1,4 +1,4 @@
-"""CLIP as EHIN uses it: a map of the image before it is pooled, a vector of the sentence, and a critic of masks."""
+"""CLIP as EHIN uses it: a map of the image before it is pooled, and a vector of the sentence."""
 
 from typing import Any
 
@@ -92,23 +92,6 @@ class Backbone(nn.Module):
         """[S, E] of length 1."""
         tokens = self.tokenizer(sentences, context_length=self.max_tokens)
         return encode_text(self.clip, tokens.to(self.clip.text_projection.device))
-
-
-class Critic(nn.Module):
-    """A frozen CLIP that says how well what is left of a masked image fits a sentence; gradients go to the mask."""
-
-    def __init__(self, checkpoint: str, image_size: int, max_tokens: int = 77):
-        super().__init__()
-        self.clip = Backbone(checkpoint, image_size, max_tokens).eval().requires_grad_(False)
-
-    def forward(self, pixels: Tensor, masks: Tensor, sentences: Tensor) -> Tensor:
-        """EHIN eq. 16: S(I, R_p, Q) = cosine of E_v(I * u_p(R_p)) and E_l(Q), [B, K].
-
-        Normalised pixels I [B, 3, P, P], soft masks R_p [B, h, w] of any size, vectors E_l(Q) of sentences [B, K, E].
-        """
-        masks = F.interpolate(masks[:, None], pixels.shape[2:], mode="bilinear", align_corners=False)
-        image = self.clip.image_vectors(pixels * masks)  # E_v, [B, E]; what is masked out becomes CLIP's mean colour
-        return torch.einsum("be,bke->bk", image, sentences)  # both of length 1
 
 
 def _resize_positions(module: Any, grid: int) -> None:

@@ -18,6 +18,11 @@ def limit_threads() -> None:
         os.environ["OMP_NUM_THREADS"] = str(machine.cores())
 
 
+def multiplies_bfloat16() -> bool:
+    """Whether this processor has instructions for products in bfloat16; without, they are slower than in float32."""
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
 def check_device(name: str) -> None:
     """Raises ValueError for a device that nothing here runs on, and for a GPU that isn't there."""
     if name.partition(":")[0] == "mps":

@@ -14,7 +14,8 @@ from wsris_lib.ehin.network import soft_masks
 from wsris_lib.ehin.predict import HALF, clip_maps, response_maps, seen_under
 from wsris_lib.ehin.train import backbone_of, stored_modules
 from wsris_lib.ehin.train import train as fit
-from wsris_lib.frozen.clip_backbone import Backbone, Critic
+from wsris_lib.frozen.clip_backbone import Backbone
+from wsris_lib.frozen.critic import Critic
 from wsris_lib.infra.trainer import LossCurve, Trained, read_curve
 from wsris_lib.metrics import SampleMetrics, measure
 from wsris_lib.pipeline.cache import Inputs, cached_step, weights
@@ -52,7 +53,8 @@ def images(run: Run, split: str = "") -> Images:
 
 def _critic(run: Run) -> Critic:
     settings = run.profile.ehin
-    return Critic(settings.critic, settings.critic_image_size, settings.max_tokens).to(run.profile.device)
+    critic = Critic(settings.critic, settings.critic_image_size, settings.max_tokens, settings.critic_precision)
+    return critic.to(run.profile.device)
 
 
 def _own_backbone(run: Run) -> Backbone:
@@ -80,7 +82,8 @@ def _inputs(run: Run, seed: int) -> Inputs:
 # All that decides on the weights of stage 1; stage 2 lies in the same package and is none of it.
 STAGE_1 = (
     *(f"ehin.{name}" for name in ("inputs", "losses", "negatives", "network", "predict", "prompt", "train")),
-    *("frozen.clip_backbone", "frozen.clip", "infra.trainer", "refer.same_words"),
+    *(f"frozen.{name}" for name in ("critic", "class_token", "clip_backbone", "clip")),
+    *("infra.device", "infra.trainer", "refer.same_words"),
 )
 
 

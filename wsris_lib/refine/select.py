@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from wsris_lib.ehin.inputs import Images, sentence_vectors
-from wsris_lib.frozen.clip_backbone import Critic
+from wsris_lib.frozen.critic import Critic
 from wsris_lib.refer.views import Sample
 
 

@@ -34,7 +34,8 @@ def train(name: str, out: Path | None = None, steps: int | None = None, start: P
         card = read_json(out / "card.json")
         minutes = card["seconds"] * steps / card["steps"] / 60
         print(f"The one there took {card['seconds'] / 60:.0f} min ({card['device']}); this one: about {minutes:.0f}.")
-    module.train(out, load_web(**TRAINING), steps=steps, **more)
+    load = getattr(module, "load", load_web)  # what it trains on, if that isn't the web split itself
+    module.train(out, load(**TRAINING), steps=steps, **more)
     probe(name, out)
 
 

@@ -42,9 +42,9 @@ def draw_one(stream: tuple[int, ...], index: int, pixels: int, rivals: float = 0
     return Drawing(index, scene, image, ids, parts, depth.astype(np.float16), covered)
 
 
-def _chunk(task: tuple[tuple[int, ...], range, int, Callable | None, float]) -> list:
-    stream, indices, pixels, tell, rivals = task
-    drawings = (draw_one(stream, i, pixels, rivals) for i in indices)
+def _chunk(task: tuple[tuple[int, ...], range, int, Callable | None, Callable]) -> list:
+    stream, indices, pixels, tell, one = task
+    drawings = (one(stream, i, pixels) for i in indices)
     return [tell(drawing) if tell else drawing for drawing in drawings]
 
 
@@ -55,14 +55,14 @@ def draw(
     workers: int | None = None,
     what: str = "SynRef",
     tell: Callable[[Drawing], object] | None = None,
-    rivals: float = 0.0,
+    one: Callable[[tuple[int, ...], int, int], Drawing] = draw_one,
 ) -> Iterator:
     """Yield scenes 0 .. number - 1 in order; or what `tell`, a function that can be pickled, makes of each.
 
     `tell` runs where the scene was drawn, so the less of it comes back the better. `workers` defaults to the number of
-    cores that this process may use; 1 draws in it.
+    cores that this process may use; 1 draws in it. `one` draws a scene; both functions must be ones that can be pickled.
     """
-    tasks = [(stream, range(i, min(i + CHUNK, number)), pixels, tell, rivals) for i in range(0, number, CHUNK)]
+    tasks = [(stream, range(i, min(i + CHUNK, number)), pixels, tell, one) for i in range(0, number, CHUNK)]
     workers = min(workers or machine.cores(), len(tasks))
     with tqdm(total=number, desc=what, unit="image", disable=number < 2 * CHUNK) as bar:
         if workers <= 1:

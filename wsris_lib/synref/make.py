@@ -47,8 +47,9 @@ def make_synref(size: SynRefSize, workers: int | None = None) -> Path:
         image_id = 0
         for number, (pool, count) in enumerate(zip(POOLS, (size.train, size.val, size.test_a, size.test_b))):
             stream = (size.seed, number)
+            one = partial(draw.draw_one, rivals=size.rivals)
             write = partial(_write, root=temporary, pool=pool, stream=stream)
-            for picture in draw.draw(stream, count, size.image_size, workers, f"SynRef {pool}", write, size.rivals):
+            for picture in draw.draw(stream, count, size.image_size, workers, f"SynRef {pool}", write, one):
                 image_id += 1
                 _add(image_id, pool, picture, books)
         categories = [

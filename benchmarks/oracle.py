@@ -62,10 +62,8 @@ def main() -> None:
                 rows.append([bool(sample.part), *plain, *best_of_first(ious, order)[:-1]])
     table = np.array(rows, float)
     print(f"{profile.sam2}, {profile.detector}, nms_iou {profile.proposals.nms_iou}, limit {profile.proposals.limit}")
-    wide = np.mean(np.array(counts) >= MANY)
-    print(
-        f"{len(counts)} images, {np.mean(counts):.1f} proposals an image, {100 * wide:.0f} % of images have {MANY} or more"
-    )
+    share = 100 * np.mean(np.array(counts) >= MANY)
+    print(f"{len(counts)} images, {np.mean(counts):.1f} proposals an image, {MANY} or more in {share:.0f} % of them")
     head = [f"first {n}" for n in FIRST] + ["all"] + [f"CLIP's {n}" for n in FIRST]
     print(f"{'mIoU of the best (%)':24}" + "".join(f"{word:>11}" for word in head))
     part = table[:, 0] > 0

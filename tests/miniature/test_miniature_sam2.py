@@ -149,7 +149,7 @@ def test_no_two_regions_are_taught_by_one_mask():
     cap[..., :4, :] = True
     masks = torch.cat([torch.ones_like(cap), cap, torch.zeros_like(cap)], 2)
     logits = torch.where(masks, 8.0, -8.0)
-    logits[:, :, 1] = logits[:, :, 0]  # two answers mean the whole, none its part
+    logits[:, :, 1] = 0.9 * logits[:, :, 0]  # two answers mean the whole, none its part
     logits.requires_grad_()
     loss = sam2_prompts.prompt_loss(logits, torch.ones(1, 1, 3), masks, torch.tensor([[[True, True, False]]]))
     loss.backward()
@@ -181,7 +181,7 @@ def test_what_is_written_is_the_public_format_and_probes(web, trained):
     measured = sam2.probe(trained, web, scenes=2, side=3)
     assert measured["objects"] == 4 and measured["grid"] == 3
     assert 0 <= measured["click"] <= measured["click_best_of_3"] <= 1
-    assert measured["parts"]["number"] == 2 and 0 <= measured["parts"]["whole_and_part"] <= 1
+    assert measured["parts"]["number"] == 4 and 0 <= measured["parts"]["whole_and_part"] <= 1
     card = json.loads((trained / "card.json").read_text())
     assert card["steps"] == 8 and card["data"]["split"] == "web"
 

@@ -47,7 +47,8 @@ def web():
         f"{o['colour']} {o['category']} on the {s}" for scene in objects for o in scene for s in ("left", "right")
     ]
     rewordings = [sentence.replace("on the ", "to the ") for sentence in sentences]
-    return Web(images, ids, np.full((n, side, side), 5, np.float16), objects, sentences, rewordings)
+    depth = np.full((n, side, side), 5, np.float16)
+    return Web(images, ids, depth, objects, sentences, rewordings, ids.astype(bool).astype(np.uint8))
 
 
 @pytest.fixture(scope="module")

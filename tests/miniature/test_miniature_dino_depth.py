@@ -35,7 +35,7 @@ def small_web(n: int = 8, seed: int = 0) -> Web:
             distance[there] = far[top + 40, 0]
         objects.append([dict(id=k, category=kind, colour=kind, material="matte", texture="plain", size="small")
                         for k, kind in enumerate(kinds.tolist(), start=1)])  # fmt: skip
-    return Web(images, ids, distance, objects, [], [])
+    return Web(images, ids, distance, objects, [], [], ids.astype(bool).astype(np.uint8))
 
 
 def generator(seed: int = 0) -> torch.Generator:

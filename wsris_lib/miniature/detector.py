@@ -5,12 +5,12 @@ real one was trained on the boxes of many categories; this one on those of the w
 names. Clutter has no box: a detector learns from its annotators what counts as an object.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
-from scipy.ndimage import find_objects
 from torch import Tensor
 from torchvision.ops import box_iou
 from transformers import RTDetrConfig, RTDetrForObjectDetection, RTDetrImageProcessor, RTDetrResNetConfig
@@ -20,10 +20,14 @@ from wsris_lib.infra.artefacts import read_json
 from wsris_lib.miniature.card import adamw, cosine, device
 from wsris_lib.miniature.training import MiniatureTrainer, with_weights_of
 from wsris_lib.miniature.views import jitter, load_images
+from wsris_lib.synref.regions import ALIKE, LEVELS, Region, regions
 from wsris_lib.synref.web import Web
 
 PIXELS = 128
-LEAST = 24  # visible pixels of a thing that has a box
+LEAST = 24  # visible pixels of what has a box
+QUERIES = 60  # twice as many as the fullest scene has boxes
+FIRST = (5, 10, 25)  # boxes that the probe looks at: the best
+LIMIT = 40
 
 
 def new_model() -> RTDetrForObjectDetection:
@@ -47,7 +51,7 @@ def new_model() -> RTDetrForObjectDetection:
         decoder_ffn_dim=128,
         decoder_attention_heads=4,
         decoder_layers=2,
-        num_queries=30,
+        num_queries=QUERIES,
         num_denoising=20,
         hidden_expansion=0.5,
         num_labels=1,
@@ -57,16 +61,36 @@ def new_model() -> RTDetrForObjectDetection:
     return RTDetrForObjectDetection(config)
 
 
-def thing_boxes(ids: np.ndarray, number: int, least: int = LEAST) -> np.ndarray:
-    """float [N, 4], x0 y0 x1 y1 (exclusive) in pixels, around the things 1..number of ids uint8 [H, W] that show."""
-    pixels = np.bincount(ids.ravel(), minlength=number + 1)
-    slices = find_objects(ids, max_label=number)
-    boxes = [
-        (columns.start, rows.start, columns.stop, rows.stop)
-        for k, (rows, columns) in ((k, place) for k, place in enumerate(slices, 1) if place)
-        if pixels[k] >= least
-    ]
-    return np.array(boxes, np.float32).reshape(-1, 4)
+def annotations(
+    ids: np.ndarray, parts: np.ndarray, categories: Sequence[str], least: int = LEAST
+) -> list[tuple[Region, np.ndarray]]:
+    """What an annotator boxes in a scene: things, and what has a name within them, each with its box.
+
+    ids, parts uint8 [H, W], categories of the things; of each region `least` pixels or more show. A box is float [4],
+    x0 y0 x1 y1 (exclusive) in pixels. A part of several pieces has a box around all of them and one around each. Of
+    two boxes of an IoU above ALIKE one stays, a thing's before a part's and that before a piece's.
+    """
+    named = [region for region in regions(ids, parts, categories, least) if region.level == "whole" or region.name]
+    ordered = sorted(named, key=lambda region: LEVELS.index(region.level))
+    frames = torch.tensor([_frame(region.mask(ids, parts)) for region in ordered]).view(-1, 4)
+    alike = box_iou(frames, frames) > ALIKE
+    kept: list[int] = []
+    for k in range(len(frames)):
+        if not alike[k, kept].any():
+            kept.append(k)
+    return [(ordered[k], frames[k].numpy()) for k in kept]
+
+
+def _frame(mask: np.ndarray) -> tuple[float, float, float, float]:
+    ys, xs = np.nonzero(mask)
+    return float(xs.min()), float(ys.min()), float(xs.max() + 1), float(ys.max() + 1)
+
+
+def _of_scene(web: Web, scene: int, least: int = LEAST) -> tuple[list[Region], np.ndarray]:
+    """Regions, and their boxes as one array float [N, 4]."""
+    categories = [thing["category"] for thing in web.objects[scene]]
+    known = annotations(web.ids[scene], web.parts[scene], categories, least)
+    return [region for region, _ in known], np.array([box for _, box in known], np.float32).reshape(-1, 4)
 
 
 def train(
@@ -110,35 +134,44 @@ def train(
 
 def _label(web: Web, scene: int, mirrored: bool, where: torch.device) -> dict[str, Tensor]:
     """Boxes of a scene as DETR wants them: centre, width and height as fractions of the frame; all of one class."""
-    boxes = thing_boxes(web.ids[scene], len(web.objects[scene])) / web.ids.shape[1]
+    _, frames = _of_scene(web, scene)
+    frames /= web.ids.shape[1]
     if mirrored:
-        boxes[:, [0, 2]] = 1 - boxes[:, [2, 0]]
-    centred = np.concatenate([(boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]], 1)
+        frames[:, [0, 2]] = 1 - frames[:, [2, 0]]
+    centred = np.concatenate([(frames[:, :2] + frames[:, 2:]) / 2, frames[:, 2:] - frames[:, :2]], 1)
     return {
-        "class_labels": torch.zeros(len(boxes), dtype=torch.long, device=where),
+        "class_labels": torch.zeros(len(frames), dtype=torch.long, device=where),
         "boxes": torch.from_numpy(centred).to(where),
     }
 
 
 def probe(folder: Path, web: Web) -> dict[str, float]:
-    """On held-out scenes, of the things with 60 or more visible pixels: how well the best of the first N boxes fits.
+    """On held-out scenes: how well the best of the first N boxes fits things of 60 or more visible pixels.
 
     `recall@N`: share of the things that one of the N best boxes hits with an IoU of 0.5 or more; `IoU@N`: mean IoU of
-    the best; `precision`: share of the boxes above score 0.5 that hit a thing.
+    the best; `parts: ...`: the same of the parts with a name, of 40 pixels or more. `precision`: share of the boxes
+    above score 0.5 that hit anything that has a box. `boxes`: how many there are above the score 0.05, a scene.
     """
-    detector = Detector(str(folder))
-    rows = []
+    detector = Detector(str(folder), limit=LIMIT)
+    rows: dict[str, list[list[float]]] = {"whole": [], "part": []}
     hits = []
-    for scene, things in enumerate(web.objects):
-        truth = torch.from_numpy(thing_boxes(web.ids[scene], len(things), least=60))
+    numbers = []
+    for scene in range(len(web.objects)):
+        known, frames = _of_scene(web, scene, least=40)
         detections = detector([Image.fromarray(np.array(web.images[scene]))])[0]
-        overlap = box_iou(truth, detections.boxes)  # [things, N], best score first
-        rows += [[float(row[:n].max()) for n in (5, 10, 30)] for row in overlap]
+        overlap = box_iou(torch.from_numpy(frames), detections.boxes)  # [regions, N], best score first
+        for region, row in zip(known, overlap):
+            if region.level == "part" or (region.level == "whole" and region.pixels >= 60):
+                rows[region.level].append([float(row[:n].max()) for n in FIRST])
         sure = detections.boxes[detections.scores > 0.5]
-        everything = torch.from_numpy(thing_boxes(web.ids[scene], len(things), least=1))
+        everything = torch.from_numpy(_of_scene(web, scene, least=1)[1])
         hits += (box_iou(everything, sure) > 0.5).any(0).tolist()
-    table = np.array(rows)
-    result = {f"recall@{n}": (table[:, k] >= 0.5).mean() for k, n in enumerate((5, 10, 30))}
-    result |= {f"IoU@{n}": table[:, k].mean() for k, n in enumerate((5, 10, 30))}
-    result |= {"precision": np.mean(hits) if hits else 0.0}
-    return {name: round(float(value), 4) for name, value in result.items()} | {"things": len(rows)}
+        numbers.append(len(detections.boxes))
+    result = {}
+    for level, prefix in (("whole", ""), ("part", "parts: ")):
+        table = np.array(rows[level]).reshape(-1, len(FIRST))
+        result |= {f"{prefix}recall@{n}": (table[:, k] >= 0.5).mean() for k, n in enumerate(FIRST)}
+        result |= {f"{prefix}IoU@{n}": table[:, k].mean() for k, n in enumerate(FIRST)}
+    result |= {"precision": np.mean(hits) if hits else 0.0, "boxes": np.mean(numbers)}
+    counts = {"things": len(rows["whole"]), "parts": len(rows["part"])}
+    return {name: round(float(value), 4) for name, value in result.items()} | counts

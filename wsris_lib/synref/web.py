@@ -15,6 +15,7 @@ from wsris_lib.infra import artefacts
 from wsris_lib.synref import draw, grammar
 from wsris_lib.synref.wording import word
 
+ARRAYS = ("images", "ids", "depth", "parts")  # what lies on disk of each scene; part of the key
 STREAM = 7_000_000  # first number of the web split's seed sequence; the corpus uses small numbers
 
 
@@ -29,6 +30,8 @@ class Web:
         objects: per scene, dicts with id, category, colour, material, texture and size; clutter is not among them.
         sentences: referring sentences about the same scenes, as text alone, a scene in the manner of one corpus.
         rewordings: the same meanings said again, sentence for sentence; often in other words, at times in the same.
+        parts: uint8 [n, H, W]; the number of the primitive that shows, counted from 1 within its object; 0 is ground.
+            `regions.regions` makes parts with names of them.
     """
 
     images: np.ndarray
@@ -37,15 +40,17 @@ class Web:
     objects: list[list[dict]]
     sentences: list[str]
     rewordings: list[str]
+    parts: np.ndarray
 
 
 def load_web(n_scenes: int, seed: int = 0, size: int = 128, workers: int | None = None) -> Web:
-    """Make the split on first use (some 10 ms a scene and core, 115 KB a scene), then map it from disk."""
-    folder = artefacts.runs_dir() / "cache" / f"web-{artefacts.content_hash(draw.EDITION, n_scenes, seed, size)}"
+    """Make the split on first use (some 10 ms a scene and core, 131 KB a scene), then map it from disk."""
+    key = artefacts.content_hash(draw.EDITION, n_scenes, seed, size, ARRAYS)
+    folder = artefacts.runs_dir() / "cache" / f"web-{key}"
     if not folder.is_dir():
         _make(folder, n_scenes, seed, size, workers)
     notes = artefacts.read_json(folder / "scenes.json")
-    arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("images", "ids", "depth")}
+    arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in ARRAYS}
     return Web(**arrays, objects=notes["objects"], sentences=notes["sentences"], rewordings=notes["rewordings"])
 
 
@@ -66,6 +71,7 @@ def _make(folder: Path, n_scenes: int, seed: int, size: int, workers: int | None
             "images": (np.uint8, (size, size, 3)),
             "ids": (np.uint8, (size, size)),
             "depth": (np.float16, (size, size)),
+            "parts": (np.uint8, (size, size)),
         }
         arrays = {
             name: np.lib.format.open_memmap(temporary / f"{name}.npy", "w+", dtype, (n_scenes, *shape))
@@ -76,9 +82,8 @@ def _make(folder: Path, n_scenes: int, seed: int, size: int, workers: int | None
         rewordings = []
         tell = partial(_tell, seed=seed)
         for drawing, pairs in draw.draw((STREAM, seed), n_scenes, size, workers, "web split", tell):
-            arrays["images"][drawing.index] = drawing.image
-            arrays["ids"][drawing.index] = drawing.ids
-            arrays["depth"][drawing.index] = drawing.depth
+            for name, drawn in zip(ARRAYS, (drawing.image, drawing.ids, drawing.depth, drawing.parts)):
+                arrays[name][drawing.index] = drawn
             things = enumerate(drawing.scene.things, 1)
             objects.append([{"id": k} | {name: getattr(t, name) for name in grammar.FACTS} for k, t in things])
             sentences += [sentence for sentence, _ in pairs]

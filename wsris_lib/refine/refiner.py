@@ -137,8 +137,8 @@ def _cut(walked: Array, settings: RefineConfig) -> Array:
     level = settings.threshold * top
     soft = np.interp(walked, [0, level, top], [0, 0.5, 1])
     pieces, n = ndimage.label(soft > 0.5)
-    if n:
-        sizes = ndimage.sum_labels(np.ones_like(pieces), pieces, np.arange(1, n + 1))
+    if n > 1:
+        sizes = np.bincount(pieces.ravel())[1:]
         large = sizes >= min(settings.fragment * walked.size, sizes.max())
-        soft = np.where((pieces == 0) | np.concatenate([[False], large])[pieces], soft, 0.0)
+        soft = np.where(np.concatenate([[True], large])[pieces], soft, 0.0)
     return soft

@@ -97,39 +97,25 @@ class Sam2Proposer:
         Args:
             boxes: per image float [N >= 1, 4], x0 y0 x1 y1 in pixels. One in which SAM2 sees nothing is its own mask.
         """
-        boxes = [prompts.float().view(-1, 4) for prompts in boxes]
-        decoded = self._decode_boxes(self.embed(images), images, boxes)
         proposals = []
-        for image, prompts, (logits, scores) in zip(images, boxes, decoded):
+        features = self.embed(images)
+        for b, (image, prompts) in enumerate(zip(images, boxes)):
+            prompts = prompts.float().view(-1, 4)
+            scale = torch.tensor([image.width, image.height] * 2)
+            own = [level[b : b + 1] for level in features]
+            parts = [self.decode(own, boxes=part[None]) for part in (prompts / scale).split(self.batch)]
+            logits = torch.cat([part[0][0, :, 0] for part in parts]).cpu()  # [N, h, w]
             masks = self._upsample(logits, image)
             size = torch.tensor([image.width, image.height])
             first = prompts[:, :2].round().long().clamp(min=0).minimum(size - 1)  # of a picture a pixel wide, too
             for mask, (x0, y0), (x1, y1) in zip(masks, first.tolist(), prompts[:, 2:].round().long().tolist()):
                 if not mask.any():
                     mask[y0 : max(y0 + 1, y1), x0 : max(x0 + 1, x1)] = True
+            scores = torch.cat([part[1][0, :, 0] for part in parts]).cpu()
             indices = suppress(masks, self.nms_iou, self.max_proposals)
             middles = (prompts[:, :2] + prompts[:, 2:]).flip(1) / 2
             proposals.append(Proposals(masks[indices], scores[indices], boxes_around(masks[indices]), middles[indices]))
         return proposals
-
-    def _decode_boxes(
-        self, features: list[torch.Tensor], images: list[Image.Image], boxes: list[torch.Tensor]
-    ) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        """Each image's logits [N, h, w] and predicted IoUs [N]; a batch may hold prompts of several images.
-
-        The decoder repeats an image's features for each of its prompts anyway.
-        """
-        sizes = [torch.tensor([image.width, image.height] * 2) for image in images]
-        prompts = torch.cat([own / size for own, size in zip(boxes, sizes)])[:, None]  # [P, 1, 4]
-        counts = [len(own) for own in boxes]
-        owners = torch.arange(len(images)).repeat_interleave(torch.tensor(counts))
-        parts = []
-        for rows in torch.arange(len(prompts)).split(self.batch):
-            own = [level[owners[rows].to(level.device)] for level in features]
-            logits, scores = self.decode(own, boxes=prompts[rows])
-            parts.append((logits[:, 0, 0].cpu(), scores[:, 0, 0].cpu()))
-        logits, scores = (torch.cat(column).split(counts) for column in zip(*parts))
-        return list(zip(logits, scores))
 
     def embed(self, images: list[Image.Image]) -> list[torch.Tensor]:
         """SAM2's image features, three levels [B, C, h, w]. Its processor squashes each frame to a square."""

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from wsris_lib.frozen.clip import ClipEncoder, load_clip, squares
+from wsris_lib.frozen.clip import ClipEncoder, class_tokens, load_clip, squares
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +41,27 @@ def test_embeddings_are_the_projected_class_tokens(checkpoint, theirs):
     torch.testing.assert_close(F.normalize(tokens @ theirs[0].visual.proj.detach(), dim=-1), embeddings)
     assert tokens.std() > 0.5  # after ln_post, not normalised
     tokens @ torch.ones(64, 1, requires_grad=True)  # frozen features, yet autograd may keep them: es3net trains on them
+
+
+def test_the_class_token_alone_is_the_vits_own(checkpoint):
+    """The last layer works for it only; a ViT that pools otherwise is called as it is."""
+    pixels = torch.randn(5, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        visual = ClipEncoder(checkpoint).model.visual
+        torch.testing.assert_close(class_tokens(visual, pixels), visual(pixels), atol=1e-5, rtol=1e-5)
+        visual.pool_type = "avg"
+        torch.testing.assert_close(class_tokens(visual, pixels), visual(pixels), atol=0, rtol=0)
+
+
+@pytest.mark.parametrize("batch", [2, 4, 64])
+def test_crops_of_several_images_are_those_of_each(checkpoint, batch):
+    encoder = ClipEncoder(checkpoint, batch=batch)
+    images = [picture(50, 70, 1), picture(40, 60, 2), picture(50, 70, 3)]
+    masks = [blobs(50, 70), blobs(40, 60)[:1], blobs(50, 70)[1:]]
+    together = encoder.crops_of(images, masks)
+    for image, own, (tokens, embeddings) in zip(images, masks, together, strict=True):
+        alone = ClipEncoder(checkpoint).crops(image, own)
+        torch.testing.assert_close((tokens, embeddings), alone, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("side", [20, 32, 90])  # enlarged, as it is, shrunk

@@ -142,6 +142,19 @@ def test_a_batch_gives_what_single_images_give(checkpoint):
         assert (together.masks ^ alone.masks).float().mean() < 1e-3
 
 
+@pytest.mark.parametrize("batch", [2, 128])
+def test_boxes_of_several_images_are_those_of_each(checkpoint, batch):
+    """Whichever prompts share a batch."""
+    rng = np.random.default_rng(3)
+    images = [Image.fromarray(rng.integers(0, 256, (h, w, 3), dtype=np.uint8)) for h, w in ((64, 64), (40, 72))]
+    boxes = [torch.tensor([[4.0, 6, 30, 40], [10, 0, 60, 20], [0, 0, 64, 64]]), torch.tensor([[8.0, 8, 50, 30]])]
+    together = no_thresholds(checkpoint, batch=batch).boxes(images, boxes)
+    for image, own, one in zip(images, boxes, together, strict=True):
+        (alone,) = no_thresholds(checkpoint).boxes([image], [own])
+        assert (alone.masks != one.masks).float().mean() < 1e-3
+        torch.testing.assert_close(alone.scores, one.scores, atol=1e-5, rtol=1e-5)
+
+
 def test_box_prompts_keep_their_order_and_never_come_back_empty(checkpoint):
     boxes = torch.tensor([[3.0, 4, 20, 30], [0, 0, 80, 60], [10, 10, 12, 13]])
     image = picture(60, 80)

@@ -62,11 +62,11 @@ class Extractor:
         """
         images = [shrunk(image) for image in images]
         proposals = self.propose(images)
+        crops = self.clip.crops_of(images, [own.masks for own in proposals])
         parts = []
-        for image, own, patches, near in zip(
-            images, proposals, self.dino.patches(images), self.depth.inverse_depth(images)
+        for own, (tokens, embeddings), patches, near in zip(
+            proposals, crops, self.dino.patches(images), self.depth.inverse_depth(images)
         ):
-            tokens, embeddings = self.clip.crops(image, own.masks)
             places = geometry(own.masks, near)
             parts.append(
                 {

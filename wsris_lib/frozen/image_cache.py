@@ -141,12 +141,16 @@ def _fill(kept: ImageCache, batches: list[list[int]], make: Make, what: str, vie
     """Make and write what is missing of these batches; returns the images that can't be opened."""
     unreadable = []
     left = sum(map(len, batches))
-    _announce(make, what, view, batches[0], left)
     with tqdm(total=left, unit="image", desc=what, disable=not distributed.is_main_process()) as bar:
         for batch in batches:
+            start = time.perf_counter()
             images, closed = _open(view, batch)
             unreadable += closed
-            for image_id, stored in zip(images, make(images) if images else []):
+            made = make(images) if images else []
+            if batch is batches[0] and images and left > 2 * len(batch):
+                minutes = (time.perf_counter() - start) / len(images) * left / 60
+                bar.write(f"{what} of {left} images: about {minutes:.1f} min")
+            for image_id, stored in zip(images, made):
                 if image_id not in kept:
                     kept.write(image_id, stored)
             bar.update(len(batch))
@@ -163,15 +167,6 @@ def _await(others: list[int], view: View, kept: ImageCache) -> list[int]:
                 break
             time.sleep(0.5)
     return unreadable
-
-
-def _announce(make: Make, what: str, view: View, sample: list[int], left: int) -> None:
-    images = _open(view, sample)[0]
-    if left > 2 * len(sample) and images:
-        start = time.perf_counter()
-        make(images)
-        minutes = (time.perf_counter() - start) / len(images) * left / 60
-        print(f"{what} of {left} images: about {minutes:.1f} min")
 
 
 def _open(view: View, group: list[int]) -> tuple[dict[int, Image.Image], list[int]]:

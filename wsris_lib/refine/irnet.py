@@ -36,18 +36,23 @@ class IRNet(nn.Module):
         self.register_buffer("drift", torch.zeros(2, 1, 1))  # mean of the field over the training images
 
     def forward(self, maps: list[Tensor]) -> tuple[Tensor, Tensor]:
-        """Maps at strides 4, 4, 8, 16, 32 -> edge [B, h, w] in (0, 1) and displacement [B, 2, h, w] (y, x) in cells.
+        """Maps at strides 4, 4, 8, 16, 32 -> edge [B, h, w] in (0, 1) and displacement [B, 2, h, w] (y, x) in cells."""
+        return self.edges(maps), self.displacement(maps)
 
-        After training the field's mean is taken off, which the losses, made of differences alone, leave open.
+    def edges(self, maps: list[Tensor]) -> Tensor:
+        """The edge alone."""
+        branches = [_resize(branch(x), maps[0].shape[2:]) for branch, x in zip(self.edge, maps)]
+        return self.edge_out(torch.cat(branches, 1))[:, 0].sigmoid()
+
+    def displacement(self, maps: list[Tensor]) -> Tensor:
+        """The displacement alone; after training without the field's mean, which the losses, made of differences alone,
+        leave open.
         """
-        size = maps[0].shape[2:]
-        branches = [_resize(branch(x), size) for branch, x in zip(self.edge, maps)]
-        edge = self.edge_out(torch.cat(branches, 1))[:, 0].sigmoid()
         far = [_resize(branch(x), maps[2].shape[2:]) for branch, x in zip(self.far, maps[2:])]
-        context = _resize(self.far_out(torch.cat(far, 1)), size)
+        context = _resize(self.far_out(torch.cat(far, 1)), maps[0].shape[2:])
         near = [branch(x) for branch, x in zip(self.near, maps)]
         displacement = self.displacement_out(torch.cat([*near, context], 1))
-        return edge, displacement if self.training else displacement - self.drift
+        return displacement if self.training else displacement - self.drift
 
     def parts(self) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
         """The edge head's parameters, and the displacement head's, which learn at a rate of their own."""

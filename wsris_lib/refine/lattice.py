@@ -12,6 +12,8 @@ Scales, roundings and normalisation are those of Krähenbühl's program, which p
 """
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -55,19 +57,20 @@ class Lattice:
         keys = unique.numpy()  # [M]
         at = inverse.numpy().astype(np.int32)  # [N * (d + 1)]
         starts = np.arange(0, at.size + 1, d + 1, dtype=np.int32)
-        splat = sparse.csr_array((weights.ravel(), at, starts), shape=(N, len(keys))).T.tocsr()
+        shape = (N, len(keys))
+        splat = sparse.csr_array((weights.ravel(), at, starts), shape=shape).T.tocsr()
         # A neighbour in direction j lies d up in coordinate j and 1 down in all others; the last coordinate is implied.
         steps = ((d + 1) * np.eye(d + 1, d, dtype=np.int64) - 1) @ place
-        blurs = [_blur(keys, int(step)) for step in steps]
         # A constant of Adams's program, part of the factor that the normalisation takes out. Here it costs nothing.
-        alpha = np.float32(1 / (1 + 2.0**-d))
-        slice_ = sparse.csr_array((alpha * weights.ravel(), at, starts), shape=(N, len(keys)))
-        self._passes = [compressed(matrix) for matrix in (splat, *blurs, slice_)]
-        # Every point's kernel shall weigh alike, so values are divided by the root of their row's sum before and after.
-        norm = (self.filter(torch.ones(N, 1)) + 1e-20).rsqrt().numpy()[:, 0]
-        splat.data = splat.data * norm[splat.indices]
-        slice_.data = slice_.data * norm.repeat(d + 1)
-        self._normalised = [compressed(splat), *self._passes[1:-1], compressed(slice_)]
+        slicing = np.float32(1 / (1 + 2.0**-d)) * weights.ravel()
+        with quiet_csr():
+            blurs = [_blur(keys, int(step)) for step in steps]
+            first = csr(splat.indptr, splat.indices, splat.data, shape[::-1])
+            self._passes = [first, *blurs, csr(starts, at, slicing, shape)]
+            # Every point's kernel shall weigh alike: divided by the root of its row's sum, before and after.
+            norm = (self.filter(torch.ones(N, 1)) + 1e-20).rsqrt().numpy()[:, 0]
+            first = csr(splat.indptr, splat.indices, splat.data * norm[splat.indices], shape[::-1])
+            self._normalised = [first, *blurs, csr(starts, at, slicing * norm.repeat(d + 1), shape)]
 
     def filter(self, values: Tensor) -> Tensor:
         """float32 [N, K] -> [N, K]: about sum_j k(i, j) values_j for every point i, itself included."""
@@ -132,7 +135,7 @@ def simplices(features: Floats) -> tuple[Integers, Floats]:
     return corners.transpose(2, 0, 1), weights
 
 
-def _blur(keys: Integers, step: int) -> sparse.csr_array:
+def _blur(keys: Integers, step: int) -> Tensor:
     """[M, M]: every corner keeps its value and gets half of each neighbour's; corners that no point has don't exist."""
     M = len(keys)
     up = np.minimum(np.searchsorted(keys, keys + step), M - 1)
@@ -151,15 +154,21 @@ def _blur(keys: Integers, step: int) -> sparse.csr_array:
     columns[own[high] - 1] = low
     shares = np.full(len(columns), 0.5, np.float32)
     shares[own] = 1
-    return sparse.csr_array((shares, columns, starts), shape=(M, M))
+    return csr(starts, columns, shares, (M, M))
 
 
-def compressed(matrix: sparse.csr_array) -> Tensor:
-    """The matrix as torch has it: its product with a few columns takes half of scipy's time."""
+def csr(starts: Integers, columns: Integers, values: NDArray[Any], shape: tuple[int, int]) -> Tensor:
+    """A sparse matrix as torch has it, by rows: its product with a few columns takes half of scipy's time."""
+    crow, col, own = (torch.from_numpy(part) for part in (starts, columns, values))
+    return torch.sparse_csr_tensor(crow, col, own, size=shape, check_invariants=False)
+
+
+@contextmanager
+def quiet_csr() -> Iterator[None]:
+    """torch calls its sparse matrices a beta, at the first of them."""
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Sparse CSR")  # torch calls it a beta, once
-        starts, columns, values = (torch.from_numpy(part) for part in (matrix.indptr, matrix.indices, matrix.data))
-        return torch.sparse_csr_tensor(starts, columns, values, size=matrix.shape, check_invariants=False)
+        warnings.filterwarnings("ignore", message="Sparse CSR")
+        yield
 
 
 def mean_field(bias: Floats, kernels: list[tuple[float, Lattice]], iterations: int) -> Floats:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from wsris_lib.refine.affinity import affinities, paths
-from wsris_lib.refine.lattice import compressed
+from wsris_lib.refine.lattice import csr, quiet_csr
 
 
 def transitions(edge: NDArray[np.float32], radius: int, beta: float) -> sparse.csr_array:
@@ -76,7 +76,8 @@ def walk(x: NDArray[Any], T: sparse.csr_array, steps: int) -> NDArray[np.float64
 
 
 def _pulled(x: NDArray[Any], pull: sparse.csr_array, steps: int) -> NDArray[np.float64]:
-    matrix = compressed(pull)
+    with quiet_csr():
+        matrix = csr(pull.indptr, pull.indices, pull.data, pull.shape)
     columns = torch.from_numpy(np.ascontiguousarray(x.T, np.float64))  # [hw, S]
     for _ in range(steps):
         columns = matrix @ columns

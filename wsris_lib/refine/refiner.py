@@ -84,7 +84,10 @@ def fields(model: IRNet, backbone: Backbone, image: Image.Image) -> tuple[Array,
     """IRNet's edge [h, w], mean over the image and its mirror image, and displacement [2, h, w]."""
     device = next(model.parameters()).device
     pixels = backbone.normalise(backbone.prepare(image)[None].to(device))
-    edge, displacement = model(backbone.pyramid(torch.cat([pixels, pixels.flip(3)])))
+    both = torch.cat([pixels, pixels.flip(3)])
+    maps = backbone.pyramid(both.contiguous(memory_format=torch.channels_last))  # a CPU's convolutions like it so
+    edge = model.edges(maps)
+    displacement = model.displacement([map_[:1] for map_ in maps])
     return ((edge[0] + edge[1].flip(1)) / 2).cpu().numpy(), displacement[0].cpu().numpy()
 
 
@@ -134,8 +137,8 @@ def _cut(walked: Array, settings: RefineConfig) -> Array:
     level = settings.threshold * top
     soft = np.interp(walked, [0, level, top], [0, 0.5, 1])
     pieces, n = ndimage.label(soft > 0.5)
-    if n:
-        sizes = ndimage.sum_labels(np.ones_like(pieces), pieces, np.arange(1, n + 1))
+    if n > 1:
+        sizes = np.bincount(pieces.ravel())[1:]
         large = sizes >= min(settings.fragment * walked.size, sizes.max())
-        soft = np.where((pieces == 0) | np.concatenate([[False], large])[pieces], soft, 0.0)
+        soft = np.where(np.concatenate([[True], large])[pieces], soft, 0.0)
     return soft

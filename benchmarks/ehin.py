@@ -61,10 +61,9 @@ def main(name: str = "tiny", *changes: str) -> None:
     size = (usual.critic, usual.critic_image_size, usual.max_tokens)
     critics = {"plain": PlainCritic(*size), "ours": Critic(*size, usual.critic_precision)}
     critics = {kind: critic.to(profile.device) for kind, critic in critics.items()}
-    print(
-        f"{torch.get_num_threads()} threads, {profile.device}; {usual.image_size} pixels, the critic's "
-        f"{usual.critic_image_size}, {usual.critic_precision}: bfloat16 {'on' if critics['ours'].in_bfloat16 else 'off'}"
-    )
+    precision = "in bfloat16" if critics["ours"].in_bfloat16 else "in float32"
+    sizes = f"{usual.image_size} pixels, the critic's {usual.critic_image_size} {precision}"
+    print(f"{torch.get_num_threads()} threads, {profile.device}; {sizes}")
     heads = {}
     seconds = defaultdict(list)
     for _ in range(TURNS):

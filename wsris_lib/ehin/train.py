@@ -70,7 +70,7 @@ def losses(
 def _seen(
     R: Tensor, Q: Tensor, pixels: Tensor, critic: Critic, settings: EhinConfig, compared: bool = True
 ) -> tuple[Tensor, Tensor | None]:
-    """What eq. 16 is asked of one map: S [B, 1 + K] of the own sentence and the negatives under the mask of R [B, h, w].
+    """Eq. 16 of one map: S [B, 1 + K] of the own sentence and the negatives under the mask of R [B, h, w].
 
     With it S [B] of the own sentence under all that the mask leaves out, where FG is relative (None otherwise, and
     unless `compared`); both masks are sharp then: under soft ones either picture shows a part of the object.

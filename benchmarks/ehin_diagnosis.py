@@ -35,7 +35,7 @@ THIRDS = ("first", "second", "last")  # of the training
 RELATIVE = {"foreground_form": "relative", "foreground": 0.5}
 ROWS = {
     "classification alone": ehin.TRIS | {"foreground": 0.0, "background": 0.0},
-    "BG alone": ehin.TRIS | {"foreground": 0.0},
+    "BG alone": {"foreground": 0.0, "contrast": 0.0},
     "TRIS": ehin.TRIS,
     "EHIN": {},
     "TRIS, FG relative": ehin.TRIS | RELATIVE,
@@ -66,7 +66,7 @@ def main(name: str = "tiny", seed: str = "0", corpus: str = "refcoco+") -> None:
             "",
             f"Made by `{command}`: profile `{name}`, {corpus} val,",
             f"{len(ehin.samples(run)):,} sentences, seed {seed}; {settings.image_size} pixels ({h} x {w} cells), the",
-            f"critic's {settings.critic_image_size}, {settings.critic_precision}; torch {torch.__version__}. One seed:",
+            f"critic's {settings.critic_image_size}, {settings.precision}; torch {torch.__version__}. One seed:",
             "differences under 1 PointM or .5 mIoU say nothing.",
             "",
             *gradient_table(gradients),
@@ -80,7 +80,7 @@ def main(name: str = "tiny", seed: str = "0", corpus: str = "refcoco+") -> None:
 def trained(run: Run, seed: int, changes: dict) -> tuple[Tensor, list[Noted]]:
     """R of val [S, h, w], and what was noted of each watched step."""
     settings = replace(run.profile.ehin, **changes)
-    critic = Critic(settings.critic, settings.critic_image_size, settings.max_tokens, settings.critic_precision)
+    critic = Critic(settings.critic, settings.critic_image_size, settings.max_tokens)
     noted = []
 
     def watch(step, terms, head):

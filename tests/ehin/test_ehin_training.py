@@ -303,6 +303,20 @@ def test_a_watch_sees_every_step_and_changes_nothing(data, settings, tmp_path):
     assert steps == list(range(plain.curve[-1].step)) and same(plain.model, watched.model)
 
 
+def test_bfloat16_is_where_the_setting_and_the_processor_say_so(data, settings, tmp_path, monkeypatch):
+    exact = fitted(data, replace(settings, precision="float32"), tmp_path / "exact")[0]
+    for able in (False, True):
+        monkeypatch.setattr(training, "multiplies_bfloat16", lambda able=able: able)
+        assert training.is_mixed("auto", "cpu") == able
+        assert not training.is_mixed("float32", "cpu") and training.is_mixed("float32", "cuda")
+        auto = fitted(data, replace(settings, precision="auto"), tmp_path / str(able))[0]
+        assert same(exact.model, auto.model) != able
+        assert all(part.dtype == torch.float32 for part in auto.model.parameters())
+        assert auto.curve[0].loss == pytest.approx(exact.curve[0].loss, rel=0.02)
+    with pytest.raises(ValueError, match="precision is 'half'; choose one of float32, auto"):
+        fitted(data, replace(settings, precision="half"), tmp_path / "half")
+
+
 def test_an_unknown_form_of_the_foreground_is_refused(data, settings, tmp_path):
     with pytest.raises(ValueError, match="foreground_form is 'ratio'; choose one of log, relative"):
         fitted(data, replace(settings, foreground_form="ratio"), tmp_path)

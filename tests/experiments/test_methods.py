@@ -57,8 +57,8 @@ def test_results_of_one_key_are_made_once():
 def test_a_run_trains_the_stages_1_of_its_scoreboard(profile):
     jobs = [job for _, job in trainings(Run(profile))]
     assert [(job[0].__module__.rpartition(".")[2], job[2:]) for job in jobs] == [
-        *(("ehin", (seed,)) for _ in ("ehin", "tris") for seed in (0, 1)),
+        *(("ehin", (seed,)) for _ in ("bg_alone", "ehin", "tris") for seed in (0, 1)),
         *(("es3net", (seed, esem)) for esem in (True, True, False) for seed in (0, 1)),
     ]
-    assert scoreboard.METHODS[-1] == "oracle" and len(set(scoreboard.METHODS)) == len(scoreboard.METHODS) == 21
+    assert scoreboard.METHODS[-1] == "oracle" and len(set(scoreboard.METHODS)) == len(scoreboard.METHODS) == 22
     assert not list(artefacts.runs_dir().rglob("*")), "nothing is made by naming it"

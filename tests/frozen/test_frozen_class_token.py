@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from wsris_lib.frozen import class_token, critic
+from wsris_lib.frozen import class_token
 from wsris_lib.frozen.clip_backbone import Backbone
 from wsris_lib.frozen.critic import Critic
 from wsris_lib.infra.device import multiplies_bfloat16
@@ -43,20 +43,16 @@ def test_a_model_of_another_kind_goes_its_own_way(tiny_zoo):
     torch.testing.assert_close(judge.image_vectors(pixels), resnet.image_vectors(pixels))
 
 
-def test_bfloat16_is_near_and_only_where_it_was_chosen(tiny_zoo, monkeypatch):
-    monkeypatch.setattr(critic, "multiplies_bfloat16", lambda: True)
-    folder = str(tiny_zoo / "clip")
+def test_bfloat16_is_near_and_the_cosines_are_in_float32(tiny_zoo):
+    judge = Critic(str(tiny_zoo / "clip"), 32)
     pixels = torch.randn(2, 3, 32, 32)
     masks = torch.rand(2, 4, 4)
     sentences = F.normalize(torch.randn(2, 3, 48), dim=2)
-    exact = Critic(folder, 32)(pixels, masks, sentences)
-    half = Critic(folder, 32, precision="auto")(pixels, masks, sentences)
+    exact = judge(pixels, masks, sentences)
+    with torch.autocast("cpu", torch.bfloat16):
+        half = judge(pixels, masks, sentences)
     assert half.dtype == torch.float32 and not torch.equal(half, exact)
     torch.testing.assert_close(half, exact, atol=0.03, rtol=0)
-    monkeypatch.setattr(critic, "multiplies_bfloat16", lambda: False)
-    assert torch.equal(Critic(folder, 32, precision="auto")(pixels, masks, sentences), exact)
-    with pytest.raises(ValueError, match="precision is 'half'; choose one of float32, auto"):
-        Critic(folder, 32, precision="half")
 
 
 def test_the_processor_can_be_asked():

@@ -193,7 +193,7 @@ def test_the_profile_paper_is_multi_text_and_the_board_says_so(small):
     assert several(small) == students
     shared = replace(small, refine=replace(small.refine, select="best of group"))
     assert several(shared) == ["ehin_irnet", "ehin_irnet_crf", "ehin_stage_2", "cadd_greedy", "cadd_ehin", "cadd_both"]
-    route = ["tris", "ehin", "ehin_crf", "ehin_irnet", "ehin_irnet_crf", "ehin_stage_2"]
+    route = ["tris", "ehin", "ehin_bg_alone", "ehin_crf", "ehin_irnet", "ehin_irnet_crf", "ehin_stage_2"]
     assert several(paper) == [*route, "cadd_greedy", "cadd_ehin", "cadd_both"]
 
 

@@ -75,7 +75,6 @@ class EhinConfig:
     finetune: bool = True  # TRIS's code: the backbone too, at a tenth of the rate; False: its maps are made once
     critic: str = "ViT-B-32-quickgelu:openai"  # TRIS's code: a frozen CLIP that looks at the masked image (eq. 16)
     critic_image_size: int = 224  # TRIS's code
-    critic_precision: str = "float32"  # ours; or "auto": bfloat16 where the processor has instructions for it
     max_tokens: int = 20  # 4.4: words of a sentence; TRIS's code: tokens, the start and the end among them
     width: int = 1024  # C_d, 3.1
     layers: int = 2  # of HIPM, Table 3; 1 is TRIS
@@ -97,6 +96,7 @@ class EhinConfig:
     background: float = 1.0
     contrast: float = 2.0  # lambda 2 of eq. 17, 3.4
     contrast_on: str = "early"  # 3.3: the map before HIPM; or "late"
+    precision: str = "float32"  # TRIS's code, on a CPU; or "auto": bfloat16 where it has instructions. A GPU has it
     batch: int = 24  # 4.2; TRIS has 48
     # Parts of a batch, 1, 2, 4, ...; the classification sees each alone; see `Trainer.micro_batches`.
     grad_accum_steps: int = 1

@@ -55,7 +55,8 @@ class Images:
         if self.settings.finetune:
             pixels = torch.stack([self._kept[i][0]["pixels"] for i in image_ids]).to(self.device)
             return self.backbone.maps(self.backbone.normalise(pixels))
-        return torch.stack([self._kept[i][0]["map"] for i in image_ids]).to(self.device).float()
+        maps = [self._kept[i][0]["map"].float() for i in image_ids]  # autocast of a CPU refuses to stack float16
+        return torch.stack(maps).to(self.device)
 
     def small(self, image_ids: list[int]) -> Tensor:
         """What the critic is shown before any mask: normalised pixels [B, 3, P, P]."""

@@ -24,9 +24,11 @@ from wsris_lib.ehin.negatives import Negatives
 from wsris_lib.ehin.network import Head, new_head, shown
 from wsris_lib.frozen.clip_backbone import Backbone
 from wsris_lib.frozen.critic import Critic
+from wsris_lib.infra.device import multiplies_bfloat16
 from wsris_lib.infra.trainer import LossCurve, Trained, Trainer
 from wsris_lib.refer.views import Sample
 
+PRECISIONS = ("float32", "auto")
 BACKBONE_LR_SCALE = 0.1  # of CLIP's own weights (TRIS)
 Watch = Callable[[int, dict[str, Tensor], Head], None]  # is shown a step, its terms and the head before they move it
 
@@ -68,7 +70,7 @@ def losses(
 def _seen(
     R: Tensor, Q: Tensor, pixels: Tensor, critic: Critic, settings: EhinConfig, compared: bool = True
 ) -> tuple[Tensor, Tensor | None]:
-    """EHIN eq. 16: S [B, 1 + K] of the own sentence and the negatives under the mask of R [B, h, w].
+    """Eq. 16 of one map: S [B, 1 + K] of the own sentence and the negatives under the mask of R [B, h, w].
 
     With it S [B] of the own sentence under all that the mask leaves out, where FG is relative (None otherwise, and
     unless `compared`); both masks are sharp then: under soft ones either picture shows a part of the object.
@@ -96,7 +98,7 @@ def train(
     """Fit the head, and the backbone where settings.finetune says so; an epoch visits each ref with one sentence.
 
     The same seed gives the same weights, bit for bit, on one machine. Killed, it resumes from a checkpoint beside `out`
-    (which the caller writes). Mixed precision on a GPU. A `watch` sees each step's terms and changes nothing.
+    (which the caller writes). Mixed precision as `is_mixed` says. A `watch` sees each step's terms and changes nothing.
 
     Returns {"head": Head, and "backbone" if fine-tuned} and the loss curve.
     """
@@ -104,6 +106,7 @@ def train(
         raise ValueError(f"foreground_form is {settings.foreground_form!r}; choose one of {', '.join(FORMS)}")
     backbone = images.backbone
     device = images.device
+    mixed = is_mixed(settings.precision, device)
     known = set(images.ids)
     samples = [s for s in samples if s.image_id in known]
     if not samples:
@@ -138,7 +141,7 @@ def train(
             others = torch.tensor([negatives.draw(row, settings.negatives, run.rng) for row in rows])
             ids = [samples[row].image_id for row in rows]
             columns = shown(len(rows), settings.texts)  # [B, N]
-            with torch.autocast(torch.device(device).type, enabled=device != "cpu", dtype=torch.bfloat16):
+            with torch.autocast(torch.device(device).type, enabled=mixed, dtype=torch.bfloat16):
                 sentences = backbone.sentences([samples[r].sentence for r in rows]) if frozen is None else frozen[rows]
                 early, late = head(images.maps(ids), sentences[columns])
                 maps = (early.float(), late.float())
@@ -150,6 +153,16 @@ def train(
         run.optimizer_step(settings.learning_rate * (1 - step / steps) ** 0.9)
     run.delete_checkpoint()
     return Trained(modules.eval(), run.curve)
+
+
+def is_mixed(precision: str, device: str) -> bool:
+    """Whether products are made in bfloat16: on a GPU; with "auto" on a processor that has instructions for them too.
+
+    Raises ValueError for another precision than "float32" and "auto".
+    """
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision is {precision!r}; choose one of {', '.join(PRECISIONS)}")
+    return device != "cpu" or (precision == "auto" and multiplies_bfloat16())
 
 
 def backbone_of(modules: nn.ModuleDict, shared: Backbone | None) -> Backbone:

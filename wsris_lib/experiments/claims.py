@@ -114,6 +114,8 @@ RESPONSES = [
     Claim("FG needed", "07", response(foreground=0.0), EHIN, printed=(T5, "BG + CL", "BG + FG + CL"), **ABLATION),
     Claim("BG needed", "07", response(background=0.0), EHIN, printed=(T5, "FG + CL", "BG + FG + CL"), **ABLATION),
     Claim("CL needed", "07", response(contrast=0.0), EHIN, printed=(T5, "BG + FG", "BG + FG + CL"), **ABLATION),
+    Claim("FG and CL needed beside BG", "07", response(foreground=0.0, contrast=0.0), EHIN,
+          printed=(T5, "BG", "BG + FG + CL"), **ABLATION),
     Claim("classification needed", "07", response(classify=0.0), EHIN, **ABLATION),
     Claim("batches of 24 above 6", "07", response(batch=6), EHIN, printed=("Table 8", "N = 6", "N = 24"), **ABLATION),
     Claim("K = 6 above 1", "07", response(negatives=1), EHIN, printed=("Table 8", "K = 1", "K = 6"), **ABLATION),

@@ -35,7 +35,10 @@ PARTS: dict[str, dict[str, Method]] = {
         **{"baseline": choice(esem=False), "esem": choice(consistency=0.0), "lcm": choice()},
         "oracle": untrained("oracle"),
     },
-    "ehin": {"centre": CENTRE, "clip_map": CLIP_MAP, "tris": response(**ehin.TRIS), "ehin": response()},
+    "ehin": {
+        **{"centre": CENTRE, "clip_map": CLIP_MAP, "tris": response(**ehin.TRIS), "ehin": response()},
+        "ehin_bg_alone": response(foreground=0.0, contrast=0.0),  # of its losses through the critic the one that helps
+    },
     # EHIN's way from its response maps to masks
     "route": {f"ehin_{how.replace(' + ', '_')}": refined(how) for how in refine.HOW[1:]} | {"ehin_stage_2": STAGE_2},
     "cadd": {f"cadd_{kind.replace(' ', '_')}": student(kind) for kind in pseudo_labels.LABELS},
@@ -48,7 +51,7 @@ def supervision(profile: Profile) -> str:
     """Which methods know what; EHIN's and TRIS's supervision is a matter of the profile's settings."""
     run = Run(profile)
     kinds = {"cadd_greedy": "MT", "cadd_both": "MT", "cadd_ehin": pseudo_labels.supervision(run)}
-    kinds |= dict.fromkeys(("tris", "ehin", "ehin_crf"), ehin.supervision(run))
+    kinds |= dict.fromkeys(("tris", "ehin", "ehin_bg_alone", "ehin_crf"), ehin.supervision(run))
     kinds |= dict.fromkeys(("ehin_irnet", "ehin_irnet_crf", "ehin_stage_2"), pseudo_labels.supervision(run))
     several = ", ".join(method for method in METHODS if kinds.get(method) == "MT")
     return (

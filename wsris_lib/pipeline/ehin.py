@@ -53,8 +53,7 @@ def images(run: Run, split: str = "") -> Images:
 
 def _critic(run: Run) -> Critic:
     settings = run.profile.ehin
-    critic = Critic(settings.critic, settings.critic_image_size, settings.max_tokens, settings.critic_precision)
-    return critic.to(run.profile.device)
+    return Critic(settings.critic, settings.critic_image_size, settings.max_tokens).to(run.profile.device)
 
 
 def _own_backbone(run: Run) -> Backbone:

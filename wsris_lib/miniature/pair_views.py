@@ -52,8 +52,7 @@ def crop_pairs(
     here = places.flatten(1, 2)[torch.arange(b), chosen].nan_to_num()  # the same point in the first
     theta = [_window(centre, side, first.shape[-1], generator) for centre in (here, there)]
     crops = [
-        normalise(colour_jitter(_cut(images, t, grid * patch), generator))
-        for images, t in zip((first, second), theta)
+        normalise(colour_jitter(_cut(images, t, grid * patch), generator)) for images, t in zip((first, second), theta)
     ]
     centres = F.affine_grid(theta[1], [b, 1, grid, grid], align_corners=False)  # [B, g, g, 2] in the second view
     column, row = ((centres + 1) / 2 * cells).floor().long().clamp(0, cells - 1).unbind(-1)

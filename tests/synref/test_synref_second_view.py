@@ -17,10 +17,10 @@ def scenes():
     return [(draw_one(STREAM, i, PIXELS), draw_second(STREAM, i, PIXELS)) for i in range(6)]
 
 
-def test_the_things_stay_and_camera_lamp_and_clutter_change(scenes):
+def test_the_things_stay_and_camera_lamp_clutter_and_table_change(scenes):
     for first, second in scenes:
         one, two = first.scene, second.scene
-        assert one.things == two.things and one.ground == two.ground and one.pattern == two.pattern
+        assert one.things == two.things and one.ground != two.ground
         assert one.eye != two.eye and one.light != two.light and one.lamp != two.lamp
         assert one.clutter != two.clutter or not one.clutter
         turned = np.arctan2(two.eye[1], two.eye[0]) - np.arctan2(one.eye[1], one.eye[0])
@@ -45,8 +45,8 @@ def test_a_place_in_the_first_view_leads_to_the_same_point_of_the_world(scenes):
     for first, second in scenes:
         places = correspondences(first.scene, first.depth, second.scene, second.depth).astype(float)
         seen = np.argwhere(np.isfinite(places[..., 0]))
-        assert len(seen) > 100
-        for row, column in seen[:: len(seen) // 40]:
+        assert len(seen) > 20
+        for row, column in seen[:: max(1, len(seen) // 40)]:
             pixel = [int((2 * n + 1) * PIXELS / (2 * CELLS)) for n in (row, column)]
             at = [(n + 0.5) / PIXELS * 2 - 1 for n in pixel]
             eye, direction = ray(second.scene, at[1], at[0])
@@ -63,8 +63,8 @@ def test_both_places_show_the_same_thing(scenes):
         for row, column in np.argwhere(np.isfinite(places[..., 0])):
             pixel = tuple(int((2 * n + 1) * PIXELS / (2 * CELLS)) for n in (row, column))
             x, y = ((places[row, column] + 1) / 2 * PIXELS).astype(int)
-            if second.ids[pixel]:
-                same.append(second.ids[pixel] == first.ids[y, x])
+            assert second.ids[pixel] > 0  # not the table
+            same.append(second.ids[pixel] == first.ids[y, x])
     assert len(same) > 100 and np.mean(same) > 0.97  # else an edge, a pixel off
 
 
@@ -72,7 +72,8 @@ def test_a_view_corresponds_to_itself_place_by_place(scenes):
     first, _ = scenes[0]
     places = correspondences(first.scene, first.depth, first.scene, first.depth).astype(float)
     seen = np.isfinite(places[..., 0])
-    assert seen.mean() > 0.95
+    cells = first.ids[PIXELS // CELLS // 2 :: PIXELS // CELLS, PIXELS // CELLS // 2 :: PIXELS // CELLS] > 0
+    assert not seen[~cells].any() and seen[cells].mean() > 0.9  # all but the lowest rim of things
     centres = (int((2 * 0 + 1) * PIXELS / (2 * CELLS)) + 0.5 + np.arange(CELLS) * PIXELS / CELLS) / PIXELS * 2 - 1
     own = np.stack(np.meshgrid(centres, centres), -1)
     assert np.abs(places - own)[seen].max() < 2e-3

@@ -14,10 +14,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import BitImageProcessor, Dinov2Config, Dinov2Model
 
+from wsris_lib.infra.artefacts import read_json
 from wsris_lib.miniature.card import cosine, device
 from wsris_lib.miniature.dino_probe import probe
 from wsris_lib.miniature.pair_views import CropPair, crop_pairs
-from wsris_lib.miniature.training import MiniatureTrainer, autocast, compiled
+from wsris_lib.miniature.training import MiniatureTrainer, autocast, compiled, with_weights_of
 from wsris_lib.miniature.views import MEAN, STD, block_masks
 from wsris_lib.synref.second_view import TwoViews, load_two_views
 
@@ -104,6 +105,7 @@ def train(
     batch: int = 32,
     seed: int = 0,
     *,
+    start: Path | None = None,
     lr: float = 2e-3,
     grid: int = 6,
     side: tuple[float, float] = (0.28, 0.56),
@@ -113,13 +115,13 @@ def train(
     Crops have grid x grid patches and show `side` of the image's side. Each step, the patches of either view must find
     their points in the other among those of the whole batch, and the [CLS] of a crop that of the other view's crop.
     No head stands between the tokens and their cosines: minutes don't suffice to learn one more layer.
-    Raises RuntimeError if all patches have become alike.
+    `start` is the folder of an earlier DINOv2 to go on from. Raises RuntimeError if all patches have become alike.
     """
     torch.manual_seed(seed)
-    body = Dinov2Model(config(attn_implementation="eager"))  # on a CPU, sdpa's gradient is half of a step at this size
-    body.to(device()).train()
+    eager = config(attn_implementation="eager")  # on a CPU, the gradient of sdpa is half of a step at this size
+    body = with_weights_of(start, Dinov2Model(eager)).to(device()).train()
     fast = compiled(encode, steps, device())
-    run = MiniatureTrainer(out, body, optimisers(body, lr), steps, seed, dict(batch=batch, grid=grid, side=side))
+    run = MiniatureTrainer(out, body, optimisers(body, lr), steps, seed, dict(batch=batch, start=str(start)))
     pixels = views.first.shape[2]
     for step in run:
         generator = run.generator
@@ -141,10 +143,12 @@ def train(
             "lower lr or give more varied images"
         )
     save(body, out)
+    earlier = read_json(start / "card.json") if start else {}
     run.finish(
         name="dino",
         objective="contrast (InfoNCE) of corresponding patches and of crops of two views of a scene: not DINO's own",
-        data=dict(scenes=len(views.second), images=2 * steps * batch, seed=seed, uses="images, correspondences"),
+        data=dict(scenes=len(views.second), images=2 * steps * batch, seed=seed, uses="images, correspondences")
+        | ({"start": earlier["data"] | {"steps": earlier["steps"]}} if start else {}),
         limits="knows SynRef's tables only",
     )
 

@@ -5,13 +5,15 @@ import math
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
 from wsris_lib.frozen.depth import DepthEstimator
 from wsris_lib.frozen.dino import DinoEncoder
-from wsris_lib.miniature import depth, dino, views
+from wsris_lib.miniature import depth, dino, dino_probe, pair_views, views
+from wsris_lib.synref.second_view import CELLS, TwoViews
 from wsris_lib.synref.web import Web
 
 few = settings(max_examples=15, deadline=None)
@@ -90,59 +92,100 @@ def test_jitter_keeps_the_range_and_tells_images_apart():
 # --- DINO
 
 
+def same_twice(web: Web) -> TwoViews:
+    """A second view that is the first again."""
+    centre = (torch.arange(CELLS) + 0.5) / CELLS * 2 - 1
+    own = torch.stack([centre.expand(CELLS, CELLS), centre[:, None].expand(CELLS, CELLS)], -1)
+    return TwoViews(web.images, web.images, own.half().numpy()[None].repeat(len(web.images), 0))
+
+
+def test_hue_is_no_matter_of_grey_and_the_range_is_kept():
+    grey = torch.rand(12, 1, 8, 8).expand(-1, 3, -1, -1)
+    changed = pair_views.colour_jitter(grey, generator())
+    assert changed.min() >= 0 and changed.max() <= 1
+    torch.testing.assert_close(changed, changed[:, :1].expand_as(changed), atol=2e-3, rtol=0)
+    red = torch.tensor([0.8, 0.1, 0.1])[:, None, None].expand(64, 3, 4, 4)
+    strongest = pair_views.colour_jitter(red, generator())[:, :, 0, 0].argmax(1)
+    assert len(strongest.unique()) == 3  # red has become green or blue in some
+
+
 @few
 @given(st.integers(0, 999))
-def test_sinkhorn_against_plain_scaling_in_float64(seed):
-    logits = torch.rand(9, 5, generator=generator(seed)) * 2 - 1
-    q = np.exp(logits.double().numpy() / dino.TEACHER)
-    for _ in range(3):
-        for column in range(5):
-            q[:, column] /= q[:, column].sum()
-        for row in range(9):
-            q[row] /= q[row].sum()
-    torch.testing.assert_close(dino.sinkhorn(logits).double(), torch.from_numpy(q), atol=1e-4, rtol=1e-4)
+def test_a_pairs_places_show_the_same_point(seed):
+    x = np.linspace(0, 255, 128).round().astype(np.uint8)
+    ramps = np.stack(np.broadcast_arrays(x[None, :, None], x[:, None, None]), -1)[..., 0, :]  # each pixel says where
+    images = np.concatenate([ramps, ramps[..., :1]], -1)[None].repeat(4, 0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pair_views, "colour_jitter", lambda images, _: images)
+        patch.setattr(pair_views, "normalise", lambda images: images)
+        pair = pair_views.crop_pairs(
+            same_twice(Web(images, *[None] * 5)), np.arange(4), 6, 8, (40, 70), generator(seed)
+        )
+    here = F.grid_sample(pair.first, pair.places, padding_mode="border", align_corners=False)  # [B, 3, g, g]
+    there = F.avg_pool2d(pair.second, 8)
+    assert pair.seen.any()
+    kept = pair.seen[:, None].expand_as(here)
+    torch.testing.assert_close(here[kept], there[kept], atol=0.03, rtol=0)  # places are kept by cells of 4 pixels
 
 
-def test_sinkhorn_spreads_what_would_collapse():
-    logits = torch.rand(64, 8, generator=generator()) * 0.1
-    logits[:, 0] += 0.5  # every token likes prototype 0 best
-    assert (logits.argmax(1) == 0).all()
-    use = dino.sinkhorn(logits, iterations=50).mean(0)
-    torch.testing.assert_close(use, torch.full((8,), 1 / 8), atol=1e-3, rtol=0)
+def test_a_window_of_all_positions_is_the_model_itself():
+    body = dino.Dinov2Model(dino.config()).eval()
+    crops = torch.rand(2, 3, 128, 128)
+    hidden = torch.zeros(2, 256, dtype=torch.bool)
+    with torch.no_grad():
+        ours = dino.encode(body, dino.window(body, 16, 0, 0), crops, hidden)
+        torch.testing.assert_close(ours, body(crops).last_hidden_state)
+    part = dino.window(body, 4, 3, 5)[0, 1:].view(4, 4, -1)
+    whole = body.embeddings.position_embeddings[0, 1:].view(16, 16, -1)
+    assert torch.equal(part, whole[3:7, 5:9])
 
 
-def test_information_is_zero_in_both_ways_to_collapse():
-    one_prototype = torch.tensor([[1.0, -1, -1, -1]]).repeat(16, 1)
-    all_evenly = torch.zeros(16, 4)
-    each_its_own = torch.eye(4).repeat(4, 1) * 2 - 1
-    assert abs(dino.information(one_prototype)) < 1e-5 and abs(dino.information(all_evenly)) < 1e-5
-    assert dino.information(each_its_own) > 0.99
+@few
+@given(st.integers(0, 999), st.integers(2, 9))
+def test_contrast_against_loops_in_float64(seed, m):
+    a, b = torch.randn(2, m, 4, generator=generator(seed))
+    x, y = (v.double().numpy() for v in (a, b))
+    total = 0.0
+    for one, two in ((x, y), (y, x)):
+        for i in range(m):
+            cosines = [one[i] @ t / np.linalg.norm(one[i]) / np.linalg.norm(t) / dino.TEMPERATURE for t in two]
+            total -= cosines[i] - math.log(sum(math.exp(c) for c in cosines))
+    assert dino.contrast(a, b).item() == pytest.approx(total / (2 * m), rel=1e-4, abs=1e-5)
 
 
-def test_a_teacher_with_nothing_to_say_is_not_shipped(tmp_path):
-    """All images are one flat grey: what is left to tell patches apart is where they lie."""
+def test_the_gap_is_none_where_all_are_one_and_whole_where_each_is_its_own():
+    same = torch.ones(8, 4)
+    assert dino.gap(same, same) == pytest.approx(0, abs=1e-6)
+    own = torch.eye(8)
+    assert dino.gap(own, own) == pytest.approx(1 - 1 / 8)
+
+
+def test_corresponding_tokens_lie_at_the_places():
+    tokens = torch.randn(2, 1 + 9, 5)
+    centre = torch.tensor([-2 / 3, 0, 2 / 3])
+    own = torch.stack([centre.expand(3, 3), centre[:, None].expand(3, 3)], -1).expand(2, 3, 3, 2)
+    seen = torch.rand(2, 3, 3) < 0.5
+    pair = pair_views.CropPair(tokens, tokens, own.flip(2), seen)  # the first shows all mirrored
+    one, two = dino.corresponding(pair, tokens, tokens)
+    grid = tokens[:, 1:].unflatten(1, (3, 3))
+    torch.testing.assert_close(one, grid.flip(2)[seen], atol=1e-5, rtol=1e-5)
+    assert torch.equal(two, grid[seen])
+
+
+def test_patches_that_are_all_alike_are_not_shipped(tmp_path):
+    """All images are one flat grey: nothing tells one point from another."""
     web = small_web()
     blank = Web(np.full_like(web.images, 128), *list(vars(web).values())[1:])
-    with pytest.raises(RuntimeError, match=r"collapsed: information 0\.0"):
-        dino.train(tmp_path, blank, steps=6, batch=4, prototypes=32)
+    with pytest.raises(RuntimeError, match=r"patches collapsed: corresponding ones are -?0\.0"):
+        dino.train(tmp_path, same_twice(blank), steps=6, batch=4)
     assert not list(tmp_path.iterdir())
-
-
-def test_cross_entropy_against_a_loop():
-    logits = torch.rand(3, 4, generator=generator())
-    targets = torch.rand(3, 4, generator=generator(1)).softmax(1)
-    total = 0.0
-    for row, target in zip(logits.tolist(), targets.tolist()):
-        powers = [math.exp(value / dino.STUDENT) for value in row]
-        total -= sum(w * math.log(p / sum(powers)) for w, p in zip(target, powers))
-    assert dino.cross_entropy(targets, logits).item() == pytest.approx(total / 3, rel=1e-5)
 
 
 def test_neighbours_ask_other_scenes_only():
     features = torch.tensor([[1.0, 0], [0, 1], [1, 0.1], [0.1, 1]])
     codes = torch.tensor([[0, 0, 1], [0, 1, 0], [1, 0, 0], [1, 1, 1]])  # scene, category, colour
-    assert dino.neighbours(features, codes, column=1, k=1) == (1.0, 1.0)
-    assert dino.neighbours(features, codes, column=2, k=1) == (0.0, 0.0)  # the two colours are swapped
+    assert dino_probe.neighbours(features, codes, column=1, k=1) == (1.0, 1.0)
+    assert dino_probe.neighbours(features, codes, column=2, k=1) == (0.0, 0.0)  # the two colours are swapped
 
 
 @pytest.fixture(scope="module")
@@ -150,12 +193,12 @@ def trained(tmp_path_factory, request):
     """Both models after a few steps: data/zoo in miniature."""
     zoo = tmp_path_factory.mktemp("zoo")
     seed = request.config.getoption("--learning-seed")
-    dino.train(zoo / "dino", small_web(), steps=8, batch=4, prototypes=32, momentum=0.9, seed=seed)
+    dino.train(zoo / "dino", same_twice(small_web()), steps=8, batch=4, seed=seed)
     depth.train(zoo / "depth", small_web(), steps=40, batch=4, lr=3e-3, seed=seed)
     return zoo
 
 
-def test_the_saved_dino_is_a_teacher_that_moved(trained, learning):
+def test_the_saved_dino_has_moved(trained, learning):
     encoder = DinoEncoder(str(trained / "dino"), 128)
     torch.manual_seed(learning.seed)
     first = dino.Dinov2Model(dino.config()).state_dict()
@@ -172,12 +215,32 @@ def test_the_saved_dino_is_a_teacher_that_moved(trained, learning):
 
 
 def test_dino_probe_finds_the_colour_that_gives_a_category_away(trained, learning):
-    results = dino.probe(trained / "dino", small_web(seed=1), k=3)
+    results = dino.probe(trained / "dino", small_web(seed=1), k=3, pairs=0)
     assert results["patch category accuracy, mean colour"] == 1.0  # no network takes part
     assert results["patch category chance"] == pytest.approx(0.5, abs=0.05)
     learning.above(
         results["object category accuracy"], 1.5 * results["patch category chance"], "objects named, of chance"
     )
+
+
+def test_views_and_parts_are_probed_by_what_an_encoder_says():
+    scenes = dino_probe.two_views_known(4)
+    pixels = {one.image.tobytes(): one for pair in scenes for one in pair}
+
+    def thing(images):
+        """Patches that know which thing of their scene they show, and which part of it."""
+        (image,) = images
+        drawing = pixels[np.asarray(image).tobytes()]
+        codes = torch.from_numpy(np.stack([drawing.ids, drawing.parts])[:, 4::8, 4::8]).long()
+        return torch.cat([F.one_hot(code, 24).movedim(-1, 0) for code in codes])[None].float()
+
+    again, chance = dino_probe.again_in_the_other_view(scenes, thing)
+    blind, _ = dino_probe.again_in_the_other_view(scenes, lambda images: torch.ones(1, 4, 16, 16))
+    assert again > 0.9 and 0.1 < chance < 0.5 and abs(blind - chance) < 0.01
+    features, codes = dino_probe.parts_described(scenes, thing)
+    assert len(features) == len(codes) > 20
+    shown = dino_probe.principal_colours(thing, [Image.fromarray(scenes[0][0].image)])
+    assert shown.shape == (1, 16, 16, 3) and shown.dtype == np.uint8 and shown.std() > 20
 
 
 def test_dino_outlives_saving(tmp_path):

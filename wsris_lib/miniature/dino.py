@@ -14,10 +14,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import BitImageProcessor, Dinov2Config, Dinov2Model
 
+from wsris_lib.infra.artefacts import read_json
 from wsris_lib.miniature.card import cosine, device
 from wsris_lib.miniature.dino_probe import probe
 from wsris_lib.miniature.pair_views import CropPair, crop_pairs
-from wsris_lib.miniature.training import MiniatureTrainer, autocast, compiled
+from wsris_lib.miniature.training import MiniatureTrainer, autocast, compiled, with_weights_of
 from wsris_lib.miniature.views import MEAN, STD, block_masks
 from wsris_lib.synref.second_view import TwoViews, load_two_views
 
@@ -26,7 +27,7 @@ __all__ = ["PATCH", "SIZE", "config", "load", "probe", "save", "train"]
 SIZE = 128
 PATCH = 8
 TEMPERATURE = 0.1
-PAIRS = 6_000  # scenes of which a second view is drawn
+PAIRS = 4_000  # scenes of which a second view is drawn
 LEAST_GAP = 0.02  # between the cosines of corresponding and of other patches; trainings end at .5 and more
 HIDE = (0.1, 0.5)  # share of its patches that half of the crops lose, as in iBOT and DINOv2
 
@@ -100,10 +101,11 @@ def corresponding(pair: CropPair, first: Tensor, second: Tensor) -> tuple[Tensor
 def train(
     out: Path,
     views: TwoViews,
-    steps: int = 1000,
+    steps: int = 1500,
     batch: int = 32,
     seed: int = 0,
     *,
+    start: Path | None = None,
     lr: float = 2e-3,
     grid: int = 6,
     side: tuple[float, float] = (0.28, 0.56),
@@ -112,15 +114,14 @@ def train(
 
     Crops have grid x grid patches and show `side` of the image's side. Each step, the patches of either view must find
     their points in the other among those of the whole batch, and the [CLS] of a crop that of the other view's crop.
-    Raises RuntimeError if all patches have become alike.
+    No head stands between the tokens and their cosines: minutes don't suffice to learn one more layer.
+    `start` is the folder of an earlier DINOv2 to go on from. Raises RuntimeError if all patches have become alike.
     """
     torch.manual_seed(seed)
-    body = Dinov2Model(config(attn_implementation="eager"))  # on a CPU, sdpa's gradient is half of a step at this size
-    width = body.config.hidden_size
-    model = nn.ModuleDict({"body": body, "patches": nn.Linear(width, width), "cls": nn.Linear(width, width)})
-    model.to(device()).train()
+    eager = config(attn_implementation="eager")  # on a CPU, the gradient of sdpa is half of a step at this size
+    body = with_weights_of(start, Dinov2Model(eager)).to(device()).train()
     fast = compiled(encode, steps, device())
-    run = MiniatureTrainer(out, model, optimisers(model, lr), steps, seed, dict(batch=batch, grid=grid, side=side))
+    run = MiniatureTrainer(out, body, optimisers(body, lr), steps, seed, dict(batch=batch, start=str(start)))
     pixels = views.first.shape[2]
     for step in run:
         generator = run.generator
@@ -133,8 +134,8 @@ def train(
             row, column = run.rng.integers(SIZE // PATCH - grid + 1, size=2)
             with autocast(device()):
                 tokens.append(fast(body, window(body, grid, row, column), crops, some).float())
-        points = [model["patches"](some) for some in corresponding(pair, *tokens)]
-        loss = contrast(*points) + contrast(*(model["cls"](some[:, 0]) for some in tokens))
+        points = corresponding(pair, *tokens)
+        loss = contrast(*points) + contrast(*(some[:, 0] for some in tokens))
         run.backward_and_step(loss, lr * cosine(step, steps, warmup=max(1, steps // 10)), clip=3.0)
     if not (apart := gap(*points)) > LEAST_GAP:
         raise RuntimeError(
@@ -142,19 +143,21 @@ def train(
             "lower lr or give more varied images"
         )
     save(body, out)
+    earlier = read_json(start / "card.json") if start else {}
     run.finish(
         name="dino",
         objective="contrast (InfoNCE) of corresponding patches and of crops of two views of a scene: not DINO's own",
-        data=dict(scenes=len(views.second), images=2 * steps * batch, seed=seed, uses="images, correspondences"),
+        data=dict(scenes=len(views.second), images=2 * steps * batch, seed=seed, uses="images, correspondences")
+        | ({"start": earlier["data"] | {"steps": earlier["steps"]}} if start else {}),
         limits="knows SynRef's tables only",
     )
 
 
-def optimisers(model: nn.Module, lr: float) -> list[torch.optim.Optimizer]:
+def optimisers(body: nn.Module, lr: float) -> list[torch.optim.Optimizer]:
     """Muon at AdamW's scale for the matrices of the blocks, AdamW for the rest."""
-    matrices = [p for name, p in model.named_parameters() if p.ndim == 2 and ".encoder." in name]
+    matrices = [p for name, p in body.named_parameters() if p.ndim == 2 and name.startswith("encoder.")]
     chosen = {id(p) for p in matrices}
-    others = [p for p in model.parameters() if id(p) not in chosen]
+    others = [p for p in body.parameters() if id(p) not in chosen]
     return [
         torch.optim.Muon(matrices, lr=lr, weight_decay=0.05, adjust_lr_fn="match_rms_adamw"),
         torch.optim.AdamW(others, lr=lr, betas=(0.9, 0.98), weight_decay=0.0),

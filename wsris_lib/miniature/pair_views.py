@@ -38,22 +38,19 @@ def crop_pairs(
 ) -> CropPair:
     """A pair for each scene in `index` [B], of grid x grid patches; `side` is the range of the crops' sides in pixels.
 
-    The point is one that both views show, the likelier the less its colour is that of the table at large.
+    The point is any that both views show; the table has none.
     """
     first, second = (torch.from_numpy(images[index]).to(device()) for images in (views.first, views.second))
     first, second = (images.permute(0, 3, 1, 2).float() / 255 for images in (first, second))
     places = torch.from_numpy(views.places[index].astype(np.float32)).to(device())  # [B, cells, cells, 2]
     b, cells = places.shape[:2]
-    coarse = F.adaptive_avg_pool2d(second, cells).flatten(2)
-    strange = (coarse - coarse.median(2, keepdim=True).values).square().sum(1) + 1e-4  # [B, cells^2]
-    shown = torch.isfinite(places[..., 0]).flatten(1)
-    chosen = torch.multinomial((strange * shown + 1e-9).cpu(), 1, generator=generator)[:, 0].to(places.device)
+    shown = torch.isfinite(places[..., 0]).flatten(1).float() + 1e-9
+    chosen = torch.multinomial(shown.cpu(), 1, generator=generator)[:, 0].to(places.device)
     there = (torch.stack([chosen % cells, chosen // cells], 1) + 0.5) / cells * 2 - 1  # [B, 2], in the second view
     here = places.flatten(1, 2)[torch.arange(b), chosen].nan_to_num()  # the same point in the first
     theta = [_window(centre, side, first.shape[-1], generator) for centre in (here, there)]
     crops = [
-        normalise(colour_jitter(_cut(images, t, grid * patch), generator))
-        for images, t in zip((first, second), theta)
+        normalise(colour_jitter(_cut(images, t, grid * patch), generator)) for images, t in zip((first, second), theta)
     ]
     centres = F.affine_grid(theta[1], [b, 1, grid, grid], align_corners=False)  # [B, g, g, 2] in the second view
     column, row = ((centres + 1) / 2 * cells).floor().long().clamp(0, cells - 1).unbind(-1)

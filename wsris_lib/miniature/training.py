@@ -27,7 +27,7 @@ COMPILING_PAYS = 300  # steps; a compilation takes a minute
 
 
 def autocast(where: torch.device) -> torch.autocast:
-    """bfloat16 where the processor multiplies it: 2.5 times a ResNet's steps in the same time, compiled. Else nothing."""
+    """bfloat16 where the processor multiplies it: 2.5 times a ResNet's steps in a time, if compiled. Else nothing."""
     fast = where.type == "cuda" or torch.cpu._is_avx512_bf16_supported()
     return torch.autocast(where.type, torch.bfloat16, enabled=fast)
 

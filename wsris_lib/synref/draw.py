@@ -60,7 +60,7 @@ def draw(
     """Yield scenes 0 .. number - 1 in order; or what `tell`, a function that can be pickled, makes of each.
 
     `tell` runs where the scene was drawn, so the less of it comes back the better. `workers` defaults to the number of
-    cores that this process may use; 1 draws in it. `one` draws a scene; both functions must be ones that can be pickled.
+    cores that this process may use; 1 draws in it. `one` draws a scene; it is pickled as `tell` is.
     """
     tasks = [(stream, range(i, min(i + CHUNK, number)), pixels, tell, one) for i in range(0, number, CHUNK)]
     workers = min(workers or machine.cores(), len(tasks))

@@ -1,4 +1,4 @@
-"""A second look at each scene: another camera, lamp and clutter, and which of its points the first look shows too.
+"""A second look at each scene's things: another camera, lamp, clutter and table, and which points both looks show.
 
 It gives a self-supervised training what a video gives the public models: things that stay the same while they look
 different. No label is in it. The correspondences are what point tracks or structure from motion give, here read off
@@ -20,6 +20,7 @@ from wsris_lib.synref.web import STREAM, Web, load_web
 
 TURN = 0.9  # radians, the most that the camera goes round the table: of a thing's faces, some are seen in both views
 CELLS = 32  # points a side whose place in the first view is kept
+HEIGHT = 0.03  # world units above the table from where on a point belongs to a thing
 TOLERANCE = 0.05  # world units between a point and what the first view shows there; a large object is 2 across
 
 
@@ -30,7 +31,7 @@ class TwoViews:
     Attributes:
         first, second: uint8 [n, H, W, 3].
         places: float16 [n, CELLS, CELLS, 2], where the first view shows the point at the centre of each cell of the
-            second: (x, y) in [-1, 1] from edge to edge, NaN where it doesn't.
+            second: (x, y) in [-1, 1] from edge to edge, NaN where it doesn't, and on the table.
     """
 
     first: np.ndarray
@@ -39,7 +40,10 @@ class TwoViews:
 
 
 def second_scene(scene: Scene, rng: np.random.Generator) -> Scene:
-    """The same table and things, seen from elsewhere under another lamp; the clutter is another's."""
+    """The same things where they were, seen from elsewhere under another lamp; clutter and table are another's.
+
+    With one table in both views, its pattern says which scene a patch is of, and things don't have to be looked at.
+    """
     other = sample_scene(rng)
     turn = np.arctan2(scene.eye[1], scene.eye[0]) + rng.uniform(-TURN, TURN)
     away = np.hypot(other.eye[0], other.eye[1])
@@ -48,9 +52,6 @@ def second_scene(scene: Scene, rng: np.random.Generator) -> Scene:
         things=scene.things,
         clutter=tuple(_clutter(rng, list(scene.things))),
         eye=(float(away * np.cos(turn)), float(away * np.sin(turn)), other.eye[2]),
-        ground=scene.ground,
-        ground_second=scene.ground_second,
-        pattern=scene.pattern,
     )
 
 
@@ -65,8 +66,8 @@ def draw_second(stream: tuple[int, ...], index: int, pixels: int) -> draw.Drawin
 def correspondences(first: Scene, first_depth: np.ndarray, second: Scene, second_depth: np.ndarray) -> np.ndarray:
     """Where the first view shows the points of the second: float16 [CELLS, CELLS, 2], as in `TwoViews.places`.
 
-    The depths are [H, W] in world units. A point is taken for seen if the first view's depth at its place is that of
-    the point: neither hidden there, nor clutter that has come or gone, nor outside of the picture.
+    The depths are [H, W] in world units. A point above the table is taken for seen if the first view's depth at its
+    place is that of the point: neither hidden there, nor clutter that has come or gone, nor outside of the picture.
     """
     pixels = len(first_depth)
     every = (np.arange(CELLS) * 2 + 1) * pixels // (2 * CELLS)
@@ -76,7 +77,7 @@ def correspondences(first: Scene, first_depth: np.ndarray, second: Scene, second
     eye, _, axes = camera_rays(first, pixels)
     seen = (world - eye) @ axes.T  # right, down, forward
     xy = seen[..., :2] / np.maximum(seen[..., 2:], 1e-3) / first.zoom
-    inside = (seen[..., 2] > 1e-3) & (np.abs(xy) < 1).all(-1)
+    inside = (seen[..., 2] > 1e-3) & (np.abs(xy) < 1).all(-1) & (world[..., 2] > HEIGHT)
     column, row = np.moveaxis(((np.where(inside[..., None], xy, 0) + 1) / 2 * pixels).astype(int), -1, 0)
     there = first_depth[row, column].astype(np.float32)
     # a pixel's neighbours too: on a steep face the depth changes by more than the tolerance from one to the next
@@ -94,7 +95,7 @@ def load_two_views(
     """
     pairs = pairs or n_scenes
     web = load_web(n_scenes, seed, size, workers)
-    key = artefacts.content_hash(draw.EDITION, pairs, seed, size, TURN, CELLS, TOLERANCE)
+    key = artefacts.content_hash(draw.EDITION, pairs, seed, size, TURN, CELLS, TOLERANCE, HEIGHT)
     folder = artefacts.runs_dir() / "cache" / f"two_views-{key}"
     if not folder.is_dir():
         _make(folder, web, pairs, seed, size, workers)

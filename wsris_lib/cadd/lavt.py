@@ -16,10 +16,12 @@ from torch import Tensor, nn
 from torchvision.transforms.functional import pil_to_tensor
 from transformers import BertModel, SwinConfig, SwinModel
 
+from wsris_lib.cadd import windows
 from wsris_lib.frozen.loading import pretrained, read_config, tokenizer_of
 
 MEAN = (0.485, 0.456, 0.406)  # ImageNet's, as Swin was trained
 STD = (0.229, 0.224, 0.225)
+LEAST = 1e-5  # added to a variance: torch's own
 IGNORED_IMAGE_KEYS = (r"^classifier\.",)  # of a Swin's checkpoint, left where it is
 IGNORED_TEXT_KEYS = (r"^cls\.", r"(^|\.)pooler\.")  # likewise of a BERT's
 
@@ -53,11 +55,14 @@ class Pwam(nn.Module):
 
     def forward(self, cells: Tensor, words: Tensor, real: Tensor) -> Tensor:
         """cells [B, N, C], N > 1, words [B, L, Ct], real bool [B, L] (some true, false at padding) -> [B, N, C]."""
-        Q = self._shared(F.instance_norm(self.query(cells).mT).mT)  # [B, H, N, C / H]
+        Q = self._shared(instance_norm(self.query(cells)))  # [B, H, N, C / H]
         K = self._shared(self.key(words))  # [B, H, L, C / H]
         V = self._shared(self.value(words))
-        attended = F.scaled_dot_product_attention(Q, K, V, real[:, None, None])  # [B, H, N, C / H]
-        language = F.instance_norm(self.lang_proj(attended.transpose(1, 2).flatten(2)).mT).mT  # [B, N, C]
+        # Words are few and cells many: a softmax over the last but one dimension runs along the cells, 4 times as fast.
+        scores = K * K.shape[3] ** -0.5 @ Q.mT  # [B, H, L, N]
+        probabilities = scores.masked_fill(~real[:, None, :, None], -torch.inf).softmax(2)
+        attended = probabilities.mT @ V  # [B, H, N, C / H]
+        language = instance_norm(self.lang_proj(attended.transpose(1, 2).flatten(2)))  # [B, N, C]
         return F.gelu(self.out(F.gelu(self.vis_proj(cells)) * language))
 
     def _shared(self, x: Tensor) -> Tensor:
@@ -208,15 +213,15 @@ class Lavt(nn.Module):
         cells, size = self.swin.embeddings(pixels)  # [B, N, C], (h, w)
         maps = []
         for n, stage in enumerate(self.swin.encoder.layers):
-            for block in stage.blocks:
-                cells = block(cells, size, always_partition=True)[0]  # else a small map shrinks its window for good
+            for layer in stage.blocks:
+                cells = windows.block(layer, cells, size)
             asking = cells + self.places[n](_coordinates(size[0], size[1], cells)) if self.places else cells
             fused = self.pwam[n](asking, words, real)  # [B, N, C]
             maps.append(self.norms[n](fused).mT.unflatten(2, size))
             if n < len(self.gates):
                 cells = stage.downsample(cells + self.gates[n](fused), size)  # [B, N / 4, 2 C]
                 size = (size[0] // 2, size[1] // 2)
-        return F.interpolate(self.decoder(maps), (height, width), mode="bilinear"), maps[-1]
+        return enlarged(self.decoder(maps), height, width), maps[-1]
 
     def answer(self, images: Tensor, rows: list[int], sentences: list[str]) -> Tensor:
         """Prepared images uint8 [I, 3, P, P], which of them each sentence is about, B sentences -> logits [B, P, P].
@@ -250,6 +255,28 @@ class Lavt(nn.Module):
     def own_matrices(self) -> list[nn.Parameter]:
         """Of them those that map channels to channels, in the attention to the words and in the gates."""
         return [p for part in (self.pwam, self.gates) for p in part.parameters() if p.ndim == 2]
+
+
+def instance_norm(cells: Tensor) -> Tensor:
+    """`F.instance_norm` over the cells, without weights: [B, N, C] -> [B, N, C], without turning the map round twice."""
+    x = cells.float()
+    centred = x - x.mean(1, keepdim=True)
+    return (centred * (centred.square().mean(1, keepdim=True) + LEAST).rsqrt()).to(cells.dtype)
+
+
+def enlarged(maps: Tensor, height: int, width: int) -> Tensor:
+    """Bilinear interpolation as two products of matrices: maps [B, C, h, w] -> [B, C, height, width].
+
+    It is `F.interpolate`'s, which takes ten times as long for the two logits, whose channels lie last.
+    """
+    return _shares(height, maps.shape[2], maps) @ maps.contiguous() @ _shares(width, maps.shape[3], maps).mT
+
+
+def _shares(fine: int, coarse: int, like: Tensor) -> Tensor:
+    """How much of each coarse cell a fine one takes: [fine, coarse], rows sum to 1."""
+    centres, cells = (torch.arange(n, device=like.device, dtype=torch.float32) for n in (fine, coarse))
+    place = ((centres + 0.5) * (coarse / fine) - 0.5).clamp(0, coarse - 1)  # edges: the nearest cell's
+    return (1 - (place[:, None] - cells).abs()).clamp(min=0).to(like.dtype)
 
 
 def _coordinates(height: int, width: int, like: Tensor) -> Tensor:

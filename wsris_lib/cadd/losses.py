@@ -4,6 +4,7 @@ All of it is compared in the student's frame. `inside` says which of its cells l
 Nothing gives the teacher a gradient.
 """
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -22,9 +23,15 @@ def confidence_weighted_ce(logits: Tensor, labels: Tensor, confidence: Tensor, i
     does; only then come sigma and the mean over the batch, not divided by the sigmas' sum, so that a doubtful batch
     teaches less. Sigma inside one mean over all pixels of the batch would let large objects weigh down small ones.
     """
-    weights = logits.new_tensor(CLASSES)[labels.long()] * inside  # [B, H, W]
-    each = F.cross_entropy(logits, labels.long(), reduction="none")
+    weights = torch.where(labels > 0, CLASSES[1], CLASSES[0]) * inside  # [B, H, W]
+    surplus = logits[:, 1] - logits[:, 0]  # of the foreground: with two classes all that cross entropy depends on
+    each = F.softplus(torch.where(labels > 0, -surplus, surplus))
     return (confidence * (each * weights).sum((1, 2)) / weights.sum((1, 2))).mean()
+
+
+def foreground(logits: Tensor) -> Tensor:
+    """The foreground's probability: [B, 2, H, W] -> [B, H, W] in [0, 1]. Of two classes the softmax is a sigmoid."""
+    return (logits[:, 1] - logits[:, 0]).sigmoid()
 
 
 def weighted_dice(logits: Tensor, labels: Tensor, confidence: Tensor, inside: Tensor) -> Tensor:
@@ -32,7 +39,7 @@ def weighted_dice(logits: Tensor, labels: Tensor, confidence: Tensor, inside: Te
 
     LAVT's authors found a Dice loss to help. An object of 3 % of the image is 3 % of the cross entropy too (lesson 09).
     """
-    return (confidence * dice(logits.softmax(1)[:, 1] * inside, labels.float() * inside)).mean()
+    return (confidence * dice(foreground(logits) * inside, labels.float() * inside)).mean()
 
 
 def mask_agreement(logits: Tensor, teacher: Tensor, inside: Tensor) -> Tensor:
@@ -42,7 +49,7 @@ def mask_agreement(logits: Tensor, teacher: Tensor, inside: Tensor) -> Tensor:
     smoothed by one pixel, which the paper leaves open. 0 only if the teacher is sure of each pixel: with a soft mask
     the Dice is least at a hard one, so that the student learns to be surer than its teacher.
     """
-    return dice(logits.softmax(1)[:, 1] * inside, teacher.detach() * inside).mean()
+    return dice(foreground(logits) * inside, teacher.detach() * inside).mean()
 
 
 def feature_agreement(features: Tensor, teacher: Tensor, inside: Tensor) -> Tensor:
@@ -73,7 +80,7 @@ def cadd(
     inside = warp.inside(*Y_s.shape[2:])
     inside_cells = warp.inside(*features_s.shape[2:])
     labels = warp.labels(labels)
-    mask_t = warp.maps(Y_t.softmax(1)[:, 1])  # [B, H, W]
+    mask_t = warp.maps(foreground(Y_t))  # [B, H, W]
     return (
         weights[0] * confidence_weighted_ce(Y_s, labels, confidence, inside)  # eq. 7
         + dice_weight * weighted_dice(Y_s, labels, confidence, inside)

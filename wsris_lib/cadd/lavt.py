@@ -17,11 +17,11 @@ from torchvision.transforms.functional import pil_to_tensor
 from transformers import BertModel, SwinConfig, SwinModel
 
 from wsris_lib.cadd import windows
+from wsris_lib.cadd.maps import enlarged, instance_norm
 from wsris_lib.frozen.loading import pretrained, read_config, tokenizer_of
 
 MEAN = (0.485, 0.456, 0.406)  # ImageNet's, as Swin was trained
 STD = (0.229, 0.224, 0.225)
-LEAST = 1e-5  # added to a variance: torch's own
 IGNORED_IMAGE_KEYS = (r"^classifier\.",)  # of a Swin's checkpoint, left where it is
 IGNORED_TEXT_KEYS = (r"^cls\.", r"(^|\.)pooler\.")  # likewise of a BERT's
 
@@ -160,6 +160,7 @@ class Lavt(nn.Module):
         self.bert = pretrained(BertModel, text_model, ("bert",), IGNORED_TEXT_KEYS, add_pooling_layer=False)
         self.swin.layernorm = nn.Identity()
         self._tokenizer = tokenizer_of(text_model, text.vocab_size)
+        self._pad_id: int = self._tokenizer.pad_token_id
         self.image_size = image_size
         self.max_tokens = min(max_tokens, text.max_position_embeddings)
         channels = [config.embed_dim * 2**stage for stage in range(len(config.depths))]
@@ -189,6 +190,10 @@ class Lavt(nn.Module):
         options = dict(padding="max_length", truncation=True, max_length=context_length or self.max_tokens)
         return self._tokenizer(sentences, **options, return_tensors="pt")["input_ids"]
 
+    def trimmed(self, tokens: Tensor) -> Tensor:
+        """Tokens long [B, L] without the columns at the end that are padding in every row, which nothing looks at."""
+        return tokens[:, : int(tokens.ne(self._pad_id).sum(1).max())]
+
     def save_tokenizer(self, path: Path) -> None:
         """Write the tokenizer as one file of the package `tokenizers`; it pads and cuts as ours does."""
         ours = self._tokenizer
@@ -208,7 +213,7 @@ class Lavt(nn.Module):
         if height % self.cell or width % self.cell or min(height, width) < 2 * self.cell:
             fit = f"multiples of {self.cell}, {2 * self.cell} or more"
             raise ValueError(f"the input has {height} x {width} pixels, expected {fit}")
-        real = tokens != self._tokenizer.pad_token_id  # [B, L]
+        real = tokens != self._pad_id  # [B, L]
         words = self.bert(tokens, attention_mask=real.long()).last_hidden_state  # [B, L, Ct]
         cells, size = self.swin.embeddings(pixels)  # [B, N, C], (h, w)
         maps = []
@@ -255,28 +260,6 @@ class Lavt(nn.Module):
     def own_matrices(self) -> list[nn.Parameter]:
         """Of them those that map channels to channels, in the attention to the words and in the gates."""
         return [p for part in (self.pwam, self.gates) for p in part.parameters() if p.ndim == 2]
-
-
-def instance_norm(cells: Tensor) -> Tensor:
-    """`F.instance_norm` over the cells, without weights: [B, N, C] -> [B, N, C], without turning the map round twice."""
-    x = cells.float()
-    centred = x - x.mean(1, keepdim=True)
-    return (centred * (centred.square().mean(1, keepdim=True) + LEAST).rsqrt()).to(cells.dtype)
-
-
-def enlarged(maps: Tensor, height: int, width: int) -> Tensor:
-    """Bilinear interpolation as two products of matrices: maps [B, C, h, w] -> [B, C, height, width].
-
-    It is `F.interpolate`'s, which takes ten times as long for the two logits, whose channels lie last.
-    """
-    return _shares(height, maps.shape[2], maps) @ maps.contiguous() @ _shares(width, maps.shape[3], maps).mT
-
-
-def _shares(fine: int, coarse: int, like: Tensor) -> Tensor:
-    """How much of each coarse cell a fine one takes: [fine, coarse], rows sum to 1."""
-    centres, cells = (torch.arange(n, device=like.device, dtype=torch.float32) for n in (fine, coarse))
-    place = ((centres + 0.5) * (coarse / fine) - 0.5).clamp(0, coarse - 1)  # edges: the nearest cell's
-    return (1 - (place[:, None] - cells).abs()).clamp(min=0).to(like.dtype)
 
 
 def _coordinates(height: int, width: int, like: Tensor) -> Tensor:

@@ -23,9 +23,10 @@ def confidence_weighted_ce(logits: Tensor, labels: Tensor, confidence: Tensor, i
     does; only then come sigma and the mean over the batch, not divided by the sigmas' sum, so that a doubtful batch
     teaches less. Sigma inside one mean over all pixels of the batch would let large objects weigh down small ones.
     """
-    weights = torch.where(labels > 0, CLASSES[1], CLASSES[0]) * inside  # [B, H, W]
+    classes = logits.new_tensor(CLASSES)
+    weights = torch.where(labels > 0, classes[1], classes[0]) * inside  # [B, H, W]
     surplus = logits[:, 1] - logits[:, 0]  # of the foreground: with two classes all that cross entropy depends on
-    each = F.softplus(torch.where(labels > 0, -surplus, surplus))
+    each = -F.logsigmoid(torch.where(labels > 0, surplus, -surplus))
     return (confidence * (each * weights).sum((1, 2)) / weights.sum((1, 2))).mean()
 
 
@@ -78,12 +79,14 @@ def cadd(
     Y_s, features_s = student
     Y_t, features_t = teacher
     inside = warp.inside(*Y_s.shape[2:])
-    inside_cells = warp.inside(*features_s.shape[2:])
     labels = warp.labels(labels)
-    mask_t = warp.maps(foreground(Y_t))  # [B, H, W]
-    return (
-        weights[0] * confidence_weighted_ce(Y_s, labels, confidence, inside)  # eq. 7
-        + dice_weight * weighted_dice(Y_s, labels, confidence, inside)
-        + weights[1] * mask_agreement(Y_s, mask_t, inside)  # eq. 8
-        + weights[2] * feature_agreement(features_s, warp.maps(features_t), inside_cells)  # eq. 9
-    )
+    loss = weights[0] * confidence_weighted_ce(Y_s, labels, confidence, inside)  # eq. 7
+    if dice_weight:
+        loss = loss + dice_weight * weighted_dice(Y_s, labels, confidence, inside)
+    if weights[1]:  # a term of weight 0, as in the burn-in, would cost as much as any
+        mask_t = warp.maps(foreground(Y_t))  # [B, H, W]
+        loss = loss + weights[1] * mask_agreement(Y_s, mask_t, inside)  # eq. 8
+    if weights[2]:
+        inside_cells = warp.inside(*features_s.shape[2:])
+        loss = loss + weights[2] * feature_agreement(features_s, warp.maps(features_t), inside_cells)  # eq. 9
+    return loss

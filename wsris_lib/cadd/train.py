@@ -88,8 +88,8 @@ def distil(
             augmented_tokens = student.tokenizer(warp.sentences(words)).to(device)
             warp = warp.to(device)
             with torch.autocast(torch.device(device).type, enabled=device != "cpu", dtype=torch.bfloat16):
-                ours = student(warp.image(student.normalise(warp.jitter(pixels))), trimmed(augmented_tokens))
-                theirs = teacher(student.normalise(pixels), trimmed(tokens)) if taught else ours
+                ours = student(warp.image(student.normalise(warp.jitter(pixels))), student.trimmed(augmented_tokens))
+                theirs = teacher(student.normalise(pixels), student.trimmed(tokens)) if taught else ours
             weights = (1.0, settings.masks, settings.features) if taught else (1.0, 0.0, 0.0)
             if not settings.confidence:
                 confidence = torch.ones_like(confidence)
@@ -193,11 +193,6 @@ def _shrunk(pixels: Tensor, labels: Tensor, side: int) -> tuple[Tensor, Tensor]:
     """
     smaller = F.interpolate(pixels.float(), (side, side), mode="bilinear", antialias=True)
     return smaller, F.interpolate(labels[:, None], (side, side), mode="nearest-exact")[:, 0]
-
-
-def trimmed(tokens: Tensor) -> Tensor:
-    """Tokens long [B, L] without the columns that are padding, 0, in every row. Nothing looks at these."""
-    return tokens[:, : int(tokens.ne(0).sum(1).max())]
 
 
 def _another(sentence: str, reworded: Sequence[str], rng: np.random.Generator) -> str:

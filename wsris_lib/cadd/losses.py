@@ -4,6 +4,7 @@ All of it is compared in the student's frame. `inside` says which of its cells l
 Nothing gives the teacher a gradient.
 """
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -22,9 +23,16 @@ def confidence_weighted_ce(logits: Tensor, labels: Tensor, confidence: Tensor, i
     does; only then come sigma and the mean over the batch, not divided by the sigmas' sum, so that a doubtful batch
     teaches less. Sigma inside one mean over all pixels of the batch would let large objects weigh down small ones.
     """
-    weights = logits.new_tensor(CLASSES)[labels.long()] * inside  # [B, H, W]
-    each = F.cross_entropy(logits, labels.long(), reduction="none")
+    classes = logits.new_tensor(CLASSES)
+    weights = torch.where(labels > 0, classes[1], classes[0]) * inside  # [B, H, W]
+    surplus = logits[:, 1] - logits[:, 0]  # of the foreground: with two classes all that cross entropy depends on
+    each = -F.logsigmoid(torch.where(labels > 0, surplus, -surplus))
     return (confidence * (each * weights).sum((1, 2)) / weights.sum((1, 2))).mean()
+
+
+def foreground(logits: Tensor) -> Tensor:
+    """The foreground's probability: [B, 2, H, W] -> [B, H, W] in [0, 1]. Of two classes the softmax is a sigmoid."""
+    return (logits[:, 1] - logits[:, 0]).sigmoid()
 
 
 def weighted_dice(logits: Tensor, labels: Tensor, confidence: Tensor, inside: Tensor) -> Tensor:
@@ -32,7 +40,7 @@ def weighted_dice(logits: Tensor, labels: Tensor, confidence: Tensor, inside: Te
 
     LAVT's authors found a Dice loss to help. An object of 3 % of the image is 3 % of the cross entropy too (lesson 09).
     """
-    return (confidence * dice(logits.softmax(1)[:, 1] * inside, labels.float() * inside)).mean()
+    return (confidence * dice(foreground(logits) * inside, labels.float() * inside)).mean()
 
 
 def mask_agreement(logits: Tensor, teacher: Tensor, inside: Tensor) -> Tensor:
@@ -42,7 +50,7 @@ def mask_agreement(logits: Tensor, teacher: Tensor, inside: Tensor) -> Tensor:
     smoothed by one pixel, which the paper leaves open. 0 only if the teacher is sure of each pixel: with a soft mask
     the Dice is least at a hard one, so that the student learns to be surer than its teacher.
     """
-    return dice(logits.softmax(1)[:, 1] * inside, teacher.detach() * inside).mean()
+    return dice(foreground(logits) * inside, teacher.detach() * inside).mean()
 
 
 def feature_agreement(features: Tensor, teacher: Tensor, inside: Tensor) -> Tensor:
@@ -71,12 +79,14 @@ def cadd(
     Y_s, features_s = student
     Y_t, features_t = teacher
     inside = warp.inside(*Y_s.shape[2:])
-    inside_cells = warp.inside(*features_s.shape[2:])
     labels = warp.labels(labels)
-    mask_t = warp.maps(Y_t.softmax(1)[:, 1])  # [B, H, W]
-    return (
-        weights[0] * confidence_weighted_ce(Y_s, labels, confidence, inside)  # eq. 7
-        + dice_weight * weighted_dice(Y_s, labels, confidence, inside)
-        + weights[1] * mask_agreement(Y_s, mask_t, inside)  # eq. 8
-        + weights[2] * feature_agreement(features_s, warp.maps(features_t), inside_cells)  # eq. 9
-    )
+    loss = weights[0] * confidence_weighted_ce(Y_s, labels, confidence, inside)  # eq. 7
+    if dice_weight:
+        loss = loss + dice_weight * weighted_dice(Y_s, labels, confidence, inside)
+    if weights[1]:  # a term of weight 0, as in the burn-in, would cost as much as any
+        mask_t = warp.maps(foreground(Y_t))  # [B, H, W]
+        loss = loss + weights[1] * mask_agreement(Y_s, mask_t, inside)  # eq. 8
+    if weights[2]:
+        inside_cells = warp.inside(*features_s.shape[2:])
+        loss = loss + weights[2] * feature_agreement(features_s, warp.maps(features_t), inside_cells)  # eq. 9
+    return loss

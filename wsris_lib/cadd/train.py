@@ -88,8 +88,8 @@ def distil(
             augmented_tokens = student.tokenizer(warp.sentences(words)).to(device)
             warp = warp.to(device)
             with torch.autocast(torch.device(device).type, enabled=device != "cpu", dtype=torch.bfloat16):
-                ours = student(warp.image(student.normalise(warp.jitter(pixels))), augmented_tokens)
-                theirs = teacher(student.normalise(pixels), tokens) if taught else ours
+                ours = student(warp.image(student.normalise(warp.jitter(pixels))), student.trimmed(augmented_tokens))
+                theirs = teacher(student.normalise(pixels), student.trimmed(tokens)) if taught else ours
             weights = (1.0, settings.masks, settings.features) if taught else (1.0, 0.0, 0.0)
             if not settings.confidence:
                 confidence = torch.ones_like(confidence)

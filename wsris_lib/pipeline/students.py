@@ -30,7 +30,7 @@ def _inputs(run: Run, seed: int, kind: str) -> Inputs:
     "students",
     uses=(
         *("refer.words", "infra.trainer", "segmentation.dataset", "segmentation.mean_teacher", "ehin.stage2_losses"),
-        *(f"cadd.{name}" for name in ("augment", "lavt", "losses", "muon", "train")),
+        *(f"cadd.{name}" for name in ("augment", "lavt", "losses", "maps", "muon", "train", "windows")),
     ),
     inputs=_inputs,
     form=student_weights(lambda state, run, *_: stored_modules(run.profile.cadd, state)),

@@ -13,9 +13,10 @@ from nbformat import NotebookNode
 from traitlets import Type
 
 from wsris_lib.infra.artefacts import REPO
+from wsris_lib.infra.errors import UserError
 
 
-class NotebookFailed(RuntimeError):
+class NotebookFailed(UserError):
     """A cell or a widget of a notebook raised; the message names the cell, the error and the copy to read."""
 
 

@@ -11,6 +11,8 @@ from torch import Tensor
 
 from wsris_lib.cadd.lavt import Lavt
 from wsris_lib.config import profiles
+from wsris_lib.config.choices import DEFAULT_MODEL as DEFAULT
+from wsris_lib.config.choices import MODELS, check
 from wsris_lib.ehin.network import soft_masks
 from wsris_lib.ehin.predict import respond
 from wsris_lib.ehin.stage2 import Stage2
@@ -23,13 +25,10 @@ from wsris_lib.frozen.extractor import Extractor
 from wsris_lib.frozen.sam2 import Proposals
 from wsris_lib.frozen.sentence_encoder import SentenceEncoder
 from wsris_lib.frozen.working_size import at_size
-from wsris_lib.pipeline import ehin, es3net, pseudo_labels, stage2, students
+from wsris_lib.pipeline import ehin, es3net, stage2, students
 from wsris_lib.pipeline.run import Run
 from wsris_lib.pipeline.sentences import Words
 from wsris_lib.segmentation.predict import soft_mask
-
-DEFAULT = "cadd greedy"
-MODELS = (*(f"cadd {kind}" for kind in pseudo_labels.LABELS), "stage 2", "ehin", "esem")
 
 
 def load(model: str = DEFAULT, run: Run | None = None, seed: int = 0) -> "Predictor":
@@ -44,13 +43,12 @@ def load(model: str = DEFAULT, run: Run | None = None, seed: int = 0) -> "Predic
     than what the network hears. Memory grows with the picture, by a few numbers a pixel.
 
     Args:
-        model: "cadd LABELS", a student of one of `pseudo_labels.LABELS`; "stage 2", EHIN's segmenter; "ehin", its
+        model: "cadd LABELS", a student of one of `choices.LABELS`; "stage 2", EHIN's segmenter; "ehin", its
             response map alone; "esem", ES3Net's choice among the proposals of the image (trained with LCM, too).
         run: whose; None: that of the usual profile.
     """
     run = run or Run(profiles.load())
-    if model not in MODELS:
-        raise KeyError(f"no model {model!r}; choose one of {', '.join(MODELS)}")
+    check("model", model, MODELS)
     if model == "esem":
         return ProposalPredictor(run, es3net.align(run, seed).model)
     if model == "ehin":

@@ -8,7 +8,8 @@ from functools import cached_property, wraps
 from pathlib import Path
 from typing import Any, ClassVar, Concatenate, ParamSpec, Self, TypeVar
 
-from wsris_lib.config.profiles import SPLIT_BY, Profile
+from wsris_lib.config.folders import run_name
+from wsris_lib.config.profiles import Profile
 from wsris_lib.config.settings import CaddConfig, EhinConfig, Es3netConfig, PredictConfig, RefineConfig, Stage2Config
 from wsris_lib.es3net.candidates import SentenceTable
 from wsris_lib.frozen import checkpoints
@@ -100,18 +101,8 @@ class Run:
 
     @cached_property
     def name(self) -> str:
-        """Of the run's folder: profile, data, paraphrases, corpus, its split and the judged one, where not the usual.
-
-        A folder's name has four digits of its place behind it: two folders called refer are two runs.
-        """
-        profile = self.profile
-        folders = [Path(p).resolve() for p in (profile.data, profile.paraphrases) if p not in ("synref", "rules")]
-        parts = [f"{folder.name}-{artefacts.content_hash(folder.as_posix())[:4]}" for folder in folders]
-        parts += ["trial"] if profile.trial else []
-        parts += [profile.corpus] if profile.corpus != Profile.corpus else []
-        parts += [profile.split_by] if profile.split_by != SPLIT_BY.get(profile.corpus, profile.split_by) else []
-        parts += [profile.val_split] if profile.val_split != Profile.val_split else []
-        return "-".join([profile.name, *parts])
+        """Of the run's folder, see `config.folders`."""
+        return run_name(self.profile)
 
     @property
     def folder(self) -> Path:

@@ -26,7 +26,8 @@ def main(words: list[str] | None = None) -> int:
         if command in NO_RUN:
             return run(**given) or 0
         profile = _profile(given)
-        commands.check_data(profile)
+        if command not in commands.REPORTS:
+            commands.check_data(profile)
         profile = profiles.placed(profile)
         distributed.start(profile.device)
         status = run(profile, **{name: value for name, value in given.items() if name not in arguments.OF_RUN})
@@ -61,7 +62,7 @@ def _profile(given: dict[str, Any]) -> profiles.Profile:
             given[option] = str(arguments.path(given[option]).resolve())
             if option != "data":
                 os.environ[f"WSRIS_{option.upper()}"] = given[option]
-    changes = {option: given[option] or None for option in arguments.OF_RUN if option in given}
+    changes: dict[str, Any] = {option: given[option] or None for option in arguments.OF_RUN if option in given}
     return profiles.chosen(given.pop("profile") or "", **changes)
 
 

@@ -13,6 +13,8 @@ from wsris_lib.config.folders import run_folder
 from wsris_lib.config.profiles import Profile
 from wsris_lib.infra import artefacts, distributed
 
+REPORTS = ("scoreboard", "doctor")  # of what is there, and so of what isn't
+
 
 def check_pairs(path: Path) -> None:
     """Raises DataError where there is no table: a folder without any would pass for one in the REFER layout."""
@@ -35,7 +37,6 @@ def check_data(profile: Profile) -> None:
 
 def reproduce(profile: Profile) -> None:
     """The whole of a profile."""
-    check_data(profile)
     from wsris_lib.experiments.reproduce import reproduce as run
 
     run(profile)
@@ -57,7 +58,6 @@ def scoreboard(profile: Profile) -> None:
 
 def ablate(profile: Profile, table: str) -> None:
     """Make and print one of the ablations."""
-    check_data(profile)
     from wsris_lib.experiments import ablations
 
     board = ablations.run(profile, table)
@@ -67,7 +67,6 @@ def ablate(profile: Profile, table: str) -> None:
 
 def claims(profile: Profile, seeds: int, late_seeds: int | None, students: str | None, groups: tuple[str, ...]) -> None:
     """Make and print the table of claims."""
-    check_data(profile)
     late = tuple(range(late_seeds)) if late_seeds else profile.segmenter_seeds
     student_profile = replace(profiles.load(students, data=profile.data), segmenter_seeds=late) if students else None
     from wsris_lib.experiments import claim_table
@@ -91,7 +90,6 @@ def doctor(profile: Profile, measure: bool) -> int:
 def predict(profile: Profile, image: Path, sentences: list[str], out: Path | None, model: str, seed: int) -> int:
     """Answer each sentence on each picture. Returns 1 where some couldn't be answered."""
     choices.check("model", model, choices.MODELS)
-    check_data(profile)
     from wsris_lib.refer.questions import check_image, sentences_of
 
     check_image(image)
@@ -106,7 +104,6 @@ def predict(profile: Profile, image: Path, sentences: list[str], out: Path | Non
 def export(profile: Profile, out: Path, labels: str, seed: int, compiled: bool) -> None:
     """Export a trained student; trains it if need be."""
     choices.check("labels of kind", labels, choices.LABELS)
-    check_data(profile)
     from wsris_lib.cadd.destination import check_target, notes_path
 
     check_target(out, compiled)  # before a training, not after it
@@ -128,7 +125,6 @@ def annotate(profile: Profile, out: Path, model: str | None, labels: str | None,
     """Write what a method believes as files that annotation tools open."""
     if model:
         choices.check("method", model, choices.ANSWERING)
-    check_data(profile)
     from wsris_lib.experiments import survey
 
     survey.annotate(profile, out, model, labels, seed)

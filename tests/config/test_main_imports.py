@@ -84,6 +84,14 @@ def test_an_answer_that_needs_no_network_imports_none(tmp_path, lines, expected)
         assert expected == 0 or "error" in printed, printed
 
 
+def test_what_is_missing_is_a_line_of_doctor_and_no_error(tmp_path, capsys):
+    from wsris_lib.__main__ import main
+
+    assert main(["doctor", "--profile", "smoke", "--data", str(tmp_path / "nowhere")]) == 1
+    printed = capsys.readouterr()
+    assert "NO  data" in printed.out and not printed.err
+
+
 def test_the_names_are_those_of_what_they_name():
     from wsris_lib.experiments import ablations, claim_table
     from wsris_lib.setup import fetch

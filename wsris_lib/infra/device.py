@@ -9,13 +9,20 @@ import sys
 
 from wsris_lib.infra import machine
 
+# How often a thread looks for work before it sleeps, some 40 microseconds: long enough between two small operations of
+# Python. libgomp's own 300,000 are milliseconds; beside other work each thread then spends its turn waiting for one
+# that has none, and a step takes ten times its share. 0 would be a sleep between all operations.
+SPINS = 2000
+
 
 def limit_threads() -> None:
     """No more threads than `machine.cores()`, here and in kernels and workers to come, unless OMP_NUM_THREADS is set.
 
     torch starts one for each core of the host whatever a container's quota is, and they then wait for each other. Where
-    torch isn't imported yet it will read the variable.
+    torch isn't imported yet it will read the variable, and that of how long a thread waits awake, SPINS.
     """
+    if not os.environ.get("OMP_WAIT_POLICY"):
+        os.environ.setdefault("GOMP_SPINCOUNT", str(SPINS))
     cores = machine.cores()
     torch = sys.modules.get("torch")
     usual = torch.get_num_threads() if torch else machine.visible_cores()

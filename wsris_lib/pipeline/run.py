@@ -1,8 +1,7 @@
 """A run: what all steps of one profile share, from the data to the clock."""
 
-import time
-from collections.abc import Callable, Hashable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Hashable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import cached_property, wraps
 from pathlib import Path
@@ -14,7 +13,7 @@ from wsris_lib.config.settings import CaddConfig, EhinConfig, Es3netConfig, Pred
 from wsris_lib.es3net.candidates import SentenceTable
 from wsris_lib.frozen import checkpoints
 from wsris_lib.frozen.features import CODE, ImageFeatures, extract, made_from, sentence_features
-from wsris_lib.infra import artefacts
+from wsris_lib.infra import artefacts, clock
 from wsris_lib.pipeline.cache import digest, step_key
 from wsris_lib.pipeline.evaluation import Evaluation
 from wsris_lib.refer.pairs import open_corpus
@@ -77,6 +76,12 @@ class Run:
         """Start anew: the next `Run(profile)` looks at all files again, as another process would."""
         cls._all.clear()
 
+    @classmethod
+    def make_room(cls) -> None:
+        """Drop what all runs keep in memory; what is asked for again is read or made again."""
+        for run in cls._all.values():
+            run._memory.clear()
+
     def remember(self, name: Hashable, make: Callable[[], T]) -> T:
         """What `make` gives, made the first time that `name` is asked for, kept in memory as long as the run."""
         if name not in self._memory:
@@ -114,22 +119,14 @@ class Run:
         """Where results of steps lie, those of all profiles together."""
         return self.home / "cache"
 
-    @contextmanager
-    def timed(self, stage: str) -> Iterator[None]:
-        """Note how long a stage took; of several runs the longest counts, since later ones find its result stored."""
-        start = time.perf_counter()
-        path = self.folder / "seconds" / f"{stage}.json"
-        yield
-        before = artefacts.read_json(path) if path.is_file() else 0.0
-        took = round(time.perf_counter() - start, 1)
-        if took > before or not path.is_file():
-            with suppress(OSError):  # a finished run may lie in a folder that can't be written to
-                artefacts.write_json(path, took)
+    def timed(self, stage: str) -> AbstractContextManager[None]:
+        """Note how long a stage took, see `clock.timed`."""
+        return clock.timed(self.folder, stage)
 
     @property
     def seconds(self) -> dict[str, float]:
-        """Of each stage; a file a stage, as several may end at once."""
-        return {path.stem: artefacts.read_json(path) for path in sorted((self.folder / "seconds").glob("*.json"))}
+        """Of each stage."""
+        return clock.seconds(self.folder)
 
     # -- data ---------------------------------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""Which torch `make setup` installs: for the CPU where there is no NVIDIA GPU, with CUDA's libraries where there is one.
+"""Which torch `make setup` installs: where there is no NVIDIA GPU, the build for CPUs, without CUDA's libraries.
 
 Run with the new environment's Python, which has nothing but uv yet; so only the standard library is imported here.
 The lock stays one file. torch's index for CPUs has the same versions as builds without CUDA; of the lock's lines those
@@ -20,7 +20,7 @@ CUDA = ("nvidia-", "cuda-", "triton")  # how the names of torch's own packages f
 # the others and can't be imported without.
 SPARE = ("triton", "nvidia-cusolver", "nvidia-nvjitlink", "nvidia-cuda-cupti", "nvidia-cuda-cccl", "nvidia-nvtx")
 SPARE += ("cuda-bindings", "cuda-pathfinder")
-GIGABYTES = {"cuda": 6.5, "cpu": 2.1, "spare": 5.0}  # of .venv on Linux (docs/troubleshooting.md)
+GIGABYTES = {"cuda": 6.5, "cpu": 2.0, "spare": 5.0}  # of .venv on Linux (docs/troubleshooting.md)
 LOCK = Path("requirements-lock.txt")
 
 

@@ -20,7 +20,7 @@ CUDA = ("nvidia-", "cuda-", "triton")  # how the names of torch's own packages f
 # the others and can't be imported without.
 SPARE = ("triton", "nvidia-cusolver", "nvidia-nvjitlink", "nvidia-cuda-cupti", "nvidia-cuda-cccl", "nvidia-nvtx")
 SPARE += ("cuda-bindings", "cuda-pathfinder")
-GIGABYTES = {"cuda": 6.5, "cpu": 2.0, "spare": 5.0}  # of .venv on Linux (docs/troubleshooting.md)
+GIGABYTES = {"cuda": 6.7, "cpu": 2.0, "spare": 5.1}  # of .venv on Linux, see docs/troubleshooting.md
 LOCK = Path("requirements-lock.txt")
 
 

@@ -4,7 +4,12 @@
 PYTHON ?= python3
 PROFILE ?= tiny
 DATA ?=
+# Whose torch `setup` installs on Linux: auto (cuda where there is an NVIDIA GPU, else cpu), cpu or cuda.
+TORCH ?= auto
 export HF_HUB_OFFLINE ?= 1
+# How often a thread of torch's looks for work before it sleeps: beside other work the usual 300,000 times slow a run
+# by ten times its share (`infra.device.SPINS`).
+export GOMP_SPINCOUNT ?= 2000
 
 BIN := .venv/bin
 INSTALLED := .venv/.installed
@@ -17,20 +22,20 @@ help:
 	@echo "make test       lint, tests, every notebook in its smallest size: what CI runs"
 	@echo "make margins    how far the tests that train something are from failing, on every setting of this machine"
 	@echo "make lab        JupyterLab in notebooks/"
-	@echo "make setup | lint | format | strip | exercises | zoo | lock | clean"
+	@echo "make setup [TORCH=auto|cpu|cuda]               .venv; auto leaves CUDA out where there is no NVIDIA GPU"
+	@echo "make lint | format | strip | exercises | zoo | lock | clean"
 
 setup: $(INSTALLED)
 
-# uv is told which Python to serve: an activated environment would otherwise win over .venv. It compiles nothing unless
-# asked to, and where PYTHONDONTWRITEBYTECODE is set every process would compile torch and transformers anew: 17 s of a
-# core instead of 8, for each lesson and each of the tests' workers.
+# uv is told which Python to serve: an activated environment would otherwise win over .venv. Without an NVIDIA GPU its
+# libraries are left out: `setup.environment` says what is installed and how large it is.
 $(INSTALLED): pyproject.toml requirements-lock.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 		echo "wsris needs Python 3.11 or newer; '$(PYTHON)' is missing or older. Try: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
-	@echo "Making .venv: about 4 minutes and 6 GB of disk (half a minute when the packages are cached)."
+	@echo "Making .venv: about 4 minutes (half a minute when the packages are cached)."
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -r requirements-lock.txt
+	$(BIN)/python -m wsris_lib.setup.environment --torch $(TORCH)
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -e .
 	@echo "Compiling pydensecrf, which tests compare our dense CRF with: about a minute."
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python $(CRF) 2>/dev/null || \

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from wsris_lib import __main__ as program
+from wsris_lib import commands
 from wsris_lib.config import options, profiles
 from wsris_lib.config.differences import TINY
 
@@ -24,7 +25,7 @@ def no_settings(monkeypatch):
 def profiles_run(monkeypatch):
     """The profiles that `scoreboard` is called with."""
     profiles_run = []
-    monkeypatch.setattr(program, "show_scoreboard", profiles_run.append)
+    monkeypatch.setattr(commands, "scoreboard", profiles_run.append)
     return profiles_run
 
 
@@ -70,7 +71,7 @@ def test_every_setting_of_every_profile_can_be_said_again():
 
 def test_a_commands_own_arguments_mix_with_settings(monkeypatch):
     calls = []
-    monkeypatch.setattr(program, "predict", lambda profile, **own: calls.append((profile.es3net.batch, own)))
+    monkeypatch.setattr(commands, "predict", lambda profile, **own: calls.append((profile.es3net.batch, own)))
     line = [
         "--profile",
         "smoke",
@@ -90,7 +91,7 @@ def test_a_commands_own_arguments_mix_with_settings(monkeypatch):
 
 def test_the_claims_seeds_and_students_stay_its_own(monkeypatch):
     calls = []
-    monkeypatch.setattr(program, "judge_claims", lambda profile, **own: calls.append((profile.seeds, own)))
+    monkeypatch.setattr(commands, "claims", lambda profile, **own: calls.append((profile.seeds, own)))
     assert (
         main(["claims", "--profile", "smoke", "--seeds", "2", "--students", "long", "--segmenter_seeds", "3", "4"]) == 0
     )

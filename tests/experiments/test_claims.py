@@ -3,11 +3,10 @@
 import numpy as np
 import pytest
 
-from wsris_lib.experiments import claim_table, papers
+from wsris_lib.experiments import claim_table, lessons, papers
 from wsris_lib.experiments.claim_lines import correlation
 from wsris_lib.experiments.claims import CLAIMS
 from wsris_lib.experiments.comparing import Difference, difference
-from wsris_lib.experiments.notebooks import lessons
 
 
 def sentences(images=40, each=5, seeds=3, gain=0.1, noise=0.05, seed=0):
@@ -69,7 +68,7 @@ def test_a_verdict_needs_images_and_seeds(gain, interval, p, verdict):
 
 def test_every_claim_names_its_lesson_and_the_papers_numbers():
     assert len({claim.text for claim in CLAIMS}) == len(CLAIMS)
-    numbers = {path.name[:2] for path in lessons()}
+    numbers = {path.name[:2] for path in lessons.paths()}
     for claim in CLAIMS:
         assert claim.lesson in numbers, claim.text
         assert claim.lower != claim.higher and set(claim.metrics) <= claim_table.METRICS.keys()

@@ -20,10 +20,11 @@ import pytest
 from IPython.core.inputtransformer2 import TransformerManager
 from nbformat.v4 import new_code_cell, new_notebook
 
-from wsris_lib.experiments.notebooks import NotebookFailed, execute, lessons
+from wsris_lib.experiments import lessons
+from wsris_lib.experiments.notebooks import NotebookFailed, execute
 from wsris_lib.infra.artefacts import REPO
 
-LESSONS = lessons()  # raises when there is none: nothing below may pass by having nothing to look at
+LESSONS = lessons.paths()  # raises when there is none: nothing below may pass by having nothing to look at
 BOOTSTRAP = re.search(r"```python\n(import sys\n.*?)\n```", (REPO / "CONTRIBUTING.md").read_text(), re.DOTALL)[1]
 every_lesson = pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
 

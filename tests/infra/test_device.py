@@ -1,7 +1,11 @@
 """Threads keep to the cores; a GPU that torch has no kernels for is named before anything is computed."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
+from children import environment
 
 from wsris_lib.config import profiles
 from wsris_lib.infra import device, machine
@@ -110,3 +114,33 @@ def test_threads_keep_to_the_cores_unless_they_were_chosen(monkeypatch):
         assert torch.get_num_threads() == 2 and device.os.environ["OMP_NUM_THREADS"] == "2"
     finally:
         torch.set_num_threads(threads)
+
+
+THREADS = (
+    "from wsris_lib.config import profiles; profiles.load('smoke'); import os, sys; print('torch' in sys.modules, "
+)
+THREADS += "os.environ.get('OMP_NUM_THREADS'), os.environ.get('GOMP_SPINCOUNT'))"
+
+
+def threads(code: str = "", **variables: str) -> list[str]:
+    """Whether torch is imported, the number of threads and of spins after a profile was loaded in a new process."""
+    plain = environment(WSRIS_SETTINGS="", WSRIS_PROFILE="")
+    for name in ("OMP_NUM_THREADS", "GOMP_SPINCOUNT", "OMP_WAIT_POLICY"):
+        plain.pop(name, None)
+    done = subprocess.run(
+        [sys.executable, "-c", code + THREADS], env=plain | variables, capture_output=True, text=True, check=True
+    )
+    return done.stdout.split()
+
+
+def test_threads_are_limited_before_torch_is_there():
+    quota = "from wsris_lib.infra import machine; machine.cores = lambda: 1; machine.visible_cores = lambda: 8\n"
+    assert threads(quota) == ["False", "1", str(device.SPINS)]
+    assert threads(quota, OMP_NUM_THREADS="3") == ["False", "3", str(device.SPINS)]
+    all_of_them = "from wsris_lib.infra import machine; machine.cores = machine.visible_cores = lambda: 8\n"
+    assert threads(all_of_them) == ["False", "None", str(device.SPINS)]
+
+
+def test_how_long_a_thread_waits_awake_can_be_chosen():
+    assert threads(GOMP_SPINCOUNT="7")[2] == "7"
+    assert threads(OMP_WAIT_POLICY="active")[2] == "None"

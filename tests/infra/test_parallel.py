@@ -1,5 +1,6 @@
 """Steps side by side: all are run, an error ends them, and no process outlives its parent."""
 
+import inspect
 import os
 import signal
 import subprocess
@@ -15,10 +16,10 @@ from children import environment
 from wsris_lib.infra import parallel
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_every_job_is_run_once(tmp_path, workers):
+@pytest.mark.parametrize(("workers", "fresh"), [(1, False), (2, False), (2, True)])
+def test_every_job_is_run_once(tmp_path, workers, fresh):
     jobs = [(Path.mkdir, tmp_path / str(n)) for n in range(3)]  # a second time it would raise
-    parallel.run_jobs(jobs, "folders", workers)
+    parallel.run_jobs(jobs, "folders", workers, fresh)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["0", "1", "2"]
 
 
@@ -33,12 +34,12 @@ def test_workers_keep_to_the_cores_and_the_memory_that_may_be_used(monkeypatch, 
     assert parallel.usual_workers() == workers
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_the_first_error_is_raised_and_ends_the_rest(tmp_path, workers):
+@pytest.mark.parametrize(("workers", "fresh"), [(1, False), (2, False), (2, True)])
+def test_the_first_error_is_raised_and_ends_the_rest(tmp_path, workers, fresh):
     start = time.monotonic()
     jobs = [(Path.rmdir, tmp_path / "missing"), (time.sleep, 0.1), *((time.sleep, 60) for _ in range(2 * workers - 2))]
     with pytest.raises(FileNotFoundError, match="missing"):
-        parallel.run_jobs(jobs, "folders", workers)
+        parallel.run_jobs(jobs, "folders", workers, fresh)
     assert time.monotonic() - start < 55
 
 
@@ -72,6 +73,34 @@ def test_a_worker_keeps_to_one_thread_and_ends_with_its_parent(tmp_path):
     parent.wait()
     for text in texts:
         assert _when(partial(_gone, int(text.split()[0])), 20)
+
+
+def _noted(folder: Path) -> None:
+    """A job: who runs it, with which threads, and what it found in memory."""
+    imported = {"torch", "numpy"} & set(sys.modules)
+    (folder / str(os.getpid())).write_text(f"{os.environ['OMP_NUM_THREADS']} {sorted(imported)}")
+
+
+def test_a_fresh_process_has_one_job_one_thread_and_no_torch(tmp_path, monkeypatch):
+    """A worker that runs a lesson has no use for it: half a gigabyte that another process needs."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    script = tmp_path / "main.py"
+    noted = "\n".join(inspect.getsource(_noted).splitlines())
+    script.write_text(
+        "import os, sys\n"
+        "from pathlib import Path\n"
+        "from wsris_lib.infra import parallel\n"
+        f"{noted}\n"
+        "if __name__ == '__main__':\n"
+        "    parallel.run_jobs([(_noted, Path(sys.argv[1]))] * 3, 'jobs', 2, fresh=True)\n"
+        "    assert os.environ['OMP_NUM_THREADS'] == '2'\n"
+    )
+    (tmp_path / "notes").mkdir()
+    done = subprocess.run(
+        [sys.executable, script, tmp_path / "notes"], env=environment(), capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert [path.read_text() for path in (tmp_path / "notes").iterdir()] == ["1 []"] * 3
 
 
 def _when(ask, seconds: float):

@@ -6,6 +6,7 @@ import pytest
 from transformers import AutoModel
 
 from wsris_lib.__main__ import main
+from wsris_lib.config import choices
 from wsris_lib.miniature import command
 
 
@@ -57,7 +58,7 @@ def test_a_training_can_go_on_from_earlier_weights(few_scenes, capsys):
         assert why in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", command.NAMES)
+@pytest.mark.parametrize("name", choices.MINIATURES)
 def test_every_model_can_be_trained_and_probed(name):
     module = command._module(name)
     assert callable(module.train) and callable(module.probe)

@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import load_file
 from torchvision.ops import box_iou
 
+from wsris_lib.config import choices
 from wsris_lib.frozen.detector import Detector
 from wsris_lib.infra import artefacts
 from wsris_lib.miniature import clip, clip_rn, command, depth, detector, dino, sam2, swin, text
@@ -95,7 +96,7 @@ SHORT = {
 
 
 def test_all_of_the_zoo_is_tried_here():
-    assert set(SHORT) == set(command.NAMES)
+    assert set(SHORT) == set(choices.MINIATURES)
     for name in SHORT:
         assert inspect.signature(command._module(name).train).parameters["steps"].default >= 600
 

@@ -389,7 +389,7 @@ def test_a_folder_of_paraphrases_is_an_option_of_every_command(small, tmp_path, 
     own_profile = replace(small, paraphrases=str(folder))
     assert Run(own_profile).name != Run(small).name and "-answers-" in Run(own_profile).name
     folders = []
-    monkeypatch.setattr("wsris_lib.__main__.show_scoreboard", lambda profile: folders.append(profile.paraphrases))
+    monkeypatch.setattr("wsris_lib.commands.scoreboard", lambda profile: folders.append(profile.paraphrases))
     monkeypatch.chdir(tmp_path)
     assert main(["scoreboard", "--paraphrases", "answers"]) == 0 and folders == [str(folder)]
     assert profiles.load("smoke").paraphrases == str(folder) and profiles.PROFILES["smoke"].paraphrases == "rules"

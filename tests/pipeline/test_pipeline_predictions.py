@@ -11,6 +11,7 @@ from test_pipeline_students import profile  # noqa: F401  the same small run
 from wsris_lib.config.settings import PredictConfig
 from wsris_lib.pipeline import predictions
 from wsris_lib.pipeline.run import Run
+from wsris_lib.refer import questions
 from wsris_lib.refer.errors import DataError
 
 
@@ -27,31 +28,31 @@ def pictures(tmp_path):
 
 def test_a_folder_holds_its_pictures_and_a_file_itself(pictures, capsys):
     (pictures / "scan.tif").mkdir()
-    assert [p.name for p in predictions.images_in(pictures)] == ["a.png", "b.PNG", "b.jpg"]
+    assert [p.name for p in questions.images_in(pictures)] == ["a.png", "b.PNG", "b.jpg"]
     assert "of 5 files and folders 2 are left out, such as " in capsys.readouterr().out
     (pictures / "saved.jfif").touch()
-    assert predictions.images_in(pictures)[-1].name == "saved.jfif"
-    assert predictions.images_in(pictures / "a.png") == [pictures / "a.png"]
+    assert questions.images_in(pictures)[-1].name == "saved.jfif"
+    assert questions.images_in(pictures / "a.png") == [pictures / "a.png"]
     (pictures.parent / "empty").mkdir()
     with pytest.raises(FileNotFoundError, match=r"no picture in this folder; expected files that end in \.jpg"):
-        predictions.images_in(pictures.parent / "empty")
+        questions.images_in(pictures.parent / "empty")
     with pytest.raises(FileNotFoundError, match=r"of the folders in it, such as .*/empty/, name one"):
-        predictions.images_in(pictures.parent)
+        questions.images_in(pictures.parent)
 
 
 def test_a_list_has_a_sentence_a_line(tmp_path):
     path = tmp_path / "list.txt"
     path.write_text("\ufeffthe red mug\r\n\n  the box \n", encoding="utf-8")
-    assert predictions.sentences_in(path) == ["the red mug", "the box"]
+    assert questions.sentences_in(path) == ["the red mug", "the box"]
     path.write_text("\n \n")
     with pytest.raises(ValueError, match=r"list\.txt: no sentence in it"):
-        predictions.sentences_in(path)
+        questions.sentences_in(path)
     path.write_bytes("the café".encode("utf-16"))
     with pytest.raises(ValueError, match="no text in UTF-8"):
-        predictions.sentences_in(path)
+        questions.sentences_in(path)
     for wrong in (tmp_path, tmp_path / "none.txt"):
         with pytest.raises(OSError, match=r"can't be read \(.+\); @FILE is a text with one sentence a line"):
-            predictions.sentences_in(wrong)
+            questions.sentences_in(wrong)
 
 
 def test_a_picture_among_the_sentences_is_named(pictures, monkeypatch):
@@ -59,15 +60,15 @@ def test_a_picture_among_the_sentences_is_named(pictures, monkeypatch):
     (pictures / "list.txt").write_text("the box\n")
     monkeypatch.setenv("HOME", str(pictures))
     given = ["the red mug.png", "@~/list.txt", "the mug " * 2000]
-    assert predictions.sentences_of(given) == ["the red mug.png", "the box", "the mug " * 2000]
+    assert questions.sentences_of(given) == ["the red mug.png", "the box", "the mug " * 2000]
     with pytest.raises(
         ValueError, match=r"b\.PNG: is a picture and not a sentence; to ask several pictures name their"
     ):
-        predictions.sentences_of([str(pictures / "b.PNG"), "the mug"])
+        questions.sentences_of([str(pictures / "b.PNG"), "the mug"])
 
 
 def test_every_mask_has_a_place_of_its_own(pictures, tmp_path):
-    images = predictions.images_in(pictures)
+    images = questions.images_in(pictures)
     out = tmp_path / "out"
     places = [path.name for _, _, path in predictions.targets(images, 2, out, False)]
     assert places == ["a-1.png", "a-2.png", "b.PNG-1.png", "b.PNG-2.png", "b.jpg-1.png", "b.jpg-2.png"]

@@ -177,7 +177,7 @@ def test_ctrl_c_is_no_stack_trace(monkeypatch, capsys):
     def stopped(*arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("wsris_lib.commands.fetch", stopped)
+    monkeypatch.setattr("wsris_lib.setup.fetch.fetch", stopped)
     assert main(["fetch", "coco"]) == 130
     assert "the same command resumes" in capsys.readouterr().err
 

@@ -12,7 +12,8 @@ from PIL import Image
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from wsris_lib.cadd.export import COMPILED, PLAIN, notes_path, processor
+from wsris_lib.cadd.destination import notes_path
+from wsris_lib.cadd.export import COMPILED, PLAIN, processor
 from wsris_lib.segmentation.predict import soft_mask
 
 AGAIN = "export it again here: python -m wsris_lib export"

@@ -25,7 +25,7 @@ from wsris_lib.config.settings import (
     Stage2Config,
     SynRefSize,
 )
-from wsris_lib.infra.device import check_device, gpu_problem, limit_threads
+from wsris_lib.infra.device import check_device, check_name, gpu_problem, limit_threads
 
 
 @dataclass(frozen=True)
@@ -120,6 +120,11 @@ def load(name: str = "", checkpoints: str = "", **changes: Any) -> Profile:
     `$WSRIS_PARAPHRASES`, else the profile's own; so with `image_folder` and `$WSRIS_IMAGE_FOLDER`). A path may begin
     with ~.
     """
+    return placed(chosen(name, checkpoints, **changes))
+
+
+def chosen(name: str = "", checkpoints: str = "", **changes: Any) -> Profile:
+    """As `load`, all but the device, whose name may be empty: torch isn't asked and needn't be imported."""
     name = name or os.environ.get("WSRIS_PROFILE") or "tiny"
     base = name.partition("+")[0]
     if base not in PROFILES:
@@ -142,16 +147,23 @@ def load(name: str = "", checkpoints: str = "", **changes: Any) -> Profile:
     if profile.paraphrases != "rules" and not Path(profile.paraphrases).is_dir():
         raise FileNotFoundError(f"paraphrases {profile.paraphrases}: no such folder; fill one by paraphrase.llm")
     profile = as_trial(profile) if profile.trial else profile
-    limit_threads()
-    if profile.gpu and "device" not in given:
-        problem = gpu_problem()
-        profile = replace(profile, device="cpu" if problem else "cuda")
-        if problem:
-            slow = f"the profile {name} runs on the CPU, a hundred times slower"
-            warnings.warn(f"torch finds no GPU to compute on ({problem}): {slow}", stacklevel=2)
-    check_device(profile.device)
+    check_name(given.get("device", "cpu"))
     folder = checkpoints or os.environ.get("WSRIS_CHECKPOINTS", "")
-    return with_checkpoints(profile, Path(os.path.expanduser(folder))) if folder else profile
+    profile = with_checkpoints(profile, Path(os.path.expanduser(folder))) if folder else profile
+    return profile if "device" in given or not profile.gpu else replace(profile, device="")
+
+
+def placed(profile: Profile) -> Profile:
+    """A profile of `chosen`, on its device or, where none was given, on a GPU if there is one that can be used."""
+    limit_threads()
+    if profile.device:
+        check_device(profile.device)
+        return profile
+    problem = gpu_problem()
+    if problem:
+        slow = f"the profile {profile.name} runs on the CPU, a hundred times slower"
+        warnings.warn(f"torch finds no GPU to compute on ({problem}): {slow}", stacklevel=3)
+    return replace(profile, device="cpu" if problem else "cuda")
 
 
 def as_trial(profile: Profile) -> Profile:

@@ -12,10 +12,10 @@ from jupyter_client.channels import AsyncZMQSocketChannel
 from nbformat import NotebookNode
 from traitlets import Type
 
-from wsris_lib.infra.artefacts import REPO
+from wsris_lib.infra.errors import UserError
 
 
-class NotebookFailed(RuntimeError):
+class NotebookFailed(UserError):
     """A cell or a widget of a notebook raised; the message names the cell, the error and the copy to read."""
 
 
@@ -48,14 +48,6 @@ class WakefulManager(AsyncKernelManager):
     """Starts kernels for such clients."""
 
     client_factory = Type(WakefulClient)
-
-
-def lessons() -> list[Path]:
-    """The notebooks of the checkout, in the order of teaching. Raises FileNotFoundError if there is none."""
-    paths = sorted((REPO / "notebooks").glob("*.ipynb"))
-    if not paths:
-        raise FileNotFoundError(f"no notebook in {REPO / 'notebooks'}; the lessons need a checkout of the project")
-    return paths
 
 
 def execute(notebook: Path, out: Path, cell_seconds: int = 1800, **parameters: object) -> NotebookNode:

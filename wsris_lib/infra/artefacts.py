@@ -16,13 +16,15 @@ from pathlib import Path
 from tempfile import TemporaryDirectory, TemporaryFile
 from typing import TYPE_CHECKING, Any
 
+from wsris_lib.infra.errors import UserError
+
 if TYPE_CHECKING:  # imported where it is used: SynRef's worker processes come through here and need no torch
     import torch
 
 REPO = Path(__file__).resolve().parents[2]
 
 
-class CorruptArtefact(RuntimeError):
+class CorruptArtefact(UserError):
     """A stored file that can't be read back. It has been removed; running the same command again makes it anew."""
 
     def __init__(self, path: Path, why: object):

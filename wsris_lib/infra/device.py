@@ -1,21 +1,45 @@
-"""What torch computes on: as many threads as there are cores for it, and a GPU that its kernels were built for."""
+"""What torch computes on: as many threads as there are cores for it, and a GPU that its kernels were built for.
+
+torch is imported where it is asked: a command is refused, and its help printed, without.
+"""
 
 import os
 import re
-
-import torch
+import sys
 
 from wsris_lib.infra import machine
+
+# How often a thread looks for work before it sleeps, some 40 microseconds: long enough between two small operations of
+# Python. libgomp's own 300,000 are milliseconds; beside other work each thread then spends its turn waiting for one
+# that has none, and a step takes ten times its share. 0 would be a sleep between all operations.
+SPINS = 2000
 
 
 def limit_threads() -> None:
     """No more threads than `machine.cores()`, here and in kernels and workers to come, unless OMP_NUM_THREADS is set.
 
-    torch starts one for each core of the host whatever a container's quota is, and they then wait for each other.
+    torch starts one for each core of the host whatever a container's quota is, and they then wait for each other. Where
+    torch isn't imported yet it will read the variable, and that of how long a thread waits awake, SPINS.
     """
-    if not os.environ.get("OMP_NUM_THREADS") and machine.cores() < torch.get_num_threads():
-        torch.set_num_threads(machine.cores())
-        os.environ["OMP_NUM_THREADS"] = str(machine.cores())
+    if not os.environ.get("OMP_WAIT_POLICY"):
+        os.environ.setdefault("GOMP_SPINCOUNT", str(SPINS))
+    cores = machine.cores()
+    torch = sys.modules.get("torch")
+    usual = torch.get_num_threads() if torch else machine.visible_cores()
+    if not os.environ.get("OMP_NUM_THREADS") and cores < usual:
+        os.environ["OMP_NUM_THREADS"] = str(cores)
+        if torch:
+            torch.set_num_threads(cores)
+
+
+def check_name(device: str) -> None:
+    """Raises ValueError for a device that nothing here runs on."""
+    if device.partition(":")[0] == "mps":
+        raise ValueError(
+            f"device {device}: Apple's GPU has no float64, which geometry is computed in; take --device cpu"
+        )
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", device):
+        raise ValueError(f"device {device!r}: choose cpu, cuda, or one of several GPUs, cuda:1")
 
 
 def multiplies_bfloat16() -> bool:
@@ -25,10 +49,7 @@ def multiplies_bfloat16() -> bool:
 
 def check_device(name: str) -> None:
     """Raises ValueError for a device that nothing here runs on, and for a GPU that isn't there."""
-    if name.partition(":")[0] == "mps":
-        raise ValueError(f"device {name}: Apple's GPU has no float64, which geometry is computed in; take --device cpu")
-    if not re.fullmatch(r"cpu|cuda(:\d+)?", name):
-        raise ValueError(f"device {name!r}: choose cpu, cuda, or one of several GPUs, cuda:1")
+    check_name(name)
     if name != "cpu" and (problem := gpu_problem(int(name[5:] or 0))):
         raise ValueError(f"device {name}: {problem}; take --device cpu")
 
@@ -38,6 +59,8 @@ def gpu_problem(index: int = 0, compute: bool = False) -> str:
 
     compute: try a sum, too: another process may have the GPU for itself, or all of its memory.
     """
+    import torch
+
     if not torch.cuda.is_available():
         return _why_there_is_none()
     if index >= torch.cuda.device_count():
@@ -69,6 +92,8 @@ def _runs(architecture: str, capability: tuple[int, int]) -> bool:
 
 
 def _why_there_is_none() -> str:
+    import torch
+
     if torch.backends.mps.is_available():
         return "Apple's GPU isn't used, as it has no float64"
     if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):

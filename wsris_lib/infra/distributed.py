@@ -7,13 +7,14 @@ one of them has stored the others find.
 """
 
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
-import torch
-import torch.distributed as dist
-from torch import Tensor
+if TYPE_CHECKING:  # imported where there are several processes: most commands have one, and some need no torch
+    from torch import Tensor
 
 TORCHRUN_VARIABLES = ("RANK", "LOCAL_RANK", "WORLD_SIZE")  # by torchrun, in the environment
 TIMEOUT = timedelta(days=7)  # one training may take a day while the others wait for it
@@ -29,6 +30,9 @@ def start(device: str = "cpu") -> None:
     """
     if int(os.environ.get("WORLD_SIZE", 1)) == 1:
         return
+    import torch
+    import torch.distributed as dist
+
     local = int(os.environ["LOCAL_RANK"])
     gpu = device.startswith("cuda")
     if gpu:
@@ -41,14 +45,20 @@ def start(device: str = "cpu") -> None:
         os.environ.pop(name, None)
 
 
+def _joined() -> bool:
+    """Whether this process has joined others; without torch it can't have."""
+    dist = sys.modules.get("torch.distributed")
+    return dist is not None and dist.is_initialized()
+
+
 def world() -> int:
     """How many processes there are; 1 within `local_only`."""
-    return dist.get_world_size() if dist.is_initialized() and not _alone else 1
+    return sys.modules["torch.distributed"].get_world_size() if _joined() and not _alone else 1
 
 
 def rank() -> int:
     """Which of them this is, from 0; 0 within `local_only`."""
-    return dist.get_rank() if dist.is_initialized() and not _alone else 0
+    return sys.modules["torch.distributed"].get_rank() if _joined() and not _alone else 0
 
 
 def is_main_process() -> bool:
@@ -75,27 +85,31 @@ def shard(things: Sequence) -> Sequence:
 def barrier() -> None:
     """Until all have come here."""
     if world() > 1:
-        dist.barrier()
+        sys.modules["torch.distributed"].barrier()
 
 
 def finish() -> None:
     """Part from the others, all at once."""
-    if dist.is_initialized():
+    if _joined():
+        dist = sys.modules["torch.distributed"]
         dist.barrier()
         dist.destroy_process_group()
 
 
-def all_gather(mine: Tensor) -> list[Tensor]:
+def all_gather(mine: "Tensor") -> list["Tensor"]:
     """Every process's tensor of this shape, by rank."""
     if world() == 1:
         return [mine]
+    import torch
+    import torch.distributed as dist
+
     everyones = [torch.empty_like(mine) for _ in range(world())]
     dist.all_gather(everyones, mine)
     return everyones
 
 
-def broadcast(tensor: Tensor) -> Tensor:
+def broadcast(tensor: "Tensor") -> "Tensor":
     """The first process's, in all of them."""
     if world() > 1:
-        dist.broadcast(tensor, 0)
+        sys.modules["torch.distributed"].broadcast(tensor, 0)
     return tensor

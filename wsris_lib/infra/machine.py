@@ -13,9 +13,13 @@ ROOT = Path("/")
 
 def cores() -> int:
     """Cores that the scheduler gives this process: its affinity, and no more than its cgroups' quotas pay for."""
-    affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quotas = [math.ceil(quota / period) for quota, period in _quotas() if period > 0]
-    return max(1, min([affinity, *quotas]))
+    return max(1, min([visible_cores(), *quotas]))
+
+
+def visible_cores() -> int:
+    """Those that this process may be put on, whatever its quota pays for: a library counts these."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def memory() -> int | None:

@@ -6,10 +6,7 @@ import json
 from pathlib import Path
 
 from wsris_lib.infra.artefacts import REPO, read_json
-from wsris_lib.miniature.card import add_probe
-from wsris_lib.synref.web import load_web
 
-NAMES = ("clip", "clip_rn", "text", "dino", "depth", "sam2", "detector", "swin")  # depth starts from dino
 TRAINING = dict(n_scenes=16_000, seed=0)
 HELD_OUT = dict(n_scenes=400, seed=1)
 
@@ -21,12 +18,14 @@ def train(name: str, out: Path | None = None, steps: int | None = None, start: P
     FileNotFoundError where the folder holds no checkpoint.
     """
     out = _folder(name, out)
+    if start and not (start / "card.json").is_file():
+        raise FileNotFoundError(f"{start} holds no checkpoint with a card.json to go on from")
+    from wsris_lib.synref.web import load_web
+
     module = _module(name)
     parameters = inspect.signature(module.train).parameters
     if start and "start" not in parameters:
         raise KeyError(f"{name} always starts from nothing; leave out --start")
-    if start and not (start / "card.json").is_file():
-        raise FileNotFoundError(f"{start} holds no checkpoint with a card.json to go on from")
     steps = steps or parameters["steps"].default
     more = {"start": start} if start else {}
     print(f"{name}: {steps} steps into {out}. {(inspect.getdoc(module.train) or '').partition(chr(10))[0]}")
@@ -46,6 +45,9 @@ def probe(name: str, out: Path | None = None) -> None:
         raise FileNotFoundError(
             f"{out} holds no checkpoint with a card.json; run `python -m wsris_lib zoo train {name}`"
         )
+    from wsris_lib.miniature.card import add_probe
+    from wsris_lib.synref.web import load_web
+
     results = _module(name).probe(out, load_web(**HELD_OUT))
     add_probe(out, results)
     print(json.dumps(results, indent=1))

@@ -12,6 +12,8 @@ from torch import Tensor, nn
 
 from wsris_lib.cadd.lavt import Lavt
 from wsris_lib.config import profiles
+from wsris_lib.config.choices import DEFAULT_MODEL as DEFAULT
+from wsris_lib.config.choices import MODELS, check
 from wsris_lib.ehin.network import soft_masks
 from wsris_lib.ehin.predict import respond
 from wsris_lib.ehin.stage2 import Stage2
@@ -24,13 +26,10 @@ from wsris_lib.frozen.extractor import Extractor
 from wsris_lib.frozen.sam2 import Proposals
 from wsris_lib.frozen.sentence_encoder import SentenceEncoder
 from wsris_lib.frozen.working_size import at_size
-from wsris_lib.pipeline import ehin, es3net, pseudo_labels, shipped, stage2, students
+from wsris_lib.pipeline import ehin, es3net, shipped, stage2, students
 from wsris_lib.pipeline.run import Run
 from wsris_lib.pipeline.sentences import Words
 from wsris_lib.segmentation.predict import soft_mask
-
-DEFAULT = "cadd greedy"
-MODELS = (*(f"cadd {kind}" for kind in pseudo_labels.LABELS), "stage 2", "ehin", "esem")
 
 
 def usual_profile() -> str:
@@ -52,14 +51,13 @@ def load(model: str = DEFAULT, run: Run | None = None, seed: int = 0, train: boo
     Memory grows with the picture, by a few numbers a pixel.
 
     Args:
-        model: "cadd LABELS", a student of one of `pseudo_labels.LABELS`; "stage 2", EHIN's segmenter; "ehin", its
+        model: "cadd LABELS", a student of one of `choices.LABELS`; "stage 2", EHIN's segmenter; "ehin", its
             response map alone; "esem", ES3Net's choice among the proposals of the image (trained with LCM, too).
         run: whose; None: that of the `usual_profile`.
         train: the run's own model, even where one ships.
     """
     run = run or Run(profiles.load(usual_profile()))
-    if model not in MODELS:
-        raise KeyError(f"no model {model!r}; choose one of {', '.join(MODELS)}")
+    check("model", model, MODELS)
     if not train and shipped.fits(run, model, seed):
         return predictor_of(run, model, shipped.load(run, model, seed))
     if model == "esem":

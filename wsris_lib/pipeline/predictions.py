@@ -21,60 +21,12 @@ from wsris_lib.pipeline.run import Run
 from wsris_lib.pipeline.sentences import Words, plain
 from wsris_lib.refer.errors import DataError
 from wsris_lib.refer.images import load_image
+from wsris_lib.refer.questions import SUFFIXES, images_in
 
-SUFFIXES = tuple(
-    ".jpg .jpeg .jpe .jfif .png .webp .bmp .gif .tif .tiff .heic .heif .avif .jp2 .ppm .pgm .tga .psd .jxl".split()
-)
 LONGEST = 255 - len(f"..{2**22}-12345678.tmp")  # bytes of a name, before it has its temporary one
 MADE = "wsris_lib predict"  # in each mask and overlay, which may be written over; the user's own files may not
 TINTS = ("#00b4d8", "#f4a300", "#e5007d", "#39d353")  # of an overlay, far from each other
 STRENGTH = 0.6  # of the tint
-
-
-def images_in(place: Path) -> list[Path]:
-    """The picture itself, or all in a folder by name, hidden files left out; what else lies there is printed.
-
-    Raises FileNotFoundError where a folder has none.
-    """
-    if not place.is_dir():
-        return [place]
-    there = sorted(p for p in place.iterdir() if not p.name.startswith("."))
-    files = [p for p in there if p.suffix.lower() in SUFFIXES and not p.is_dir()]
-    folders = [f"{p}/" for p in there if p.is_dir()]
-    others = folders + [p.name for p in there if not p.is_dir() and p not in files]
-    if not files:
-        below = f"; of the folders in it, such as {folders[0]}, name one" if folders else ""
-        endings = ", ".join(SUFFIXES)
-        raise FileNotFoundError(f"{place}: no picture in this folder; expected files that end in {endings}{below}")
-    if others:
-        print(f"{place}: of {len(there)} files and folders {len(others)} are left out, such as {others[0]}")
-    return files
-
-
-def sentences_of(given: Sequence[str]) -> list[str]:
-    """The sentences of a command line, where @FILE has one a line.
-
-    Raises ValueError for a picture among them, as the shell makes of *.jpg, and what `sentences_in` raises.
-    """
-    sentences = []
-    for one in given:
-        if one.lower().endswith(SUFFIXES) and os.path.isfile(one):
-            raise ValueError(f"{one}: is a picture and not a sentence; to ask several pictures name their folder")
-        sentences += sentences_in(Path(one[1:]).expanduser()) if one.startswith("@") else [one]
-    return sentences
-
-
-def sentences_in(path: Path) -> list[str]:
-    """The sentences of a text file, one a line; empty lines are left out. Raises ValueError where there is none."""
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError:
-        raise ValueError(f"{path}: no text in UTF-8; write one sentence a line and save it so") from None
-    except OSError as why:
-        raise OSError(f"{path}: can't be read ({why.strerror}); @FILE is a text with one sentence a line") from None
-    if not any(line.strip() for line in lines):
-        raise ValueError(f"{path}: no sentence in it; write one a line")
-    return [line.strip() for line in lines if line.strip()]
 
 
 def targets(images: Sequence[Path], sentences: int, out: Path | None, single: bool) -> list[tuple[Path, int, Path]]:
@@ -183,7 +135,7 @@ def described(soft: NDArray[np.float32]) -> dict[str, Any]:
 
 
 def predict_all(
-    run: Run, place: Path, sentences: Sequence[str], out: Path | None, model: str, seed: int = 0
+    run: Run, place: Path, sentences: Sequence[str], out: Path | None, model: str, seed: int = 0, train: bool = False
 ) -> list[dict[str, Any]]:
     """Answer each sentence on each picture of `place`, a file or a folder; prints a line each, and what is amiss.
 
@@ -198,7 +150,7 @@ def predict_all(
     check_targets(places, single)
     if len(sentences) > 1 and not any(" " in sentence for sentence in sentences):
         print(f"These are {len(sentences)} sentences of a word each; put one of several words in quotes.")
-    predictor = predict.load(model, run, seed)
+    predictor = predict.load(model, run, seed, train)
     likely = confidence.Likely(run, predictor) if run.profile.predict.warn_below else None
     if run.profile.data == "synref" and run.home not in place.resolve().parents:
         print("The miniature models know SynRef's tabletop scenes; of a photograph they know nothing.")

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
+from wsris_lib.config.choices import LABELS, check
 from wsris_lib.es3net.multitext import greedy, proved, single_text
 from wsris_lib.es3net.predict import probabilities, within_image
 from wsris_lib.metrics import SampleMetrics, measure
@@ -19,18 +20,11 @@ from wsris_lib.refer.labels import PseudoLabel, PseudoLabels
 from wsris_lib.refer.masks import Rle, decode_rle, encode_rle
 
 KINDS = {"single text": "ST", "proved": "MT", "greedy": "MT"}  # of choices: ES3Net, Appendix B and Table 6
-LABELS = {  # what a student can learn from
-    "single text": "ST",  # ES3Net's alignment, each sentence alone
-    "greedy": "MT",  # ... and all that is said of an object
-    "ehin": "ST",  # EHIN's refined response maps; MT where `supervision` says so, as in the profile paper
-    "both": "MT",  # greedy, trusted as far as EHIN's response agrees
-    "truth": "full",  # the oracle: ground-truth masks
-}
 
 
 def labels(run: Run, seed: int, kind: str) -> PseudoLabels:
     """What a student learns from, one of LABELS. Raises KeyError for another kind."""
-    _check(kind, LABELS)
+    check("labels of kind", kind, LABELS)
     if kind == "truth":
         return from_truth(run)
     if kind == "ehin":
@@ -41,7 +35,7 @@ def labels(run: Run, seed: int, kind: str) -> PseudoLabels:
 
 def labels_key(run: Run, seed: int, kind: str) -> str:
     """Of `labels`, without making any."""
-    _check(kind, LABELS)
+    check("labels of kind", kind, LABELS)
     if kind == "truth":
         split = run.profile.train_split
         inputs = {"truth": run.truth_key(), "samples": run.samples_key(split), "images": run.images_key(split)}
@@ -53,11 +47,6 @@ def labels_key(run: Run, seed: int, kind: str) -> str:
         return chosen
     inputs = {"choices": chosen, "ehin": ehin.train.key(run, seed)}
     return step_key("both", (*ehin.STAGE_1, "pipeline.pseudo_labels", "pipeline.refine"), inputs)
-
-
-def _check(kind: str, kinds: dict[str, str]) -> None:
-    if kind not in kinds:
-        raise KeyError(f"no labels of kind {kind!r}; choose one of {', '.join(kinds)}")
 
 
 # -- ES3Net's choices -------------------------------------------------------------------------------------------------
@@ -84,7 +73,7 @@ def chosen(run: Run, seed: int) -> dict[str, tuple[Tensor, Tensor]]:
 
 
 def _choices_inputs(run: Run, seed: int, kind: str) -> Inputs:
-    _check(kind, KINDS)
+    check("labels of kind", kind, KINDS)
     return {"alignment": es3net.align.key(run, seed), "kind": kind, "split": run.profile.train_split}
 
 

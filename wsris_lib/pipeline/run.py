@@ -1,19 +1,19 @@
 """A run: what all steps of one profile share, from the data to the clock."""
 
-import time
-from collections.abc import Callable, Hashable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Hashable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import cached_property, wraps
 from pathlib import Path
 from typing import Any, ClassVar, Concatenate, ParamSpec, Self, TypeVar
 
-from wsris_lib.config.profiles import SPLIT_BY, Profile
+from wsris_lib.config.folders import run_name
+from wsris_lib.config.profiles import Profile
 from wsris_lib.config.settings import CaddConfig, EhinConfig, Es3netConfig, PredictConfig, RefineConfig, Stage2Config
 from wsris_lib.es3net.candidates import SentenceTable
 from wsris_lib.frozen import checkpoints
 from wsris_lib.frozen.features import CODE, ImageFeatures, extract, made_from, sentence_features
-from wsris_lib.infra import artefacts
+from wsris_lib.infra import artefacts, clock
 from wsris_lib.pipeline.cache import digest, step_key
 from wsris_lib.pipeline.evaluation import Evaluation
 from wsris_lib.refer.pairs import open_corpus
@@ -76,6 +76,12 @@ class Run:
         """Start anew: the next `Run(profile)` looks at all files again, as another process would."""
         cls._all.clear()
 
+    @classmethod
+    def make_room(cls) -> None:
+        """Drop what all runs keep in memory; what is asked for again is read or made again."""
+        for run in cls._all.values():
+            run._memory.clear()
+
     def remember(self, name: Hashable, make: Callable[[], T]) -> T:
         """What `make` gives, made the first time that `name` is asked for, kept in memory as long as the run."""
         if name not in self._memory:
@@ -100,18 +106,8 @@ class Run:
 
     @cached_property
     def name(self) -> str:
-        """Of the run's folder: profile, data, paraphrases, corpus, its split and the judged one, where not the usual.
-
-        A folder's name has four digits of its place behind it: two folders called refer are two runs.
-        """
-        profile = self.profile
-        folders = [Path(p).resolve() for p in (profile.data, profile.paraphrases) if p not in ("synref", "rules")]
-        parts = [f"{folder.name}-{artefacts.content_hash(folder.as_posix())[:4]}" for folder in folders]
-        parts += ["trial"] if profile.trial else []
-        parts += [profile.corpus] if profile.corpus != Profile.corpus else []
-        parts += [profile.split_by] if profile.split_by != SPLIT_BY.get(profile.corpus, profile.split_by) else []
-        parts += [profile.val_split] if profile.val_split != Profile.val_split else []
-        return "-".join([profile.name, *parts])
+        """Of the run's folder, see `config.folders`."""
+        return run_name(self.profile)
 
     @property
     def folder(self) -> Path:
@@ -123,22 +119,14 @@ class Run:
         """Where results of steps lie, those of all profiles together."""
         return self.home / "cache"
 
-    @contextmanager
-    def timed(self, stage: str) -> Iterator[None]:
-        """Note how long a stage took; of several runs the longest counts, since later ones find its result stored."""
-        start = time.perf_counter()
-        path = self.folder / "seconds" / f"{stage}.json"
-        yield
-        before = artefacts.read_json(path) if path.is_file() else 0.0
-        took = round(time.perf_counter() - start, 1)
-        if took > before or not path.is_file():
-            with suppress(OSError):  # a finished run may lie in a folder that can't be written to
-                artefacts.write_json(path, took)
+    def timed(self, stage: str) -> AbstractContextManager[None]:
+        """Note how long a stage took, see `clock.timed`."""
+        return clock.timed(self.folder, stage)
 
     @property
     def seconds(self) -> dict[str, float]:
-        """Of each stage; a file a stage, as several may end at once."""
-        return {path.stem: artefacts.read_json(path) for path in sorted((self.folder / "seconds").glob("*.json"))}
+        """Of each stage."""
+        return clock.seconds(self.folder)
 
     # -- data ---------------------------------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from wsris_lib import baselines
 from wsris_lib.cadd.lavt import Lavt
+from wsris_lib.config.choices import ANSWERING, METHODS, check
 from wsris_lib.ehin.stage2 import Stage2
 from wsris_lib.es3net.predict import choose
 from wsris_lib.pipeline import es3net, pseudo_labels, refine, stage2, students
@@ -17,8 +18,6 @@ from wsris_lib.refer.labels import PseudoLabel, PseudoLabels
 from wsris_lib.refer.masks import Rle, decode_rle, encode_rle
 from wsris_lib.refer.views import Sample, TrainingView
 from wsris_lib.segmentation.predict import predict
-
-METHODS = ("largest", "zero-shot CLIP", "esem", "ehin", "stage 2")  # and "cadd LABELS", of those that a student is of
 
 
 def methods(run: Run) -> tuple[str, ...]:
@@ -46,11 +45,8 @@ def _inputs(run: Run, method: str, split: str, seed: int) -> Inputs:
 
 
 def _kind(method: str) -> str:
-    kind = method.removeprefix("cadd ")
-    if kind == method or kind not in pseudo_labels.LABELS:
-        names = (*METHODS, *(f"cadd {kind}" for kind in pseudo_labels.LABELS))
-        raise KeyError(f"no method {method!r}; choose one of {', '.join(names)}")
-    return kind
+    check("method", method, ANSWERING)
+    return method.removeprefix("cadd ")
 
 
 @cached_step(

@@ -17,11 +17,13 @@ from packaging.requirements import Requirement
 
 from wsris_lib.config import profiles
 from wsris_lib.config.profiles import Profile
+from wsris_lib.experiments.needs import memory_gb
 from wsris_lib.frozen.checkpoints import PINS, resolve, sizes
 from wsris_lib.frozen.extractor import Extractor
 from wsris_lib.infra import artefacts
 from wsris_lib.infra import machine as limits
 from wsris_lib.infra.device import gpu_problem
+from wsris_lib.infra.memory import free as free_memory
 from wsris_lib.pipeline.checks import check_data, check_lengths
 from wsris_lib.pipeline.run import Run
 from wsris_lib.refer import facts
@@ -36,7 +38,7 @@ from wsris_lib.synref.make import CORPORA, POOLS
 
 DECLARED = PINS.with_name("declared.json")  # what the public checkpoints were trained on, as their makers say
 READ_NO_IMAGE = ("text", "cadd.text_model")
-NEEDED_GB = 3.0  # of memory for one process of the profile tiny
+NEEDED_GB = 3.0  # of memory, with one worker; `needs.memory_gb` has the usual two
 SAMPLE = 2  # images on which a cost is measured
 
 
@@ -106,6 +108,13 @@ def machine(profile: Profile) -> Iterator[Check]:
         whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
         hint = f"give this container or job {NEEDED_GB:.0f} GB or more"
         yield Check("memory", share(memory / 1e9, whole / 1e9, "{:.1f} GB"), memory >= NEEDED_GB * 1e9, hint)
+    need = memory_gb(profile)
+    free_now = free_memory()
+    if need and free_now:
+        message = (
+            f"{free_now / 1e9:.1f} GB free now; `reproduce` takes {need[0]:.1f} GB in all its processes ({need[1]})"
+        )
+        yield Check("memory", message, free_now >= need[0] * 1e9 or None, "close other programs before it starts")
     home = artefacts.runs_dir()
     place = next(path for path in (home, *home.parents) if path.exists())
     free = shutil.disk_usage(place).free / 1e9

@@ -21,12 +21,13 @@ from urllib3 import Retry
 from urllib3.exceptions import HTTPError
 
 from wsris_lib.infra.artefacts import file_digest
+from wsris_lib.infra.errors import UserError
 
 CHUNK = 1 << 20  # bytes read at once
 RETRYABLE = (408, 425, 429, *range(500, 600))  # the same request may well be answered later
 
 
-class DownloadError(RuntimeError):
+class DownloadError(UserError):
     """Something can't be had, or not now. The message says from where it was tried, what happened, and what to do."""
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from huggingface_hub import constants
 
 from wsris_lib.config import profiles
+from wsris_lib.config.choices import check_fetchable
 from wsris_lib.config.profiles import Profile
 from wsris_lib.infra.artefacts import file_digest, read_json, write_json
 from wsris_lib.refer.places import ANNOTATION_FOLDERS, COCO_PLACES, IMAGE_PLACES
@@ -133,8 +134,7 @@ def fetch(
     is raised, with all that failed, after everything else was got.
     """
     names = dict.fromkeys(what or needs(profile))
-    if unknown := [name for name in names if name not in KNOWN]:
-        raise KeyError(f"nothing to fetch is called {', '.join(unknown)}; choose from {', '.join(KNOWN)}")
+    check_fetchable(names)
     if not names:
         print(f"nothing to fetch: the profile {profile.name} makes its data, and its models come with the project")
         return

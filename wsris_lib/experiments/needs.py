@@ -1,0 +1,34 @@
+"""The memory that the whole of a profile takes, all processes together, beside what is free: before it is started."""
+
+from wsris_lib.config.folders import run_folder
+from wsris_lib.config.profiles import Profile
+from wsris_lib.infra import artefacts
+from wsris_lib.infra import memory as process_memory
+
+# GB of all processes of `reproduce` together, two workers; measured where a line says so, else a bound by arithmetic:
+# what this process keeps (0.7), and for each worker a lesson's kernel of up to 1.6 (docs/troubleshooting.md).
+USUAL_GB = {"smoke": 3.0, "tiny": 4.0, "long": 4.0}
+
+
+def memory_gb(profile: Profile) -> tuple[float, str] | None:
+    """How much the profile takes and how that is known; None for one whose models nobody has run with this code."""
+    file = run_folder(profile) / "memory.json"
+    if file.is_file():
+        return max(artefacts.read_json(file).values()) / 1e9, "measured in its last whole run here"
+    base = profile.name.partition("+")[0]
+    return (USUAL_GB[base], "the usual figure") if base in USUAL_GB else None
+
+
+def memory_line(profile: Profile) -> str:
+    """What is needed beside what is free, in words."""
+    need = memory_gb(profile)
+    free = process_memory.free()
+    needed = f"{need[0]:.1f} GB for all processes together ({need[1]})" if need else f"not known for {profile.name}"
+    return f"memory: {needed}; free now: " + (f"{free / 1e9:.1f} GB" if free else "not known")
+
+
+def note(profile: Profile, peaks: dict[str, int]) -> None:
+    """Keep the highest that each stage took, in bytes; a run that resumes takes less."""
+    file = run_folder(profile) / "memory.json"
+    before = artefacts.read_json(file) if file.is_file() else {}
+    artefacts.write_json(file, {stage: max(taken, before.get(stage, 0)) for stage, taken in peaks.items()})

@@ -44,6 +44,8 @@ def check_name(device: str) -> None:
 
 def multiplies_bfloat16() -> bool:
     """Whether this processor has instructions for products in bfloat16; without, they are slower than in float32."""
+    import torch
+
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 

@@ -9,6 +9,7 @@ import torch
 from transformers import PreTrainedModel
 
 from wsris_lib.infra import trainer
+from wsris_lib.infra.device import multiplies_bfloat16
 from wsris_lib.miniature.card import write_card
 
 Model = TypeVar("Model", bound=PreTrainedModel)

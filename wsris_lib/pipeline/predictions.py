@@ -142,6 +142,7 @@ def predict_all(
     Masks go where `targets` says, an overlay beside each; the rows, which are returned, lie in predictions.json, or
     beside the only mask, and are whole after each picture. Of several, a picture that can't be opened and a sentence of
     which no word is known have a row with their "error", and the rest is answered; a single one's is raised.
+    `train`: the run's own model, even where one ships.
     """
     images = images_in(place)
     single = images == [place] and len(sentences) == 1

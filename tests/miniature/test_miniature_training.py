@@ -16,7 +16,7 @@ from wsris_lib.miniature import clip, clip_rn, command, depth, detector, dino, s
 from wsris_lib.miniature.captions import Captioned
 from wsris_lib.miniature.card import adamw
 from wsris_lib.miniature.training import MiniatureTrainer
-from wsris_lib.synref.render import SHAPES
+from wsris_lib.synref.placed import SHAPES
 from wsris_lib.synref.second_view import CELLS, TwoViews
 from wsris_lib.synref.web import load_web
 

@@ -23,7 +23,7 @@ def new_model(
     return sized_model(widths, settings, seed, esem)
 
 
-def sized_model(widths: tuple[int, ...], settings: Es3netConfig, seed: int, esem: bool = True) -> Alignment:
+def sized_model(widths: tuple[int, int, int], settings: Es3netConfig, seed: int, esem: bool = True) -> Alignment:
     """As `new_model`, for channels of (class tokens, pooled patches, sentence vectors)."""
     return Alignment(
         *widths,

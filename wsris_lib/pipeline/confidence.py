@@ -114,7 +114,7 @@ def calibration(run: Run) -> Calibration | None:
     None where val is missing or has one picture.
     """
     if ready := shipped.calibration(run):
-        return Calibration(**ready)
+        return Calibration(**ready)  # type: ignore[arg-type]
     try:
         return Calibration(**measured(run))
     except DataError:

@@ -76,6 +76,7 @@ def predictor_of(run: Run, model: str, network: nn.Module) -> "Predictor":
         return ProposalPredictor(run, network)
     if isinstance(network, Stage2 | Lavt):
         return SegmenterPredictor(run, network)
+    assert isinstance(network, nn.ModuleDict)  # EHIN's
     return ResponseMapPredictor(run, network)
 
 

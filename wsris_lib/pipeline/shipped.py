@@ -79,7 +79,8 @@ def load(run: Run, model: str, seed: int, folder: Path = FOLDER) -> nn.Module:
         return stored_modules(ehin.new_backbone(run), profile.ehin, weights)
     network: nn.Module
     if model == "esem":
-        network = sized_model(tuple(notes["widths"]), es3net.trained_as(run, esem=True).profile.es3net, seed)
+        W, C, D = notes["widths"]
+        network = sized_model((W, C, D), es3net.trained_as(run, esem=True).profile.es3net, seed)
     elif model == "stage 2":
         network = Stage2(profile.stage2)
     else:

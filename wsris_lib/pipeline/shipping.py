@@ -3,7 +3,7 @@
 import platform
 from collections.abc import Sequence
 from importlib.metadata import version
-from itertools import islice
+from itertools import groupby
 from pathlib import Path
 
 from torch import Tensor, nn
@@ -65,17 +65,10 @@ def judge(
     view = run.corpus.evaluation_view(run.profile.val_split)
     predictor = predictor_of(run, model, shipped.load(run, model, seed, folder))
     measures = []
-    image_id = image = None
-    for sample in samples:
-        if sample.image_id != image_id:
-            image_id, image = sample.image_id, view.image(sample.image_id)
-        measures.append(measure(predictor.soft(image, sample.sentence), view.mask(sample.ann_id)))
+    for image_id, some in groupby(samples, key=lambda sample: sample.image_id):
+        image = view.image(image_id)
+        measures += [measure(predictor.soft(image, one.sentence), view.mask(one.ann_id)) for one in some]
     return measures
-
-
-def first_of_val(run: Run) -> list[AnnotatedSample]:
-    """The sentences of a card's "first of val"."""
-    return list(islice(run.corpus.evaluation_view(run.profile.val_split), FEW))
 
 
 def _trained(run: Run, model: str, seed: int) -> tuple[nn.Module, int, list[int]]:

@@ -195,7 +195,10 @@ def _checkpoint(name: str) -> DownloadTask:
 
 def _picture(name: str, patience: RetryPolicy) -> DownloadTask:
     out = picture_path(name)
-    run = partial(download, tuple(pictures()[name]["urls"]), out, None, None, patience)
+
+    def run() -> None:
+        download(tuple(pictures()[name]["urls"]), out, None, None, patience)
+
     if out.is_file():
         return DownloadTask(f"picture {name}", out, 0, "there", lambda: None)
     return DownloadTask(f"picture {name}", out, None, pictures()[name]["what"], run)

@@ -137,7 +137,7 @@ def _weights(name: str) -> dict[str, torch.Tensor]:
 def _normalised(picture: Image.Image, size: tuple[int, int], resample: Image.Resampling) -> torch.Tensor:
     """[1, 3, H, W], resized to (width, height) by PIL, by ImageNet's statistics."""
     pixels = np.asarray(picture.resize(size, resample), np.float32) / 255
-    return torch.from_numpy((pixels - np.float32(MEAN)) / np.float32(STD)).permute(2, 0, 1)[None].float()
+    return torch.from_numpy((pixels - np.array(MEAN)) / np.array(STD)).permute(2, 0, 1)[None].float()
 
 
 def _hidden_states(name: str, picture: Image.Image | None, answer: Answer) -> torch.Tensor:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from wsris_lib.synref.render import SHAPES
+from wsris_lib.synref.placed import SHAPES
 
 LEVELS = ("whole", "part", "piece")
 ALIKE = 0.8  # IoU above which two regions of a thing are one: the larger level stays

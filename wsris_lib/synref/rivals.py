@@ -6,7 +6,9 @@ remains is depth ("the mug in front") or a relation. Relations ("the mug behind 
 of one proposal and one sentence (ES3Net eq. 3) can't hold both: they are there to be failed at.
 """
 
+from collections.abc import Iterable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -37,8 +39,10 @@ def sample_rivals(rng: np.random.Generator) -> Scene:
     number = int(rng.integers(4, MOST + 1))
     kin = int(rng.integers(2, 5))
     kinds = rng.choice(list(CATEGORIES), number - kin + 1)
-    things = [_thing(rng, str(kinds[0]), [])]
-    while len(things) < kin:
+    things: list[Thing] = []
+    if first := _thing(rng, str(kinds[0]), things):
+        things.append(first)
+    while 0 < len(things) < kin:
         model = things[int(rng.integers(len(things)))]
         rival = _rival(rng, model, things, turn)
         if rival is None:
@@ -67,8 +71,10 @@ def _thing(rng: np.random.Generator, kind: str, things: list[Thing]) -> Thing | 
 def _rival(rng: np.random.Generator, model: Thing, things: list[Thing], turn: float) -> Thing | None:
     """A thing like `model` but for one fact, near it or in line with it as the camera sees them; None without room."""
     fact = one(DIFFER, rng)
-    values = {"colour": COLOURS, "size": SIZES, "texture": TEXTURES, "material": MATERIALS}
-    changed = {fact: one([v for v in values[fact] if v != getattr(model, fact)], rng)} if fact else {}
+    values: dict[str, Iterable[str]] = {"colour": COLOURS, "size": SIZES, "texture": TEXTURES, "material": MATERIALS}
+    changed: dict[str, Any] = {}
+    if fact:
+        changed[fact] = one([value for value in values[fact] if value != getattr(model, fact)], rng)
     rival = replace(model, **changed)
     scale = float(rng.uniform(*SIZES[rival.size]))
     in_line = rng.random() < IN_LINE

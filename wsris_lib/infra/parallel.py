@@ -9,8 +9,9 @@ import multiprocessing
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed, wait
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -52,10 +53,17 @@ def run_jobs(jobs: Sequence[Job], title: str, workers: int | None = None, fresh:
             for future in tqdm(as_completed(futures), desc=title, total=len(jobs), unit="step"):
                 future.result()
         except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)  # first: a thread would start its next job
-            for process in multiprocessing.active_children():
-                process.terminate()
+            pool.shutdown(wait=False, cancel_futures=True)
+            _end(futures)
             raise
+
+
+def _end(futures: Sequence[Future]) -> None:
+    """End the processes of jobs that run, and again: one whose job failed may just have begun another."""
+    deadline = time.monotonic() + 30
+    while wait(futures, timeout=0.2).not_done and time.monotonic() < deadline:
+        for process in multiprocessing.active_children():
+            process.terminate()
 
 
 def usual_workers() -> int:

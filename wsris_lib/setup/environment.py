@@ -18,8 +18,10 @@ KINDS = ("auto", "cpu", "cuda")
 CUDA = ("nvidia-", "cuda-", "triton")  # how the names of torch's own packages for NVIDIA GPUs begin
 # Of these the ones that torch's build with CUDA computes without on a CPU, torch.compile included; it is linked with
 # the others and can't be imported without.
-SPARE = ("triton", "nvidia-cusolver", "nvidia-nvjitlink", "nvidia-cuda-cupti", "nvidia-cuda-cccl", "nvidia-nvtx")
-SPARE += ("cuda-bindings", "cuda-pathfinder")
+SPARE = (
+    *("triton", "cuda-bindings", "cuda-pathfinder"),
+    *("nvidia-cusolver", "nvidia-nvjitlink", "nvidia-cuda-cupti", "nvidia-cuda-cccl", "nvidia-nvtx"),
+)
 GIGABYTES = {"cuda": 6.7, "cpu": 2.0, "spare": 5.1}  # of .venv on Linux, see docs/troubleshooting.md
 LOCK = Path("requirements-lock.txt")
 

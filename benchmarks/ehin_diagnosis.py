@@ -58,8 +58,8 @@ def main(name: str = "tiny", seed: str = "0", corpus: str = "refcoco+") -> None:
         R, gradients[row] = trained(run, int(seed), changes)
         sharp = SHARPNESS if "foreground_form" in changes else 1.0
         measures = ehin.judge(run, R)
-        seen = ehin.seen_by_critic(run, (sharp * R).sigmoid())
-        quality[row] = summarise(measures), (seen.numpy(), np.array([m.point_m for m in measures]))
+        S = ehin.seen_by_critic(run, (sharp * R).sigmoid()).numpy()
+        quality[row] = summarise(measures), (S, np.array([m.point_m for m in measures]))
         print(row, {metric: round(100 * quality[row][0][metric], 1) for metric in ("PointM", "mIoU")}, flush=True)
         lines = [
             "# Why EHIN isn't above TRIS here",
@@ -162,10 +162,10 @@ def critic_tables(quality: dict, by_truth: dict[str, NDArray]) -> list[str]:
         "| | PointM | mIoU | S, all | where it hits | where it misses | wrong and above the truth |",
         "|---|---|---|---|---|---|---|",
     ]
-    for row, (summary, seen) in quality.items():
+    for row, (summary, critic_and_hits) in quality.items():
         cells = ["–"] * 4
-        if seen:
-            S, hit = seen
+        if critic_and_hits:
+            S, hit = critic_and_hits
             above = 100 * np.mean(S[~hit] > true_cells[~hit])
             cells = [f"{S.mean():.3f}", f"{S[hit].mean():.3f}", f"{S[~hit].mean():.3f}", f"{above:.0f} %"]
         lines.append(

@@ -25,10 +25,11 @@ def test_a_profile_is_its_base_but_for_what_it_lists(name):
 def test_sizes_that_others_rely_on():
     """Of each profile a few numbers, by hand: a line that is lost from a list shows here."""
     tiny, smoke, long, colab = (PROFILES[name] for name in ("tiny", "smoke", "long", "colab"))
-    assert (tiny.data, tiny.synref.train, tiny.es3net.epochs, tiny.ehin.image_size) == ("synref", 1200, 12, 256)
+    assert (tiny.data, tiny.synref.train, tiny.es3net.epochs, tiny.ehin.image_size) == ("synref", 1200, 12, 384)
     assert (tiny.es3net.centroid, tiny.refine.select, tiny.cadd.optimiser) == ("frame", "own", "muon")
     assert (smoke.synref.train, smoke.cadd.grad_accum_steps, smoke.seeds, smoke.es3net) == (48, 2, (0,), tiny.es3net)
-    assert (long.cadd.image_size, long.cadd.epochs, long.ehin) == (160, 20, tiny.ehin)
+    assert (long.cadd.image_size, long.cadd.epochs, long.stage2) == (160, 20, tiny.stage2)
+    assert (long.ehin.finetune, long.ehin.epochs, tiny.ehin.finetune) == (True, 3, False)
     assert (colab.images, colab.gpu, colab.cadd.alpha, colab.es3net) == (2_000, True, 0.0, Es3netConfig())
     assert colab.cadd.optimiser == "adamw" and colab.students == ("greedy", "truth")
 

@@ -237,8 +237,8 @@ def test_a_relative_foreground_sees_sharp_masks_and_their_complements(settings):
     for name, R in (("foreground", late[:, 0]), ("contrast", early[:, 0])):
         gaps = [S(4 * R[b], pixels[b : b + 1], own[b]) - S(-4 * R[b], pixels[b : b + 1], own[b]) for b in range(3)]
         expected[name] = sum(math.log(1 + math.exp(-gap / 0.1)) for gap in gaps) / 3
-        seen = [S(4 * R[b], pixels[b : b + 1], others[b, k]) for b in range(3) for k in range(3)]
-        bg = sum(-math.log(1 - max(s, 1e-4)) for s in seen) / 9
+        cosines = [S(4 * R[b], pixels[b : b + 1], others[b, k]) for b in range(3) for k in range(3)]
+        bg = sum(-math.log(1 - max(s, 1e-4)) for s in cosines) / 9
         expected |= {"background": bg} if name == "foreground" else {"contrast": expected["contrast"] + bg}
     for name, value in expected.items():
         assert terms[name].item() == pytest.approx(value, rel=1e-3), name

@@ -174,7 +174,7 @@ def test_a_setting_changes_what_reads_it_and_what_comes_of_that(small):  # noqa:
 
 # Plumbing and data, which no key holds the code of: files, forms of data, and settings, which are there by value.
 NEUTRAL = ("infra", "config", "refer", "frozen")  # but for what decides on a weight
-DECIDING = {"infra.trainer", "frozen.clip", "frozen.clip_backbone"}
+DECIDING = {"infra.trainer", "frozen.clip", "frozen.clip_backbone", "frozen.critic", "frozen.class_token"}
 TYPES_ALONE = {("segmentation.dataset", "frozen.clip_backbone"), ("es3net.train", "infra.trainer")}
 
 

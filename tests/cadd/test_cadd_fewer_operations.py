@@ -72,7 +72,7 @@ def test_eq_7_is_torchs_cross_entropy_and_the_foreground_its_softmax():
     logits = (8 * torch.randn(3, 2, 6, 6, generator=seeded(), dtype=torch.float64)).requires_grad_()
     labels = torch.randint(0, 2, (3, 6, 6), generator=seeded(1))
     confidence = torch.tensor([1.0, 0.3, 0.6]).double()
-    weight = torch.tensor(CLASSES).double()
+    weight = torch.tensor(CLASSES, dtype=torch.float64)
     each = torch.stack([F.cross_entropy(logits[b : b + 1], labels[b : b + 1], weight) for b in range(3)])
     everywhere = torch.ones(3, 6, 6, dtype=torch.bool)
     ours = confidence_weighted_ce(logits, labels, confidence, everywhere)

@@ -65,7 +65,7 @@ class Warp:
     def inside(self, height: int, width: int) -> Tensor:
         """Which cells of a map have their centre in the image: bool [B, height, width]."""
         x, y = self._grid(height, width).unbind(3)
-        return (x.abs() <= 1) & (y.abs() <= 1)  # `all` over two of them takes ten times as long
+        return (x.abs() <= 1) & (y.abs() <= 1)  # `all` over the two takes twice as long
 
     def sentences(self, sentences: list[str]) -> list[str]:
         """B sentences -> the same, with left and right swapped where the image is flipped (`refer.words.mirrored`)."""

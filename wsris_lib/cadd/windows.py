@@ -17,11 +17,13 @@ def block(layer: SwinLayer, cells: Tensor, size: tuple[int, int]) -> Tensor:
     B, N, C = cells.shape
     h, w = size
     side = layer.window_size
-    below, right = -h % side, -w % side
+    below = -h % side
+    right = -w % side
     x = layer.layernorm_before(cells).view(B, h, w, C)
     if below or right:
         x = F.pad(x, (0, 0, 0, right, 0, below))
-    H, W = h + below, w + right
+    H = h + below
+    W = w + right
     shift = layer.shift_size
     if shift:
         x = x.roll((-shift, -shift), (1, 2))

@@ -23,15 +23,16 @@ def centres(displacement: NDArray[np.float32], steps: int = STEPS) -> NDArray[np
     steps_away = torch.from_numpy(displacement[::-1].astype(np.float32)) * (last > 0)  # a single row has nowhere to go
     field = (steps_away / half)[None]  # [1, 2, h, w]
     cells = torch.from_numpy(np.indices((height, width))[::-1].astype(np.float32))
-    place = (cells / half - 1).permute(1, 2, 0).contiguous()[None]  # [1, h, w, 2]
-    near = 1e-3 / half.permute(1, 2, 0)  # less than that would change nothing
+    place = (cells / half - 1)[None]  # [1, 2, h, w]
+    grid = place.permute(0, 2, 3, 1)  # the same memory, as `grid_sampler` wants it
+    near = 1e-3 / half  # less than that would change nothing
     for step in range(1, steps + 1):
         before = place.clone() if step % CHECK == 0 else None
-        moved = torch.grid_sampler(field, place, BILINEAR, BORDER, True)  # F.grid_sample, which asks more than it does
-        place.add_(moved.permute(0, 2, 3, 1)).clamp_(-1, 1)
+        # F.grid_sample, which asks more than it does
+        place.add_(torch.grid_sampler(field, grid, BILINEAR, BORDER, True)).clamp_(-1, 1)
         if before is not None and bool(((place - before).abs() < near).all()):
             break
-    return ((place[0].permute(2, 0, 1) + 1) * half).round().long().flip(0).numpy()
+    return ((place[0] + 1) * half).round().long().flip(0).numpy()
 
 
 def instances(displacement: NDArray[np.float32], max_displacement: float, steps: int = STEPS) -> NDArray[np.int64]:

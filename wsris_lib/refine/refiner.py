@@ -79,7 +79,7 @@ def in_turn(*steps: Refine) -> Refine:
     return refine
 
 
-@torch.no_grad()
+@torch.inference_mode()
 def fields(model: IRNet, backbone: Backbone, image: Image.Image) -> tuple[Array, Array]:
     """IRNet's edge [h, w], mean over the image and its mirror image, and displacement [2, h, w]."""
     device = next(model.parameters()).device

@@ -116,10 +116,12 @@ def main(arguments: list[str] | None = None) -> int:
     sub.add_argument("--diff", metavar="OTHER", help="only what differs from another profile, with both values")
     options.add(sub)
     zoo = commands.add_parser(
-        "zoo", help="train, probe or describe a miniature checkpoint", description=command.__doc__
+        "zoo",
+        help="train, probe or describe a miniature checkpoint, or compare all with their big siblings",
+        description=command.__doc__,
     )
-    zoo.add_argument("action", choices=("train", "probe", "card"))
-    zoo.add_argument("name", choices=command.NAMES)
+    zoo.add_argument("action", choices=("train", "probe", "card", "fidelity"), help="fidelity: data/FIDELITY.md anew")
+    zoo.add_argument("name", nargs="?", choices=command.NAMES)
     zoo.add_argument("--out", type=_path, help="the checkpoint's folder (default: data/zoo/NAME)")
     zoo.add_argument("--steps", type=int, help="of training (default: the shipped model's)")
     zoo.add_argument("--start", type=_path, help="of training: from the weights in this folder (sam2, detector, swin)")
@@ -133,7 +135,12 @@ def main(arguments: list[str] | None = None) -> int:
         if "diff" in given:
             print(options.table(given["profile"], given["diff"]))
             return 0
+        if given.get("action") == "fidelity":
+            command.fidelity(given["name"], given["out"])
+            return 0
         if "action" in given:
+            if not given["name"]:
+                raise ValueError(f"zoo {given['action']} needs the NAME of a checkpoint: {', '.join(command.NAMES)}")
             length = {"steps": given["steps"], "start": given["start"]} if given["action"] == "train" else {}
             getattr(command, given["action"])(given["name"], given["out"], **length)
             return 0

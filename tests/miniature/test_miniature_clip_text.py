@@ -9,7 +9,7 @@ from transformers import AutoModel, AutoTokenizer
 
 from wsris_lib.frozen.clip import encode_text
 from wsris_lib.frozen.sentence_encoder import SentenceEncoder
-from wsris_lib.miniature import captions, card, clip, text
+from wsris_lib.miniature import captions, card, clip, text, text_probe
 from wsris_lib.refer.words import is_spatial
 from wsris_lib.synref import wording
 from wsris_lib.synref.web import Web
@@ -216,6 +216,23 @@ def test_text_probe_gives_cosines_and_rates(trained_text, web, learning):
     learning.above(results["side accuracy"], results["side chance"], "sides told apart, of chance")
     gap = results["cosine reworded"] - results["cosine random"]  # .00 without the contrast
     learning.above(gap, 0.2, "cosine of rewordings, less that of others")
+
+
+def test_above_against_counting():
+    first, second = ([3.0, 1.0, 2.0], [2.0, 0.0])
+    share = np.mean([(a > b) + 0.5 * (a == b) for a in first for b in second])
+    assert text_probe.above(torch.tensor(first), torch.tensor(second)) == pytest.approx(share, abs=1e-4)
+
+
+def test_noun_states_are_those_of_the_noun(trained_text):
+    encoder = SentenceEncoder(str(trained_text[0]))
+    sentences = ["the red mug on the left", "a mug"]
+    states_of_nouns = text_probe.noun_states(encoder, sentences, [("mug", "cup"), ("mug", "cup")])
+    for sentence, state, place in zip(sentences, states_of_nouns, (3, 2)):  # behind [CLS]
+        tokens = encoder.tokenizer([sentence], return_tensors="pt")
+        with torch.no_grad():
+            states = encoder.model(**tokens).last_hidden_state[0]
+        torch.testing.assert_close(state, states[place], atol=1e-5, rtol=1e-4)
 
 
 def test_word_pieces_spell_what_they_do_not_know():

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from wsris_lib.infra.artefacts import REPO, read_json
 from wsris_lib.miniature.card import add_probe
+from wsris_lib.miniature.fidelity import write as write_fidelity
 from wsris_lib.synref.web import load_web
 
 NAMES = ("clip", "clip_rn", "text", "dino", "depth", "sam2", "detector", "swin")  # depth starts from dino
@@ -60,6 +61,16 @@ def card(name: str, out: Path | None = None) -> None:
     last = content["loss_curve"][-1]
     content["loss_curve"] = f"{first[1]} at step {first[0]} to {last[1]} at step {last[0]}"
     print(json.dumps(content, indent=1))
+
+
+def fidelity(name: str | None = None, out: Path | None = None) -> None:
+    """Write the miniatures beside their big siblings into data/FIDELITY.md, or into the file `out`.
+
+    Raises ValueError where one model is named: the page has them all.
+    """
+    if name:
+        raise ValueError(f"zoo fidelity is of all checkpoints; leave out {name}")
+    print(write_fidelity(out=out))
 
 
 def _folder(name: str, out: Path | None) -> Path:

@@ -14,17 +14,18 @@ import string
 from collections import Counter
 from pathlib import Path
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import BertConfig, BertModel, BertTokenizer
 
-from wsris_lib.frozen.sentence_encoder import SentenceEncoder, mean_of_words, write_pooling
-from wsris_lib.miniature.card import adamw, cosine, device, linear_accuracy
+from wsris_lib.frozen.sentence_encoder import mean_of_words, write_pooling
+from wsris_lib.miniature.card import adamw, cosine, device
+from wsris_lib.miniature.text_probe import probe
 from wsris_lib.miniature.training import MiniatureTrainer
-from wsris_lib.synref import wording
 from wsris_lib.synref.web import Web
+
+__all__ = ["probe", "train"]
 
 WIDTH = 128
 POSITIONS = 64
@@ -122,45 +123,3 @@ def train(
         limits="knows the words of SynRef's grammar; others are spelt letter by letter and mean little",
     )
     return model.eval()
-
-
-def probe(folder: Path, web: Web, pairs: int = 2000, seed: int = 0) -> dict[str, float]:
-    """What the vectors of "red mug on the left" and its like are near to, on things of held-out scenes.
-
-    Each is compared with the same said in other words, with left and right swapped and else word for word the same,
-    and with a sentence about some other thing: mean cosines, and how often rewording is nearer (chance 0.5).
-    "side accuracy" and "category accuracy" read left or right, and the category, off the vector by a linear map, on
-    things not fitted: eq. 3 is linear in t.
-    """
-    rng = np.random.default_rng(seed)
-    encoder = SentenceEncoder(str(folder))
-    things = [thing for scene in web.objects for thing in scene]
-    forms = [wording.PLACES[side][0] for side in ("left", "right")]
-    captions = []
-    reworded = []
-    swapped = []
-    sides = rng.integers(2, size=pairs)
-    spoken_of = [things[i] for i in rng.integers(len(things), size=pairs)]
-    for side, thing in zip(sides, spoken_of):
-        named = {name: thing[name] for name in ("category", "colour")}
-        first, second = rng.choice(len(forms[0]), 2, replace=False)
-        phrase = wording.say(named, rng)
-        captions.append(forms[side][first].format(phrase))
-        swapped.append(forms[1 - side][first].format(phrase))
-        reworded.append(forms[side][second].format(wording.say(named, rng)))
-    vectors = [encoder.sentences(group) for group in (captions, reworded, swapped)]
-    near, swap, far = (F.cosine_similarity(vectors[0], v) for v in (vectors[1], vectors[2], vectors[0].roll(1, 0)))
-    names = sorted({thing["category"] for thing in things})
-    of_category = torch.tensor([names.index(thing["category"]) for thing in spoken_of])
-    known = torch.arange(pairs) < pairs // 2
-    return {
-        "cosine reworded": round(near.mean().item(), 4),
-        "cosine left-right swapped": round(swap.mean().item(), 4),
-        "cosine random": round(far.mean().item(), 4),
-        "reworded above random": round((near > far).float().mean().item(), 4),
-        "reworded above swapped": round((near > swap).float().mean().item(), 4),
-        "side accuracy": linear_accuracy(vectors[0], torch.from_numpy(sides), known),
-        "side chance": 0.5,
-        "category accuracy": linear_accuracy(vectors[0], of_category, known),
-        "category chance": round(of_category.bincount().max().item() / pairs, 4),
-    }

@@ -216,6 +216,9 @@ def test_text_probe_gives_cosines_and_rates(trained_text, web, learning):
     learning.above(results["side accuracy"], results["side chance"], "sides told apart, of chance")
     gap = results["cosine reworded"] - results["cosine random"]  # .00 without the contrast
     learning.above(gap, 0.2, "cosine of rewordings, less that of others")
+    # Nothing in its training needs left and right: the swap is the same sentence to it.
+    blur = results["cosine left-right swapped"] - results["cosine random"]
+    learning.above(blur, gap, "cosine of swaps, less that of others, of rewordings'")
 
 
 def test_above_against_counting():
@@ -253,11 +256,14 @@ def test_masking_hides_words_only():
     assert 0.12 < hidden.sum() / is_word.sum() < 0.18
 
 
-def test_simcse_contrast_against_a_slow_reference():
-    x, y = np.random.default_rng(0).normal(size=(2, 5, 4))
-    cosine = [[u @ v / np.linalg.norm(u) / np.linalg.norm(v) / 0.05 for v in y] for u in x]
+@pytest.mark.parametrize("hard", [False, True])
+def test_simcse_contrast_against_a_slow_reference(hard):
+    x, y, z = np.random.default_rng(0).normal(size=(3, 5, 4))
+    others = np.concatenate([y, z]) if hard else y
+    cosine = [[u @ v / np.linalg.norm(u) / np.linalg.norm(v) / 0.05 for v in others] for u in x]
     expected = -np.mean([row[i] - math.log(sum(map(math.exp, row))) for i, row in enumerate(cosine)])
-    assert text.contrast(torch.tensor(x), torch.tensor(y)).item() == pytest.approx(expected, abs=1e-10)
+    loss = text.contrast(torch.tensor(x), torch.tensor(y), torch.tensor(z) if hard else None)
+    assert loss.item() == pytest.approx(expected, abs=1e-10)
 
 
 def test_linear_reading_against_least_squares_with_the_penalty_as_rows():

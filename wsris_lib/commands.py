@@ -180,8 +180,10 @@ def profile(profile: str | None, diff: str | None) -> int:
     return 0
 
 
-def zoo(action: str, name: str, out: Path | None, steps: int | None, start: Path | None) -> int:
-    """Train, probe or describe a miniature checkpoint."""
+def zoo(action: str, name: str | None, out: Path | None, steps: int | None, start: Path | None) -> int:
+    """Train, probe or describe a miniature checkpoint, or compare all with the public models."""
+    if not name and action != "fidelity":
+        raise ValueError(f"zoo {action} needs the NAME of a checkpoint: {', '.join(choices.MINIATURES)}")
     from wsris_lib.miniature import command
 
     length = {"steps": steps, "start": start} if action == "train" else {}

@@ -9,7 +9,7 @@ from transformers import AutoModel, AutoTokenizer
 
 from wsris_lib.frozen.clip import encode_text
 from wsris_lib.frozen.sentence_encoder import SentenceEncoder
-from wsris_lib.miniature import captions, card, clip, text
+from wsris_lib.miniature import captions, card, clip, text, text_probe
 from wsris_lib.refer.words import is_spatial
 from wsris_lib.synref import wording
 from wsris_lib.synref.web import Web
@@ -217,6 +217,26 @@ def test_text_probe_gives_cosines_and_rates(trained_text, web, learning):
     learning.above(results["side accuracy"], results["side chance"], "sides told apart, of chance")
     gap = results["cosine reworded"] - results["cosine random"]  # .00 without the contrast
     learning.above(gap, 0.2, "cosine of rewordings, less that of others")
+    # Nothing in its training needs left and right: the swap is the same sentence to it.
+    blur = results["cosine left-right swapped"] - results["cosine random"]
+    learning.above(blur, gap, "cosine of swaps, less that of others, of rewordings'")
+
+
+def test_above_against_counting():
+    first, second = ([3.0, 1.0, 2.0], [2.0, 0.0])
+    share = np.mean([(a > b) + 0.5 * (a == b) for a in first for b in second])
+    assert text_probe.above(torch.tensor(first), torch.tensor(second)) == pytest.approx(share, abs=1e-4)
+
+
+def test_noun_states_are_those_of_the_noun(trained_text):
+    encoder = SentenceEncoder(str(trained_text[0]))
+    sentences = ["the red mug on the left", "a mug"]
+    states_of_nouns = text_probe.noun_states(encoder, sentences, [("mug", "cup"), ("mug", "cup")])
+    for sentence, state, place in zip(sentences, states_of_nouns, (3, 2)):  # behind [CLS]
+        tokens = encoder.tokenizer([sentence], return_tensors="pt")
+        with torch.no_grad():
+            states = encoder.model(**tokens).last_hidden_state[0]
+        torch.testing.assert_close(state, states[place], atol=1e-5, rtol=1e-4)
 
 
 def test_word_pieces_spell_what_they_do_not_know():
@@ -237,11 +257,14 @@ def test_masking_hides_words_only():
     assert 0.12 < hidden.sum() / is_word.sum() < 0.18
 
 
-def test_simcse_contrast_against_a_slow_reference():
-    x, y = np.random.default_rng(0).normal(size=(2, 5, 4))
-    cosine = [[u @ v / np.linalg.norm(u) / np.linalg.norm(v) / 0.05 for v in y] for u in x]
+@pytest.mark.parametrize("hard", [False, True])
+def test_simcse_contrast_against_a_slow_reference(hard):
+    x, y, z = np.random.default_rng(0).normal(size=(3, 5, 4))
+    others = np.concatenate([y, z]) if hard else y
+    cosine = [[u @ v / np.linalg.norm(u) / np.linalg.norm(v) / 0.05 for v in others] for u in x]
     expected = -np.mean([row[i] - math.log(sum(map(math.exp, row))) for i, row in enumerate(cosine)])
-    assert text.contrast(torch.tensor(x), torch.tensor(y)).item() == pytest.approx(expected, abs=1e-10)
+    loss = text.contrast(torch.tensor(x), torch.tensor(y), torch.tensor(z) if hard else None)
+    assert loss.item() == pytest.approx(expected, abs=1e-10)
 
 
 def test_linear_reading_against_least_squares_with_the_penalty_as_rows():

@@ -300,6 +300,29 @@ def test_ordered_compares_objects_by_their_mean():
     assert depth.ordered(truth, truth, np.zeros_like(ids)) == []
 
 
+def test_steps_across_outlines_against_a_loop():
+    rng = np.random.default_rng(0)
+    ids = np.zeros((12, 14), np.uint8)
+    ids[3:8, 4:10] = 1
+    ids[5:11, 7:12] = 2
+    truth = 1 / rng.uniform(4, 8, (3,))[ids]
+    inverse = 5 * truth + rng.normal(0, 0.02, truth.shape)
+    design = np.stack([inverse.ravel(), np.ones(inverse.size)], axis=1)
+    scale = np.linalg.solve(design.T @ design, design.T @ truth.ravel())[0]
+    expected = []
+    for dy, dx in ((1, 0), (0, 1)):
+        for y in range(12 - 3 * dy):
+            for x in range(14 - 3 * dx):
+                a, b, c, d = [(y + k * dy, x + k * dx) for k in range(4)]
+                apart = abs(np.log(truth[a] / truth[d])) >= np.log(1.05)
+                if ids[a] == ids[b] != ids[c] == ids[d] and apart:
+                    ours = scale * (inverse[a] - inverse[d])
+                    expected.append((ours, truth[a] - truth[d], (inverse[a] - inverse[d]) / np.ptp(inverse)))
+    assert len(expected) > 20
+    np.testing.assert_allclose(sorted(depth.across_edges(inverse, truth, ids).tolist()), sorted(expected), atol=1e-9)
+    assert depth.across_edges(inverse, truth, np.zeros_like(ids)).shape == (0, 3)
+
+
 def test_depth_learns_and_the_estimator_reads_it(trained, learning):
     web = small_web(seed=2)
     pixels = views.normalise(views.load_images(web, np.arange(8))).cpu()

@@ -15,7 +15,10 @@ ABOUT_ABLATIONS = (
     "One of either paper's ablations: the same sentences, seeds and cached features, one setting changed a row. "
     "What was trained before is found again, so a table that was stopped goes on."
 )
-ABOUT_ZOO = "Train a miniature checkpoint on the web split and probe it, probe one, or print what its card says."
+ABOUT_ZOO = (
+    "Train a miniature checkpoint on the web split and probe it, probe one, print what its card says, or compare all with "
+    "the public models that they stand for."
+)
 
 
 def parser(description: str) -> argparse.ArgumentParser:
@@ -106,9 +109,10 @@ def parser(description: str) -> argparse.ArgumentParser:
     )
     sub.add_argument("--diff", metavar="OTHER", help="only what differs from another profile, with both values")
     options.add(sub)
-    zoo = commands.add_parser("zoo", help="train, probe or describe a miniature checkpoint", description=ABOUT_ZOO)
-    zoo.add_argument("action", choices=("train", "probe", "card"))
-    zoo.add_argument("name", choices=choices.MINIATURES)
+    purpose = "train, probe or describe a miniature checkpoint, or compare all with their big siblings"
+    zoo = commands.add_parser("zoo", help=purpose, description=ABOUT_ZOO)
+    zoo.add_argument("action", choices=("train", "probe", "card", "fidelity"), help="fidelity: data/FIDELITY.md anew")
+    zoo.add_argument("name", nargs="?", choices=choices.MINIATURES)
     zoo.add_argument("--out", type=path, help="the checkpoint's folder (default: data/zoo/NAME)")
     zoo.add_argument("--steps", type=int, help="of training (default: the shipped model's)")
     zoo.add_argument("--start", type=path, help="of training: from the weights in this folder (sam2, detector, swin)")

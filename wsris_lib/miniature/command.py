@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from wsris_lib.infra.artefacts import REPO, read_json
+from wsris_lib.miniature.fidelity import write as write_fidelity
 
 TRAINING = dict(n_scenes=16_000, seed=0)
 HELD_OUT = dict(n_scenes=400, seed=1)
@@ -63,6 +64,16 @@ def card(name: str, out: Path | None = None) -> None:
     last = content["loss_curve"][-1]
     content["loss_curve"] = f"{first[1]} at step {first[0]} to {last[1]} at step {last[0]}"
     print(json.dumps(content, indent=1))
+
+
+def fidelity(name: str | None = None, out: Path | None = None) -> None:
+    """Write the miniatures beside their big siblings into data/FIDELITY.md, or into the file `out`.
+
+    Raises ValueError where one model is named: the page has them all.
+    """
+    if name:
+        raise ValueError(f"zoo fidelity is of all checkpoints; leave out {name}")
+    print(write_fidelity(out=out))
 
 
 def _folder(name: str, out: Path | None) -> Path:

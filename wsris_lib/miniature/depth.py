@@ -109,7 +109,10 @@ def probe(folder: Path, web: Web) -> dict[str, float]:
     Each map is first aligned to the true inverse depth by least squares (scale and shift), as relative models are
     judged. AbsRel and delta1 (depth within a factor 1.25) are over pixels, and so is Spearman's rank correlation, which
     needs no fit; "nearer of two" is the share of the pairs of objects in a scene whose mean inverse depths are in the
-    right order, which is all that "in front of" needs.
+    right order, which is all that "in front of" needs. Of pairs of pixels on both sides of an outline (`across_edges`)
+    "edge pairs ordered" is the share that is in the right order, "edge pairs tied" the share that lies within 1 % of
+    the map's range of each other, whatever the order, and "edge step kept" the median part of the true step that is
+    there, after the fit.
     """
     estimator = DepthEstimator(str(folder), SIZE)
     truth = 1 / np.asarray(web.depth, np.float32)
@@ -123,17 +126,46 @@ def probe(folder: Path, web: Web) -> dict[str, float]:
         absrel, delta1 = np.mean([errors(*both) for both in zip(maps, truth)], axis=0)
         right = [order for each in zip(maps, truth, web.ids) for order in ordered(*each)]
         rank = [spearmanr(guess[::2, ::2], true[::2, ::2], axis=None)[0] for guess, true in zip(maps, truth)]
+        steps = np.concatenate([across_edges(*each) for each in zip(maps, truth, web.ids)])  # [pairs, 3]
         result |= {f"AbsRel{name}": absrel, f"delta1{name}": delta1, f"rank correlation{name}": np.mean(rank)}
         result |= {f"nearer of two{name}": np.mean(right)}
+        if len(steps):
+            result |= {f"edge pairs ordered{name}": np.mean(steps[:, 0] * steps[:, 1] > 0)}
+            result |= {f"edge pairs tied{name}": np.mean(np.abs(steps[:, 2]) < 0.01)}
+            result |= {f"edge step kept{name}": np.median(steps[:, 0] / steps[:, 1])}
     return {name: round(float(value), 4) for name, value in result.items()}
+
+
+def fitted(inverse: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """A relative map [H, W] at the scale and shift nearest to `truth`, both of them 1 / depth."""
+    design = np.stack([inverse.ravel(), np.ones(inverse.size)], axis=1)
+    return (design @ np.linalg.lstsq(design, truth.ravel(), rcond=None)[0]).reshape(truth.shape)
 
 
 def errors(inverse: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
     """(AbsRel, delta1) of a relative map [H, W] after the best scale and shift to `truth`, both of them 1 / depth."""
-    design = np.stack([inverse.ravel(), np.ones(inverse.size)], axis=1)
-    aligned = design @ np.linalg.lstsq(design, truth.ravel(), rcond=None)[0]
-    ratio = truth.ravel() / aligned.clip(1 / 100)  # predicted over true depth; nothing is farther than 100
+    ratio = truth / fitted(inverse, truth).clip(1 / 100)  # predicted over true depth; nothing is farther than 100
     return np.abs(ratio - 1).mean(), (np.maximum(ratio, 1 / ratio) < 1.25).mean()
+
+
+def across_edges(inverse: np.ndarray, truth: np.ndarray, ids: np.ndarray, least: float = 0.05) -> np.ndarray:
+    """The steps of two maps [H, W] of 1 / depth across the outlines in `ids`: [pairs, 3].
+
+    A pair is two pixels, three apart in a row or a column, with an outline midway; each lies on its own side with the
+    pixel next to it, and their true depths differ by the share `least` or more. Columns: the map's step after the fit,
+    the true step, and the map's step as a share of the map's range.
+    """
+    aligned = fitted(inverse, truth)
+    spread = max(float(np.ptp(inverse)), 1e-9)
+    steps = []
+    for turned in (False, True):
+        ours, theirs, raw, of = (m.T if turned else m for m in (aligned, truth, inverse, ids))
+        near = slice(0, -3)
+        far = slice(3, None)
+        edge = (of[near] == of[1:-2]) & (of[2:-1] == of[far]) & (of[1:-2] != of[2:-1])
+        edge &= np.maximum(theirs[near] / theirs[far], theirs[far] / theirs[near]) >= 1 + least
+        steps.append(np.stack([m[near][edge] - m[far][edge] for m in (ours, theirs, raw)], axis=1))
+    return np.concatenate(steps) / (1, 1, spread)
 
 
 def ordered(inverse: np.ndarray, truth: np.ndarray, ids: np.ndarray) -> list[bool]:

@@ -84,7 +84,8 @@ def contrast(a: Tensor, b: Tensor) -> Tensor:
 
 def gap(a: Tensor, b: Tensor) -> float:
     """Mean cosine of corresponding rows of a and b [M, C] minus that of any two: 0 where all collapse to one."""
-    a, b = F.normalize(a, dim=-1), F.normalize(b, dim=-1)
+    a = F.normalize(a, dim=-1)
+    b = F.normalize(b, dim=-1)
     return ((a * b).sum(1).mean() - a.mean(0) @ b.mean(0)).item()
 
 

@@ -10,7 +10,7 @@ from transformers import SwinConfig, SwinForImageClassification
 from wsris_lib.infra.artefacts import read_json
 from wsris_lib.miniature import captions
 from wsris_lib.miniature.captions import Captioned
-from wsris_lib.miniature.card import adamw, cosine, device
+from wsris_lib.miniature.card import adamw, cosine, device, linear_accuracy
 from wsris_lib.miniature.training import MiniatureTrainer, with_weights_of
 from wsris_lib.synref.web import Web
 
@@ -105,7 +105,11 @@ def _named(model: SwinForImageClassification, crops: torch.Tensor, across: int) 
 
 @torch.no_grad()
 def probe(folder: Path, web: Web) -> dict[str, float]:
-    """Accuracy on crops of held-out scenes' things, sixteen to a sheet, for each attribute, with its chance level."""
+    """Accuracy on crops of held-out scenes' things, sixteen to a sheet, for each attribute, with its chance level.
+
+    And what it knows as LAVT's start, which sees whole scenes and attaches the words to cells: "... read off a cell" is
+    what a linear map reads off the third stage's cell that a thing's centre lies in, on things of scenes not fitted.
+    """
     model = SwinForImageClassification.from_pretrained(folder, dtype=torch.float32).eval()
     data = Captioned(web)
     across = max(ACROSS)
@@ -121,4 +125,30 @@ def probe(folder: Path, web: Web) -> dict[str, float]:
         result[f"{name} accuracy"] = round(float((predicted == data.codes[rows, column] - 1).mean()), 4)
         result[f"{name} chance"] = round(1 / number, 4)
         start += number
+    cells, codes, known = _cells_of_things(model, data)
+    for name, column in zip(ATTRIBUTES, codes.T):
+        result[f"{name} read off a cell"] = linear_accuracy(cells, column, known)
     return result
+
+
+def _cells_of_things(model: SwinForImageClassification, data: Captioned) -> tuple[torch.Tensor, ...]:
+    """The cell at each thing's centre in its whole scene [M, C], codes long [M, A], and half of the scenes, bool [M].
+
+    The cell is the third stage's: of the maps that LAVT takes, the coarsest with more than one window.
+    """
+    scenes = np.array([scene for scene, _, _ in data.things])
+    codes = torch.from_numpy(data.codes[:, [captions.ATTRIBUTES.index(name) for name in ATTRIBUTES]] - 1)
+    mean, std = (torch.tensor(STATISTICS[name]).view(3, 1, 1) for name in ("mean", "std"))
+    cells = []
+    kept: list[torch.Tensor] = []
+    block = model.swin.encoder.layers[2].blocks[-1]
+    hook = block.register_forward_hook(lambda _, __, out: kept.append(out[0] if isinstance(out, tuple) else out))
+    for scene in np.unique(scenes):
+        image = torch.from_numpy(np.array(data.web.images[scene])).permute(2, 0, 1)[None] / 255
+        model.swin((F.interpolate(image, (PIXELS, PIXELS), mode="bilinear") - mean) / std)
+        states = kept.pop()[0]  # [h w, C]
+        side = int(len(states) ** 0.5)
+        x, y = (data.places[scenes == scene, :2] / data.web.images.shape[2] * side).astype(int).clip(0, side - 1).T
+        cells.append(states[y * side + x])
+    hook.remove()
+    return torch.cat(cells), codes, torch.from_numpy(scenes < np.median(scenes))

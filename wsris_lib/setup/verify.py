@@ -49,13 +49,13 @@ def faults(name: str) -> list[str]:
     Files that aren't there don't count: the same weights may lie there in another format. Raises FileNotFoundError for
     a checkpoint that isn't there.
     """
-    found = sizes(name)
+    lines = sizes(name)
     for file, published in record_of(name).get("files", {}).items():
         path = Path(resolve(name)) / file
-        sized = path.is_file() and not any(line.startswith(f"{file} has") for line in found)
+        sized = path.is_file() and not any(line.startswith(f"{file} has") for line in lines)
         if sized and "sha256" in published and file_digest(path) != published["sha256"]:
-            found.append(f"{file} has another SHA-256 than the published one")
-    return found
+            lines.append(f"{file} has another SHA-256 than the published one")
+    return lines
 
 
 def verify(name: str, known: list[Answer] | None = None) -> Verdict:
@@ -83,8 +83,8 @@ def verify(name: str, known: list[Answer] | None = None) -> Verdict:
             wrong += _whose(numbers, answer, others)
     if wrong:
         return Verdict(name, False, "; ".join(["not as published", *wrong, *_empty(name), *([note] if note else [])]))
-    asked = f"as published ({len(possible)} answer{'s' if len(possible) > 1 else ''})"
-    return Verdict(name, True, f"{asked}{'; ' if note else ''}{note}")
+    verdict = f"as published ({len(possible)} answer{'s' if len(possible) > 1 else ''})"
+    return Verdict(name, True, f"{verdict}{'; ' if note else ''}{note}")
 
 
 def ask(name: str, answer: Answer) -> NDArray[np.float64]:
@@ -192,8 +192,8 @@ def _point(name: str, picture: Image.Image, answer: Answer) -> torch.Tensor:
 def _boxes(name: str, picture: Image.Image, answer: Answer) -> torch.Tensor:
     model = pretrained(DFineForObjectDetection, name)
     pixels = np.asarray(picture.resize((640, 640), Image.Resampling.BILINEAR), np.float32) / 255
-    found = model(torch.from_numpy(pixels).permute(2, 0, 1)[None])
-    return found.pred_boxes[0, : len(answer.expected), :3]
+    boxes = model(torch.from_numpy(pixels).permute(2, 0, 1)[None])
+    return boxes.pred_boxes[0, : len(answer.expected), :3]
 
 
 def _classes(name: str, picture: Image.Image, answer: Answer) -> torch.Tensor:

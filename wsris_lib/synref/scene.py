@@ -108,10 +108,12 @@ def photographed(rng: np.random.Generator, things: list[Thing], turn: float | No
 
 
 def tint(rng: np.random.Generator, colour: str) -> tuple[float, float, float]:
+    """RGB in 0..1: the named colour with a little variation."""
     return tuple(np.clip(np.array(COLOURS[colour]) * rng.uniform(0.9, 1.1) + rng.normal(0, 0.02, 3), 0, 1).tolist())
 
 
 def yaw(rng: np.random.Generator) -> float:
+    """A turn of up to a sixth to either side, radians."""
     return float(rng.uniform(-np.pi / 3, np.pi / 3))
 
 

@@ -5,8 +5,8 @@ import pytest
 
 from wsris_lib.infra import artefacts
 from wsris_lib.synref import draw, grammar
-from wsris_lib.synref.regions import ALIKE, LEVELS, regions
 from wsris_lib.synref.placed import SHAPES
+from wsris_lib.synref.regions import ALIKE, LEVELS, regions
 from wsris_lib.synref.web import STREAM, load_web
 
 

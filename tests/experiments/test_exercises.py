@@ -30,11 +30,11 @@ def test_the_exercises_are_the_lessons(solutions, out):
     (listed,) = [cell.source.split("## Exercises")[1] for cell in lesson.cells if "## Exercises" in cell.source]
     of_lesson = re.findall(r"^\d+\. (.*?)(?=^\d+\. |^## |\Z)", listed, flags=re.MULTILINE | re.DOTALL)
     cells = nbformat.read(solutions, as_version=4).cells
-    asked = [cell.source for cell in cells if cell.source.startswith("## Exercise ")]
-    assert len(asked) == len(of_lesson) >= 3
-    for number, (text, statement) in enumerate(zip(asked, of_lesson), 1):
+    texts = [cell.source for cell in cells if cell.source.startswith("## Exercise ")]
+    assert len(texts) == len(of_lesson) >= 3
+    for number, (text, statement) in enumerate(zip(texts, of_lesson), 1):
         assert text.startswith(f"## Exercise {number}\n\n{' '.join(statement.split())}"), text
-    assert any("**Predict first:**" in text for text in asked)
+    assert any("**Predict first:**" in text for text in texts)
     sections = "\0".join(cell.source for cell in cells).split("## Exercise ")[1:]
     assert all("check(" in section and exercises.BEGIN in section for section in sections)
 

@@ -37,10 +37,10 @@ def test_the_line_has_both_numbers(monkeypatch):
 
 def test_a_run_that_waits_keeps_nothing_and_makes_it_again():
     run = Run(SMOKE)
-    made = []
-    run.remember("table", lambda: made.append(1))
-    run.remember("table", lambda: made.append(1))
+    calls = []
+    run.remember("table", lambda: calls.append(1))
+    run.remember("table", lambda: calls.append(1))
     Run.make_room()
-    assert Run(SMOKE) is run and made == [1]
-    run.remember("table", lambda: made.append(1))
-    assert made == [1, 1]
+    assert Run(SMOKE) is run and calls == [1]
+    run.remember("table", lambda: calls.append(1))
+    assert calls == [1, 1]

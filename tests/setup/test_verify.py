@@ -36,15 +36,15 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoints, "PINS", tmp_path / "checkpoints.json")
     monkeypatch.setattr(published_answers, "ANSWERS", tmp_path / "answers.json")
     (tmp_path / "answers.json").write_text(json.dumps({"pictures": {"cats": PICTURE}, "answers": []}))
-    made = {"bert": (bert, 0, "hidden states", ""), "other": (bert, 1, "hidden states", "")}
-    made["dino"] = (dino, 0, "patch states", "cats")
+    stand_ins = {"bert": (bert, 0, "hidden states", ""), "other": (bert, 1, "hidden states", "")}
+    stand_ins["dino"] = (dino, 0, "patch states", "cats")
     picture = published_answers.picture_path("cats")
     picture.parent.mkdir(parents=True)
     pixels = np.random.default_rng(0).integers(0, 255, (480, 640, 3), np.uint8)
     Image.fromarray(pixels).save(picture)
     records = {}
     rows = []
-    for name, (make, seed, ask, about) in made.items():
+    for name, (make, seed, ask, about) in stand_ins.items():
         make(tmp_path / name, seed)
         weights = tmp_path / name / "model.safetensors"
         digest = verify.file_digest(weights)

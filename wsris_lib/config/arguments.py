@@ -16,8 +16,8 @@ ABOUT_ABLATIONS = (
     "What was trained before is found again, so a table that was stopped goes on."
 )
 ABOUT_ZOO = (
-    "Train a miniature checkpoint on the web split and probe it, probe one, print what its card says, or compare all with "
-    "the public models that they stand for."
+    "Train a miniature checkpoint on the web split and probe it, probe one, print what its card says, or compare all "
+    "with the public models that they stand for."
 )
 
 

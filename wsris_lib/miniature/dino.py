@@ -94,9 +94,9 @@ def corresponding(pair: CropPair, first: Tensor, second: Tensor) -> tuple[Tensor
 
     The second's patches say it where they are, the first's by linear interpolation.
     """
-    maps = [tokens[:, 1:].unflatten(1, pair.seen.shape[1:]) for tokens in (first, second)]  # [B, g, g, C]
+    maps = [tokens[:, 1:].unflatten(1, pair.shown.shape[1:]) for tokens in (first, second)]  # [B, g, g, C]
     moved = F.grid_sample(maps[0].movedim(-1, 1), pair.places, padding_mode="border", align_corners=False)
-    return moved.movedim(1, -1)[pair.seen], maps[1][pair.seen]
+    return moved.movedim(1, -1)[pair.shown], maps[1][pair.shown]
 
 
 def train(

@@ -75,13 +75,13 @@ def correspondences(first: Scene, first_depth: np.ndarray, second: Scene, second
     eye, rays, _ = camera_rays(second, pixels)
     world = eye + second_depth[at].astype(np.float32)[..., None] * rays[at]  # [CELLS, CELLS, 3]
     eye, _, axes = camera_rays(first, pixels)
-    seen = (world - eye) @ axes.T  # right, down, forward
-    xy = seen[..., :2] / np.maximum(seen[..., 2:], 1e-3) / first.zoom
-    inside = (seen[..., 2] > 1e-3) & (np.abs(xy) < 1).all(-1) & (world[..., 2] > HEIGHT)
+    local = (world - eye) @ axes.T  # right, down, forward
+    xy = local[..., :2] / np.maximum(local[..., 2:], 1e-3) / first.zoom
+    inside = (local[..., 2] > 1e-3) & (np.abs(xy) < 1).all(-1) & (world[..., 2] > HEIGHT)
     column, row = np.moveaxis(((np.where(inside[..., None], xy, 0) + 1) / 2 * pixels).astype(int), -1, 0)
     there = first_depth[row, column].astype(np.float32)
     # a pixel's neighbours too: on a steep face the depth changes by more than the tolerance from one to the next
-    away = np.linalg.norm(seen, axis=-1)
+    away = np.linalg.norm(local, axis=-1)
     near = np.abs(there - away) < TOLERANCE + 0.02 * away * first.zoom
     return np.where((inside & near)[..., None], xy, np.nan).astype(np.float16)
 

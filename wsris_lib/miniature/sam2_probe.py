@@ -63,7 +63,7 @@ def probe(folder: Path, web: Web, scenes: int = 100, side: int = 12, seed: int =
     sizes = {"below 14 px": (0, 14), "14 to 22 px": (14, 22), "above 22 px": (22, 128)}  # root of the area
     by_size = {s: table[(table[:, 4] >= low) & (table[:, 4] < high), 3] for s, (low, high) in sizes.items()}
     oracle_by_size = {s: round(float(v.mean()), 3) for s, v in by_size.items() if len(v)}
-    within = dict(_means(rows["part"]), number=len(both), whole_and_part=round(float(np.mean(both or [0])), 3))
+    within = dict(_means(rows["part"]), number=len(both), whole_and_part=round(float(np.mean(both or [False])), 3))
     return _means(rows["whole"]) | {
         "oracle_by_size": oracle_by_size,
         "objects": len(table),

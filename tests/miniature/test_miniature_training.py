@@ -223,7 +223,7 @@ def test_the_detector_learns_four_scenes_by_heart_and_reads_back(web, tmp_path, 
 
     few = replace(web, images=web.images[:4], ids=web.ids[:4], depth=web.depth[:4], objects=web.objects[:4])
     few = replace(few, parts=web.parts[:4])
-    detector.train(tmp_path / "detector", few, steps=150, batch=4, lr=2e-3, seed=learning.seed)
+    detector.train(tmp_path / "detector", few, steps=300, batch=4, lr=2e-3, seed=learning.seed)
     curve = artefacts.read_json(tmp_path / "detector" / "card.json")["loss_curve"]
     first, last = (np.mean([loss for _, loss in part]) for part in (curve[:3], curve[-5:]))
     learning.below(last, first, "last losses, of the first")

@@ -24,7 +24,7 @@ TINY: Differences = {
     "proposals.predicted_iou": (0.4, "stricter loses small objects"),
     "proposals.stability": (0.6, "as predicted_iou"),
     "proposals.nms_iou": (0.7, "the better one of near duplicates is enough"),
-    "proposals.limit": (30, "some 11 boxes or 24 masks of the grid are left on SynRef anyway"),
+    "proposals.limit": (30, "few scenes have more things and parts; some 22 masks are left of 30 boxes"),
     "es3net.centroid": ("frame", "the same place without rounding; no difference shown"),
     "es3net.consistency_mean": ("reworded", "many sentences have no paraphrase: over all B eq. 5 would fade"),
     "es3net.same_image_negatives": (False, "they may hold the very object that is meant"),

@@ -1,8 +1,9 @@
-"""A class-agnostic detector of 2 MB: RT-DETR's architecture, trained from nothing to put a box around every thing.
+"""A class-agnostic detector of 2 MB: RT-DETR's architecture, trained from nothing to box things and their named parts.
 
 ES3Net (section C.2) takes its proposals from a detector of objects in general, whose boxes SAM2 turns into masks. The
-real one was trained on the boxes of many categories; this one on those of the web split's things, without their
-names. Clutter has no box: a detector learns from its annotators what counts as an object.
+real one was trained on the boxes of many categories, some of which are parts (LVIS has handles, headboards and
+headlights); this one on those of the web split's things and of their parts that have a name, without the names.
+Clutter has no box: a detector learns from its annotators what counts as an object.
 """
 
 from collections.abc import Sequence
@@ -150,7 +151,8 @@ def probe(folder: Path, web: Web) -> dict[str, float]:
 
     `recall@N`: share of the things that one of the N best boxes hits with an IoU of 0.5 or more; `IoU@N`: mean IoU of
     the best; `parts: ...`: the same of the parts with a name, of 40 pixels or more. `precision`: share of the boxes
-    above score 0.5 that hit anything that has a box. `boxes`: how many there are above the score 0.05, a scene.
+    above score 0.5 that hit anything that has a box. `boxes`: how many there are above the score 0.05, a scene, LIMIT
+    at most.
     """
     detector = Detector(str(folder), limit=LIMIT)
     rows: dict[str, list[list[float]]] = {"whole": [], "part": []}

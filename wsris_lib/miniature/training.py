@@ -1,5 +1,7 @@
 """The training of a miniature: resumable as any, and it ends in a card."""
 
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,6 +21,21 @@ class MiniatureTrainer(trainer.Trainer):
         """Write `out`/card.json (see `write_card` for what it wants besides) and forget the checkpoint."""
         write_card(self.out, steps=self.steps, seconds=round(self.seconds, 1), loss_curve=self.curve, **card)
         self.delete_checkpoint()
+
+
+COMPILING_PAYS = 300  # steps; a compilation takes a minute
+
+
+def autocast(where: torch.device) -> torch.autocast:
+    """bfloat16 where the processor multiplies it, else no change. A compiled ResNet's steps are 2.5 times as fast."""
+    fast = where.type == "cuda" or torch.cpu._is_avx512_bf16_supported()
+    return torch.autocast(where.type, torch.bfloat16, enabled=fast)
+
+
+def compiled(function: Callable, steps: int, where: torch.device) -> Callable:
+    """`function` compiled, where that pays: a long training on a CPU beside a C++ compiler. Else itself."""
+    has_compiler = any(shutil.which(name) for name in ("g++", "clang++", "c++"))
+    return torch.compile(function) if has_compiler and steps >= COMPILING_PAYS and where.type == "cpu" else function
 
 
 def with_weights_of(start: Path | None, model: Model) -> Model:

@@ -123,7 +123,7 @@ def test_large_images_are_seen_in_training_as_in_use(trained):
 
 def test_position_codes_learn_from_large_images_too(trained):
     visual = open_clip.create_model(f"local-dir:{trained[0]}").visual
-    clip.image_vectors(visual, torch.randn(1, 3, 128, 128), 1, clip.encoded).sum().backward()
+    clip.image_vectors(visual, torch.randn(2, 3, 128, 128), 1, clip.encoded).sum().backward()
     assert visual.positional_embedding.grad.abs().sum() > 0
 
 
@@ -184,8 +184,8 @@ def test_a_background_shows_no_object(web):
     no = np.array([False])
     shown = data.cut(np.array([0]), np.array([captions.BACKGROUND]), data.whole[None], no)[0]
     is_object = torch.from_numpy(web.ids[0] > 0)
-    assert not shown[:, is_object].any()
-    assert shown[:, ~is_object].all()
+    assert shown[:, is_object].abs().max() < 1e-3  # a window's edge is a rounding off
+    assert (shown[:, ~is_object].abs() > 1e-2).all()
     assert not data.cut(np.array([0]), np.array([captions.BLANK]), data.whole[None], no).any()
 
 

@@ -114,8 +114,8 @@ class Captioned:
 
         A share `wholes` (a number, or one for each image) are scenes whose captions list two or three of their objects.
         The rest are windows around one object: 1 to 1.6 times its longer side; a share `wide` of them 1.6 to 4 times,
-        anywhere in the frame, so that objects come as small beside the image as in a whole scene, where all that has
-        its middle in the window counts as shown. Half of the windows have all but their object removed. A share `empty`
+        anywhere in the frame, so that objects come as small beside the image as in a whole scene. Half of the windows
+        have all but their object removed; in the others all that has its middle there counts as shown. A share `empty`
         of all show nothing, or a scene's background without an object, and their captions say so. Any may be mirrored.
         """
         rows = rng.integers(len(self.things), size=size)

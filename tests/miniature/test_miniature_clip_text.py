@@ -91,7 +91,8 @@ def test_clip_training_is_repeatable(web, tmp_path):
 
 def test_clip_probe_gives_rates_beside_chance(trained_clip, web, learning):
     results = clip.probe(trained_clip[0], web)
-    assert all(0 <= rate <= 1 for rate in results.values())
+    rates = [value for name, value in results.items() if not name.startswith(("cosine", "logit scale"))]
+    assert all(0 <= rate <= 1 for rate in rates)
     assert results["category chance"] == 1 / 4
     # Noise and flat paint: colour is learnt at once.
     learning.above(results["colour accuracy"], results["colour chance"], "colours named, of chance")
@@ -135,6 +136,7 @@ def test_captions_are_true_and_never_tell_places(web):
 
 def test_batch_knows_which_captions_are_true(web):
     data = captions.Captioned(web)
+    data._shown = lambda row, place: [row]  # neighbours in a window, which a caption is true of too, have a test apart
     images, sentences, true = data.batch(64, np.random.default_rng(2), wholes=0.0)
     assert images.shape == (64, 3, 64, 64)
     assert true.diagonal().all()

@@ -51,7 +51,7 @@ def test_a_training_can_go_on_from_earlier_weights(few_scenes, capsys):
     assert card["steps"] == 1 and card["data"]["start"]["steps"] == 2
     capsys.readouterr()
     for name, start, why in (
-        ("clip", first, "always starts from nothing"),
+        ("text", first, "always starts from nothing"),
         ("sam2", few_scenes, "holds no checkpoint"),
     ):
         assert main(["zoo", "train", name, "--out", str(second), "--start", str(start)]) == 2

@@ -17,6 +17,10 @@ MEAN = open_clip.OPENAI_DATASET_MEAN
 STD = open_clip.OPENAI_DATASET_STD
 ATTRIBUTES = ("category", "colour", "size", "material", "texture")
 FRAMES = ("{}", "a {}", "the {}", "a photo of a {}", "a picture of the {}", "there is a {}")
+EMPTY = ("nothing", "an empty picture", "a plain background", "a photo of nothing", "a blank image")
+BLANK = -1  # in place of an object's number: nothing is kept
+BACKGROUND = -2  # all but the objects is kept
+NO_OBJECT = [1000] * len(ATTRIBUTES)  # codes of what these two show and EMPTY says; no attribute has so many values
 
 
 def caption(thing: dict, rng: np.random.Generator, size_tells: bool) -> tuple[str, dict[str, str]]:
@@ -77,15 +81,16 @@ class Captioned:
     def cut(self, scenes: np.ndarray, ids: np.ndarray, places: np.ndarray, flip: np.ndarray, size: int = 0) -> Tensor:
         """Square windows `places` [B, 3] = (x, y, side) in pixels -> normalised images [B, 3, size, size].
 
-        A size of 0 is the class's own. Where ids[i] > 0 only that object's pixels are kept. All else, and what lies
-        beyond the frame, becomes CLIP's mean colour: zero, once normalised. This is how ES3Net shows a proposal to
-        CLIP.
+        A size of 0 is the class's own. Where ids[i] > 0 only that object's pixels are kept, and for BLANK and
+        BACKGROUND what they say. All else, and what lies beyond the frame, becomes CLIP's mean colour: zero, once
+        normalised. This is how ES3Net shows a proposal to CLIP.
         """
         x = torch.from_numpy(self.web.images[scenes]).to(self.where).permute(0, 3, 1, 2).float()
         mean, std = (255 * x.new_tensor(values).view(3, 1, 1) for values in (MEAN, STD))
         x.sub_(mean)
         if ids.any():
-            keep = (self.web.ids[scenes] == ids[:, None, None]) | (ids == 0)[:, None, None]
+            kept = np.where(ids == BACKGROUND, 0, ids)
+            keep = (self.web.ids[scenes] == kept[:, None, None]) | (ids == 0)[:, None, None]
             x.mul_(torch.from_numpy(keep).to(self.where)[:, None])
         full = x.shape[-1]
         theta = np.zeros((len(scenes), 2, 3), np.float32)  # output to input coordinates, both in -1..1
@@ -97,11 +102,21 @@ class Captioned:
         grid = F.affine_grid(torch.from_numpy(theta).to(self.where), shape, align_corners=False)
         return F.grid_sample(x, grid, align_corners=False) / std  # of the few pixels that are left
 
-    def batch(self, size: int, rng: np.random.Generator, wholes: float = 0.15) -> tuple[Tensor, list[str], Tensor]:
+    def batch(
+        self,
+        size: int,
+        rng: np.random.Generator,
+        wholes: float | np.ndarray = 0.15,
+        wide: float = 0.0,
+        empty: float = 0.0,
+    ) -> tuple[Tensor, list[str], Tensor]:
         """-> images [B, 3, size, size], their captions, and true [B, B]: caption j is true of image i, its own or not.
 
-        A share `wholes` are scenes whose captions list two or three of their objects; the rest are crops around one
-        object at random scale and offset, half of them with the background removed; any may be mirrored.
+        A share `wholes` (a number, or one for each image) are scenes whose captions list two or three of their objects.
+        The rest are windows around one object: 1 to 1.6 times its longer side; a share `wide` of them 1.6 to 4 times,
+        anywhere in the frame, so that objects come as small beside the image as in a whole scene. Half of the windows
+        have all but their object removed; in the others all that has its middle there counts as shown. A share `empty`
+        of all show nothing, or a scene's background without an object, and their captions say so. Any may be mirrored.
         """
         rows = rng.integers(len(self.things), size=size)
         scenes = np.array([self.things[row][0] for row in rows])
@@ -110,15 +125,28 @@ class Captioned:
         places[:, 2] *= rng.uniform(1.0, 1.6, size)
         places[:, :2] += places[:, 2:] * rng.uniform(-0.08, 0.08, (size, 2))
         is_whole = rng.random(size) < wholes
+        is_wide = np.zeros(size, bool)
+        if wide:
+            is_wide = (rng.random(size) < wide) & ~is_whole
+            places[is_wide] = self._wide(rows[is_wide], rng)
         ids[is_whole] = 0
         places[is_whole] = self.whole
+        is_empty = rng.random(size) < empty
+        ids[is_empty] = rng.choice([BLANK, BACKGROUND], is_empty.sum())
 
         captions = []
         shown = []
         named = []
-        for row, scene, whole in zip(rows, scenes, is_whole):
+        for row, scene, place, whole, shows in zip(rows, scenes, places, is_whole, ids, strict=True):
+            if shows < 0:
+                captions.append(str(rng.choice(EMPTY)))
+                shown.append([NO_OBJECT])
+                named.append([NO_OBJECT])
+                continue
             visible = self.of_scene[scene] if whole else [row]
             subjects = rng.permutation(visible)[: rng.integers(2, 4)]
+            if not whole and not shows:
+                visible = self._shown(row, place)
             phrases, attributes = zip(*(caption(self.things[k][1], rng, self.things[k][2]) for k in subjects))
             listed = " and a ".join(filter(None, (", a ".join(phrases[:-1]), phrases[-1])))
             captions.append(str(rng.choice(FRAMES)).format(listed))
@@ -126,6 +154,21 @@ class Captioned:
             named.append([self.encode(a) for a in attributes])
         images = self.cut(scenes, ids, places, rng.random(size) < 0.5)
         return images, captions, _true(_pad(shown, -1), _pad(named, 0)).to(self.where)
+
+    def _wide(self, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Windows [n, 3] 1.6 to 4 times the longer side of their objects, which they hold, within the frame."""
+        x, y, extent = self.places[rows].T
+        full = self.whole[2]
+        side = np.minimum(extent * 1.6 * 2.5 ** rng.random(len(rows)), full)
+        middle = np.stack([x, y], 1) + (side - extent)[:, None] * rng.uniform(-0.5, 0.5, (len(rows), 2))
+        inside = np.clip(middle, side[:, None] / 2, full - side[:, None] / 2)
+        return np.concatenate([inside, side[:, None]], 1).astype(np.float32)
+
+    def _shown(self, row: int, place: np.ndarray) -> list[int]:
+        """The object of a row, and those of its scene whose middle lies in a window (x, y, side)."""
+        visible = self.of_scene[self.things[row][0]]
+        beside = np.abs(self.places[visible, :2] - place[:2]).max(1)
+        return [k for k, distance in zip(visible, beside, strict=True) if k == row or distance < place[2] / 2]
 
 
 def _pad(ragged: list, value: int) -> Tensor:

@@ -146,11 +146,11 @@ def _fill(kept: ImageCache, batches: list[list[int]], make: Make, what: str, vie
             start = time.perf_counter()
             images, closed = _open(view, batch)
             unreadable += closed
-            made = make(images) if images else []
+            entries = make(images) if images else []
             if batch is batches[0] and images and left > 2 * len(batch):
                 minutes = (time.perf_counter() - start) / len(images) * left / 60
                 bar.write(f"{what} of {left} images: about {minutes:.1f} min")
-            for image_id, stored in zip(images, made):
+            for image_id, stored in zip(images, entries):
                 if image_id not in kept:
                     kept.write(image_id, stored)
             bar.update(len(batch))

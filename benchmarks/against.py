@@ -150,10 +150,10 @@ def features(folder: Path) -> tuple[dict[str, float], Results]:
     images = [Image.fromarray(np.array(image)) for image in load_web(256, seed=5, workers=1).images[:40]]
     extract = Extractor(profiles.load("tiny"))
     extract(images[:8])
-    results: list[tuple] = []
-    took = timed(lambda: results.extend(extract(images[n : n + 8]) for n in range(0, 40, 8)), 40)
-    tables = {name: np.concatenate([table[name].numpy() for table, _ in results]) for name in results[0][0]}
-    masks = np.concatenate([one.masks.numpy() for _, proposals in results for one in proposals])
+    batches: list[tuple] = []
+    took = timed(lambda: batches.extend(extract(images[n : n + 8]) for n in range(0, 40, 8)), 40)
+    tables = {name: np.concatenate([table[name].numpy() for table, _ in batches]) for name in batches[0][0]}
+    masks = np.concatenate([one.masks.numpy() for _, proposals in batches for one in proposals])
     return {"an image's features": took}, tables | {"masks": masks}
 
 

@@ -69,16 +69,16 @@ def render(scene: Scene, pixels: int = 128) -> tuple[np.ndarray, np.ndarray, np.
     albedo[:, :first] = ground(scene, *(eye[axis] + t[:first] * away[axis, :first] for axis in (0, 1)))
     for one, start, stop in zip(placed, ends, ends[1:]):
         if start < stop:
-            rows = slice(start, stop)
-            point = one.origin[:, None] + t[rows] * (one.inverse @ away[:, rows])
+            where = slice(start, stop)
+            point = one.origin[:, None] + t[where] * (one.inverse @ away[:, where])
             n = one.inverse.T @ NORMAL[one.part.kind](point.T, one.part.taper).T
-            normal[:, rows] = n / np.sqrt(n[0] * n[0] + n[1] * n[1] + n[2] * n[2])
+            normal[:, where] = n / np.sqrt(n[0] * n[0] + n[1] * n[1] + n[2] * n[2])
             if one.part.paint != "main":
-                albedo[:, rows] = FIXED_COLUMN[one.part.paint]
+                albedo[:, where] = FIXED_COLUMN[one.part.paint]
             elif one.thing.texture == "plain":
-                albedo[:, rows] = np.array(one.thing.tint)[:, None]
+                albedo[:, where] = np.array(one.thing.tint)[:, None]
             else:
-                albedo[:, rows] = paint(one.thing, (eye[:, None] + t[rows] * away[:, rows]).T).T
+                albedo[:, where] = paint(one.thing, (eye[:, None] + t[where] * away[:, where]).T).T
     small = shadows(scene, eye, planes, table, owner == 0, placed)
     shade = np.ones(len(order), np.float32)
     shade[:first] = small.ravel()[_halved(pixels)[order[:first]]]

@@ -21,10 +21,10 @@ def shadows(
     side = -(-len(depth) // 2)
     even = np.zeros((2 * side, 2 * side), bool)
     even[: len(depth), : len(depth)] = bare
-    near = np.logical_or(even[::2], even[1::2])
-    near = np.logical_or(near[:, ::2], near[:, 1::2])
-    t = depth[::2, ::2][near]
-    small = eye[:, None] + t * planes[:, ::2, ::2][:, near]  # (3, M)
+    bare_cells = np.logical_or(even[::2], even[1::2])
+    bare_cells = np.logical_or(bare_cells[:, ::2], bare_cells[:, 1::2])
+    t = depth[::2, ::2][bare_cells]
+    small = eye[:, None] + t * planes[:, ::2, ::2][:, bare_cells]  # (3, M)
     light = np.array(scene.light, np.float32)
     matrices, offsets = stacked(placed)
     corners = 1.05 * CORNERS @ matrices.mT + offsets  # (P, 8, 3); more than 1, as a ring's surface is thick by .02
@@ -59,5 +59,5 @@ def shadows(
     for (_, where, _), t in zip(asks, met):
         dark[where[t < np.inf]] = True
     lit = np.ones((side, side), np.float32)
-    lit[near] = np.where(dark, 0.5, 1.0)
+    lit[bare_cells] = np.where(dark, 0.5, 1.0)
     return lit

@@ -37,9 +37,9 @@ $(INSTALLED): pyproject.toml requirements-lock.txt
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/python -m wsris_lib.setup.environment --torch $(TORCH)
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -e .
-	@echo "Compiling pydensecrf, which tests compare our dense CRF with: about a minute."
+	@echo "Compiling pydensecrf, the dense CRF of single masks: about a minute."
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python $(CRF) 2>/dev/null || \
-		echo "$(CRF) wasn't built: tests that compare with it are skipped. With a C++ compiler: $(BIN)/uv pip install --python $(BIN)/python $(CRF)"
+		echo "$(CRF) wasn't built: the lattice does its work. With a C++ compiler: $(BIN)/uv pip install --python $(BIN)/python $(CRF)"
 	@touch $@
 
 reproduce: $(INSTALLED)

@@ -35,7 +35,8 @@ def web():
             ids[i, y : y + 8, x : x + 16] = k
             thing = dict(id=k, category=NAMES[k], colour=str(colour), material="matte", texture="plain", size="large")
             objects[-1].append(thing)
-    return Web(images, ids, np.full((n, side, side), 5, np.float16), objects, ["red mug"], ["red mug"])
+    depth = np.full((n, side, side), 5, np.float16)
+    return Web(images, ids, depth, objects, ["red mug"], ["red mug"], np.zeros_like(ids))
 
 
 class KnowsColours:

@@ -119,7 +119,7 @@ def test_a_pairs_places_show_the_same_point(seed):
         patch.setattr(pair_views, "colour_jitter", lambda images, _: images)
         patch.setattr(pair_views, "normalise", lambda images: images)
         pair = pair_views.crop_pairs(
-            same_twice(Web(images, *[None] * 5)), np.arange(4), 6, 8, (40, 70), generator(seed)
+            same_twice(Web(images, *[None] * 6)), np.arange(4), 6, 8, (40, 70), generator(seed)
         )
     here = F.grid_sample(pair.first, pair.places, padding_mode="border", align_corners=False)  # [B, 3, g, g]
     there = F.avg_pool2d(pair.second, 8)

@@ -5,8 +5,9 @@ import json
 import pytest
 
 from wsris_lib.__main__ import main
+from wsris_lib.config import choices
 from wsris_lib.infra.artefacts import read_json
-from wsris_lib.miniature import command, fidelity
+from wsris_lib.miniature import fidelity
 
 
 def row(**changes):
@@ -38,7 +39,7 @@ def test_the_stored_page_is_what_the_command_makes(tmp_path, capsys):
 
 def test_every_checkpoint_has_rows_and_every_row_a_checkpoint():
     content = read_json(fidelity.TABLE)
-    assert set(content["models"]) == set(command.NAMES) == {row["model"] for row in content["rows"]}
+    assert set(content["models"]) == set(choices.MINIATURES) == {row["model"] for row in content["rows"]}
     for each in content["rows"]:
         assert each["published"] and each["before"], each["property"]
         assert each["source"] or each["published"].startswith(("none found", "as for")), each["property"]

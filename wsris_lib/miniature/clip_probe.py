@@ -125,7 +125,10 @@ def judging(folder: Path, web: Web, size: int) -> dict[str, float]:
     data = Captioned(web)
     sentences = describing(data, model)
     empty = sentences.vectors @ model.image_vectors(torch.zeros(1, 3, size, size))[0]  # S of nothing, [S]
-    chosen, chance, above_wrong, above_right = [], [], [], []
+    chosen = []
+    chance = []
+    above_wrong = []
+    above_right = []
     for scene in sentences.scenes.unique().tolist():
         of_scene = sentences.scenes == scene
         ids = torch.tensor([data.things[row][1]["id"] for row in data.of_scene[scene]])  # [n]

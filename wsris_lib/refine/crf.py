@@ -73,9 +73,7 @@ def crf_masks(image: np.ndarray, labels: np.ndarray, settings: RefineConfig, bac
     return np.stack(soft) if soft else np.zeros(np.shape(labels), np.float32)
 
 
-def affinity_labels(
-    image: np.ndarray, soft: np.ndarray, settings: RefineConfig, backend: str = ""
-) -> np.ndarray:
+def affinity_labels(image: np.ndarray, soft: np.ndarray, settings: RefineConfig, backend: str = "") -> np.ndarray:
     """What IRNet learns from: uint8 [H, W] of 1 (object), 0 (ground) and 255 (unknown).
 
     The map is cut at `settings.foreground` and, lower, at `settings.background`, and each cut goes through the CRF. 1

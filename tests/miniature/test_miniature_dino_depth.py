@@ -123,8 +123,8 @@ def test_a_pairs_places_show_the_same_point(seed):
         )
     here = F.grid_sample(pair.first, pair.places, padding_mode="border", align_corners=False)  # [B, 3, g, g]
     there = F.avg_pool2d(pair.second, 8)
-    assert pair.seen.any()
-    kept = pair.seen[:, None].expand_as(here)
+    assert pair.visible.any()
+    kept = pair.visible[:, None].expand_as(here)
     torch.testing.assert_close(here[kept], there[kept], atol=0.03, rtol=0)  # places are kept by cells of 4 pixels
 
 
@@ -164,12 +164,12 @@ def test_corresponding_tokens_lie_at_the_places():
     tokens = torch.randn(2, 1 + 9, 5)
     centre = torch.tensor([-2 / 3, 0, 2 / 3])
     own = torch.stack([centre.expand(3, 3), centre[:, None].expand(3, 3)], -1).expand(2, 3, 3, 2)
-    seen = torch.rand(2, 3, 3) < 0.5
-    pair = pair_views.CropPair(tokens, tokens, own.flip(2), seen)  # the first shows all mirrored
+    visible = torch.rand(2, 3, 3) < 0.5
+    pair = pair_views.CropPair(tokens, tokens, own.flip(2), visible)  # the first shows all mirrored
     one, two = dino.corresponding(pair, tokens, tokens)
     grid = tokens[:, 1:].unflatten(1, (3, 3))
-    torch.testing.assert_close(one, grid.flip(2)[seen], atol=1e-5, rtol=1e-5)
-    assert torch.equal(two, grid[seen])
+    torch.testing.assert_close(one, grid.flip(2)[visible], atol=1e-5, rtol=1e-5)
+    assert torch.equal(two, grid[visible])
 
 
 def test_patches_that_are_hardly_apart_are_not_shipped(tmp_path, monkeypatch):

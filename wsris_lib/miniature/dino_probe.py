@@ -67,6 +67,7 @@ def baselines(folder: Path) -> dict[str, Encode]:
 
 
 def side(folder: Path) -> int:
+    """The side in pixels of the images that the model in `folder` was trained for."""
     return Dinov2Model.config_class.from_pretrained(folder).image_size
 
 

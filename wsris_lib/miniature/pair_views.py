@@ -24,13 +24,13 @@ class CropPair(NamedTuple):
     """Crops of the first and second views, [B, 3, G, G] and normalised; and for the second's g x g patches:
 
     places [B, g, g, 2], where the first crop shows a patch's centre, (x, y) in [-1, 1] from edge to edge; and
-    seen, bool [B, g, g], whether it does at all.
+    visible, bool [B, g, g], whether it does at all.
     """
 
     first: Tensor
     second: Tensor
     places: Tensor
-    seen: Tensor
+    visible: Tensor
 
 
 def crop_pairs(
@@ -57,8 +57,8 @@ def crop_pairs(
     in_first = places[torch.arange(b)[:, None, None], row, column]
     scale = torch.stack([theta[0][:, 0, 0], theta[0][:, 1, 1]], 1)
     within = (in_first - theta[0][:, None, None, :, 2]) / scale[:, None, None]
-    seen = torch.isfinite(within).all(-1) & (within.abs() < 1).all(-1)
-    return CropPair(*crops, within.nan_to_num(), seen)
+    visible = torch.isfinite(within).all(-1) & (within.abs() < 1).all(-1)
+    return CropPair(*crops, within.nan_to_num(), visible)
 
 
 def _window(centre: Tensor, side: tuple[float, float], pixels: int, generator: torch.Generator) -> Tensor:

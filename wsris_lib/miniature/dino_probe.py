@@ -103,7 +103,8 @@ def described(web: Web, encode: Encode) -> list[tuple[Tensor, Tensor]]:
 
 def under(features: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
     """Patches [M, C] of features [C, h, w] that masks bool [N, H, W] mostly cover, and which mask that is, [M]."""
-    n, y, x = (F.adaptive_avg_pool2d(masks.float(), features.shape[1:]) > 0.5).nonzero(as_tuple=True)
+    height, width = features.shape[1:]
+    n, y, x = (F.adaptive_avg_pool2d(masks.float(), (height, width)) > 0.5).nonzero(as_tuple=True)
     return features[:, y, x].T, n
 
 

@@ -22,7 +22,7 @@ def checks(profile) -> list[doctor.Check]:
 def test_the_usual_profile_is_ready_here(capsys):
     assert main(["doctor", "--profile", "tiny"]) == 0
     report = capsys.readouterr().out
-    assert report.endswith("ready\n") and "zoo:swin (cadd.image_model)" in report and "1,600 images" in report
+    assert report.endswith("ready\n") and "zoo:swin (cadd.image_model)" in report and "1,850 images" in report
 
 
 def test_all_that_the_paper_needs_is_named_with_one_command(capsys, monkeypatch, tmp_path):

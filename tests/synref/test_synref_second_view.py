@@ -44,9 +44,9 @@ def ray(scene, x: float, y: float) -> tuple[np.ndarray, np.ndarray]:
 def test_a_place_in_the_first_view_leads_to_the_same_point_of_the_world(scenes):
     for first, second in scenes:
         places = correspondences(first.scene, first.depth, second.scene, second.depth).astype(float)
-        shown = np.argwhere(np.isfinite(places[..., 0]))
-        assert len(shown) > 20
-        for row, column in shown[:: max(1, len(shown) // 40)]:
+        visible = np.argwhere(np.isfinite(places[..., 0]))
+        assert len(visible) > 20
+        for row, column in visible[:: max(1, len(visible) // 40)]:
             pixel = [int((2 * n + 1) * PIXELS / (2 * CELLS)) for n in (row, column)]
             at = [(n + 0.5) / PIXELS * 2 - 1 for n in pixel]
             eye, direction = ray(second.scene, at[1], at[0])
@@ -71,20 +71,20 @@ def test_both_places_show_the_same_thing(scenes):
 def test_a_view_corresponds_to_itself_place_by_place(scenes):
     first, _ = scenes[0]
     places = correspondences(first.scene, first.depth, first.scene, first.depth).astype(float)
-    shown = np.isfinite(places[..., 0])
+    visible = np.isfinite(places[..., 0])
     cells = first.ids[PIXELS // CELLS // 2 :: PIXELS // CELLS, PIXELS // CELLS // 2 :: PIXELS // CELLS] > 0
-    assert not shown[~cells].any() and shown[cells].mean() > 0.9  # all but the lowest rim of things
+    assert not visible[~cells].any() and visible[cells].mean() > 0.9  # all but the lowest rim of things
     centres = (int((2 * 0 + 1) * PIXELS / (2 * CELLS)) + 0.5 + np.arange(CELLS) * PIXELS / CELLS) / PIXELS * 2 - 1
     own = np.stack(np.meshgrid(centres, centres), -1)
-    assert np.abs(places - own)[shown].max() < 2e-3
+    assert np.abs(places - own)[visible].max() < 2e-3
 
 
 def test_two_views_are_drawn_once_and_mapped(tmp_path, monkeypatch):
     monkeypatch.setenv("WSRIS_HOME", str(tmp_path))
-    views = load_two_views(8, seed=3, size=64, workers=1, pairs=5)
-    assert views.first.shape == views.second.shape == (5, 64, 64, 3)
-    assert views.places.shape == (5, CELLS, CELLS, 2)
+    drawn = load_two_views(8, seed=3, size=64, workers=1, pairs=5)
+    assert drawn.first.shape == drawn.second.shape == (5, 64, 64, 3)
+    assert drawn.places.shape == (5, CELLS, CELLS, 2)
     monkeypatch.setattr(second_view, "_make", None)
     again = load_two_views(8, seed=3, size=64, workers=1, pairs=5)
-    assert np.array_equal(views.second, again.second) and np.array_equal(views.places, again.places, equal_nan=True)
+    assert np.array_equal(drawn.second, again.second) and np.array_equal(drawn.places, again.places, equal_nan=True)
     assert len([*(artefacts.runs_dir() / "cache").glob("two_views-*")]) == 1

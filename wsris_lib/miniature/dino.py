@@ -84,8 +84,7 @@ def contrast(a: Tensor, b: Tensor) -> Tensor:
 
 def gap(a: Tensor, b: Tensor) -> float:
     """Mean cosine of corresponding rows of a and b [M, C] minus that of any two: 0 where all collapse to one."""
-    a = F.normalize(a, dim=-1)
-    b = F.normalize(b, dim=-1)
+    a, b = (F.normalize(rows, dim=-1) for rows in (a, b))
     return ((a * b).sum(1).mean() - a.mean(0) @ b.mean(0)).item()
 
 
@@ -94,9 +93,9 @@ def corresponding(pair: CropPair, first: Tensor, second: Tensor) -> tuple[Tensor
 
     The second's patches say it where they are, the first's by linear interpolation.
     """
-    maps = [tokens[:, 1:].unflatten(1, pair.shown.shape[1:]) for tokens in (first, second)]  # [B, g, g, C]
+    maps = [tokens[:, 1:].unflatten(1, pair.visible.shape[1:]) for tokens in (first, second)]  # [B, g, g, C]
     moved = F.grid_sample(maps[0].movedim(-1, 1), pair.places, padding_mode="border", align_corners=False)
-    return moved.movedim(1, -1)[pair.shown], maps[1][pair.shown]
+    return moved.movedim(1, -1)[pair.visible], maps[1][pair.visible]
 
 
 def train(

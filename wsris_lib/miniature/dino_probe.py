@@ -67,7 +67,7 @@ def baselines(folder: Path) -> dict[str, Encode]:
 
 
 def side(folder: Path) -> int:
-    """Pixels of a side of the images that a checkpoint was trained on."""
+    """The side in pixels of the images that the model in `folder` was trained for."""
     return Dinov2Model.config_class.from_pretrained(folder).image_size
 
 
@@ -103,9 +103,8 @@ def described(web: Web, encode: Encode) -> list[tuple[Tensor, Tensor]]:
 
 def under(features: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
     """Patches [M, C] of features [C, h, w] that masks bool [N, H, W] mostly cover, and which mask that is, [M]."""
-    n, y, x = (F.adaptive_avg_pool2d(masks.float(), (features.shape[1], features.shape[2])) > 0.5).nonzero(
-        as_tuple=True
-    )
+    height, width = features.shape[1:]
+    n, y, x = (F.adaptive_avg_pool2d(masks.float(), (height, width)) > 0.5).nonzero(as_tuple=True)
     return features[:, y, x].T, n
 
 

@@ -24,13 +24,13 @@ class CropPair(NamedTuple):
     """Crops of the first and second views, [B, 3, G, G] and normalised; and for the second's g x g patches:
 
     places [B, g, g, 2], where the first crop shows a patch's centre, (x, y) in [-1, 1] from edge to edge; and
-    shown, bool [B, g, g], whether it does at all.
+    visible, bool [B, g, g], whether it does at all.
     """
 
     first: Tensor
     second: Tensor
     places: Tensor
-    shown: Tensor
+    visible: Tensor
 
 
 def crop_pairs(
@@ -49,23 +49,22 @@ def crop_pairs(
     there = (torch.stack([chosen % cells, chosen // cells], 1) + 0.5) / cells * 2 - 1  # [B, 2], in the second view
     here = places.flatten(1, 2)[torch.arange(b), chosen].nan_to_num()  # the same point in the first
     theta = [_window(centre, side, first.shape[-1], generator) for centre in (here, there)]
-    crops = [
+    one, two = (
         normalise(colour_jitter(_cut(images, t, grid * patch), generator)) for images, t in zip((first, second), theta)
-    ]
+    )
     centres = F.affine_grid(theta[1], [b, 1, grid, grid], align_corners=False)  # [B, g, g, 2] in the second view
     column, row = ((centres + 1) / 2 * cells).floor().long().clamp(0, cells - 1).unbind(-1)
     in_first = places[torch.arange(b)[:, None, None], row, column]
     scale = torch.stack([theta[0][:, 0, 0], theta[0][:, 1, 1]], 1)
     within = (in_first - theta[0][:, None, None, :, 2]) / scale[:, None, None]
-    shown = torch.isfinite(within).all(-1) & (within.abs() < 1).all(-1)
-    return CropPair(crops[0], crops[1], within.nan_to_num(), shown)
+    visible = torch.isfinite(within).all(-1) & (within.abs() < 1).all(-1)
+    return CropPair(one, two, within.nan_to_num(), visible)
 
 
 def _window(centre: Tensor, side: tuple[float, float], pixels: int, generator: torch.Generator) -> Tensor:
     """Affine maps [B, 2, 3] of squares near `centre` [B, 2] within the image, half of them mirrored."""
     b = len(centre)
-    low, high = map(math.log, side)
-    share = (uniform(low, high, b, generator=generator).exp() / pixels).clamp(max=1)
+    share = (uniform(math.log(side[0]), math.log(side[1]), b, generator=generator).exp() / pixels).clamp(max=1)
     centre = centre + uniform(-REACH, REACH, b, 2, generator=generator)
     theta = centre.new_zeros(b, 2, 3)
     theta[:, 0, 0] = share * uniform(-1, 1, b, generator=generator).sign()

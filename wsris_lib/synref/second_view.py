@@ -66,7 +66,7 @@ def draw_second(stream: tuple[int, ...], index: int, pixels: int) -> draw.Drawin
 def correspondences(first: Scene, first_depth: np.ndarray, second: Scene, second_depth: np.ndarray) -> np.ndarray:
     """Where the first view shows the points of the second: float16 [CELLS, CELLS, 2], as in `TwoViews.places`.
 
-    The depths are [H, W] in world units. A point above the table is taken for seen if the first view's depth at its
+    The depths are [H, W] in world units. A point above the table is taken for visible if the first view's depth at its
     place is that of the point: neither hidden there, nor clutter that has come or gone, nor outside of the picture.
     """
     pixels = len(first_depth)
@@ -75,13 +75,13 @@ def correspondences(first: Scene, first_depth: np.ndarray, second: Scene, second
     eye, rays, _ = camera_rays(second, pixels)
     world = eye + second_depth[at].astype(np.float32)[..., None] * rays[at]  # [CELLS, CELLS, 3]
     eye, _, axes = camera_rays(first, pixels)
-    local = (world - eye) @ axes.T  # right, down, forward
-    xy = local[..., :2] / np.maximum(local[..., 2:], 1e-3) / first.zoom
-    inside = (local[..., 2] > 1e-3) & (np.abs(xy) < 1).all(-1) & (world[..., 2] > HEIGHT)
+    relative = (world - eye) @ axes.T  # right, down, forward
+    xy = relative[..., :2] / np.maximum(relative[..., 2:], 1e-3) / first.zoom
+    inside = (relative[..., 2] > 1e-3) & (np.abs(xy) < 1).all(-1) & (world[..., 2] > HEIGHT)
     column, row = np.moveaxis(((np.where(inside[..., None], xy, 0) + 1) / 2 * pixels).astype(int), -1, 0)
     there = first_depth[row, column].astype(np.float32)
     # a pixel's neighbours too: on a steep face the depth changes by more than the tolerance from one to the next
-    away = np.linalg.norm(local, axis=-1)
+    away = np.linalg.norm(relative, axis=-1)
     near = np.abs(there - away) < TOLERANCE + 0.02 * away * first.zoom
     return np.where((inside & near)[..., None], xy, np.nan).astype(np.float16)
 

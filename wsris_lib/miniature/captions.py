@@ -1,5 +1,7 @@
 """The web split as CLIP's food: images of one thing or of a scene, and captions that name things and never places."""
 
+from typing import Any
+
 import numpy as np
 import open_clip
 import torch
@@ -135,8 +137,8 @@ class Captioned:
         ids[is_empty] = rng.choice([BLANK, BACKGROUND], is_empty.sum())
 
         captions = []
-        shown = []
-        named = []
+        shown: list[Any] = []  # rows of codes of what an image shows, and of what its caption names
+        named: list[Any] = []
         for row, scene, place, whole, shows in zip(rows, scenes, places, is_whole, ids, strict=True):
             if shows < 0:
                 captions.append(str(rng.choice(EMPTY)))

@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from wsris_lib.frozen.clip import ClipEncoder, encode_text, load_clip
+from wsris_lib.frozen.clip import ClipEncoder, clip_tokenizer, encode_text, load_clip
 from wsris_lib.frozen.clip_backbone import Backbone
 from wsris_lib.infra import artefacts
 from wsris_lib.miniature import clip_probe
@@ -76,6 +76,7 @@ def image_vectors(visual: nn.Module, images: Tensor, large: int, encode: Callabl
         return F.normalize(encode(visual, images, {}).float(), dim=-1)
     small = F.avg_pool2d(images[large:], 2)
     codes = visual.positional_embedding
+    assert isinstance(codes, Tensor)
     side = round((len(codes) - 1) ** 0.5)
     square = codes[1:].T.unflatten(1, (side, side))[None]  # [1, W, g, g]
     square = F.interpolate(square, (2 * side, 2 * side), mode="bicubic", antialias=True, align_corners=False)
@@ -103,12 +104,13 @@ def go_on_from(start: Path, model: open_clip.CLIP, tokenizer: open_clip.SimpleTo
 
     Raises RuntimeError where the weights don't fit.
     """
-    earlier, its_tokenizer = load_clip(str(start))
+    earlier, _ = load_clip(str(start))
+    known = clip_tokenizer(str(start)).encoder
     weights = earlier.state_dict()
     table = model.token_embedding.weight.detach().clone()
     for number, token in tokenizer.decoder.items():
-        if token in its_tokenizer.encoder:
-            table[number] = weights["token_embedding.weight"][its_tokenizer.encoder[token]]
+        if token in known:
+            table[number] = weights["token_embedding.weight"][known[token]]
     model.load_state_dict(weights | {"token_embedding.weight": table})
 
 

@@ -152,7 +152,8 @@ def _windows(data: Captioned, rows: np.ndarray, size: int) -> Tensor:
     """Normalised squares of 1.3 times the longer side of objects, nothing masked: [B, 3, size, size]."""
     scenes = np.array([data.things[row][0] for row in rows])
     nothing = np.zeros(len(rows), int)
-    return data.cut(
+    places = data.places[rows] * np.array([1, 1, 1.3], np.float32)
+    return data.cut(scenes, nothing, places, nothing.astype(bool), size).cpu()
         scenes, nothing, data.places[rows] * np.array([1, 1, 1.3], np.float32), nothing.astype(bool), size
     ).cpu()
 

@@ -154,8 +154,6 @@ def _windows(data: Captioned, rows: np.ndarray, size: int) -> Tensor:
     nothing = np.zeros(len(rows), int)
     places = data.places[rows] * np.array([1, 1, 1.3], np.float32)
     return data.cut(scenes, nothing, places, nothing.astype(bool), size).cpu()
-        scenes, nothing, data.places[rows] * np.array([1, 1, 1.3], np.float32), nothing.astype(bool), size
-    ).cpu()
 
 
 def _whole(data: Captioned, scenes: list[int], size: int) -> Tensor:

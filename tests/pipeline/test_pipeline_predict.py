@@ -80,7 +80,8 @@ def test_a_sentence_that_is_empty_or_too_long_is_not_passed_over(profile, model)
 
 
 def test_the_commands_leave_a_mask_and_a_student(profile, tmp_path, monkeypatch):  # noqa: F811
-    monkeypatch.setattr(profiles, "load", lambda name, **_: profile)
+    monkeypatch.setattr(profiles, "chosen", lambda *_, **__: profile)
+    monkeypatch.setattr(profiles, "placed", lambda chosen: chosen)
     Image.new("RGB", (70, 50)).save(tmp_path / "image.png")
     arguments = ["predict", str(tmp_path / "image.png"), "the red mug", "-o", str(tmp_path / "mask.png")]
     for model in ("cadd greedy", "esem"):

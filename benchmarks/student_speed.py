@@ -142,7 +142,9 @@ def loss_without_chance(settings: CaddConfig, batch: Batch) -> float:
 def plain() -> Iterator[None]:
     """Within it a student's step is the plain one."""
     changes = [
-        mock.patch("wsris_lib.cadd.windows.block", lambda layer, x, size: layer(x, size, always_partition=True)[0]),
+        mock.patch(
+            "wsris_lib.cadd.windows.swin_block", lambda layer, x, size: layer(x, size, always_partition=True)[0]
+        ),
         mock.patch("wsris_lib.cadd.lavt.enlarged", lambda maps, *size: F.interpolate(maps, size, mode="bilinear")),
         mock.patch.object(Pwam, "forward", plain_pwam),
         mock.patch.object(Lavt, "trimmed", lambda self, tokens: tokens),

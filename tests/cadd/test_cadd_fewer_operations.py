@@ -39,7 +39,7 @@ def test_a_block_is_transformers_own(size, shift):
     torch.nn.init.normal_(layer.attention.relative_position_bias.relative_position_bias_table)
     cells = torch.randn(3, size[0] * size[1], 8, generator=seeded(), dtype=torch.float64, requires_grad=True)
     theirs = layer(cells, size, always_partition=True)[0]
-    assert_alike(windows.block(layer, cells, size), theirs, [cells, *layer.parameters()])
+    assert_alike(windows.swin_block(layer, cells, size), theirs, [cells, *layer.parameters()])
 
 
 def test_a_block_drops_what_its_config_says():
@@ -47,9 +47,9 @@ def test_a_block_drops_what_its_config_says():
     layer = SwinLayer(config, 8, (4, 4), 2)
     layer.attention.attention_dropout = 0.5
     cells = torch.randn(1, 16, 8, generator=seeded())
-    first, second = (windows.block(layer.train(), cells, (4, 4)) for _ in range(2))
+    first, second = (windows.swin_block(layer.train(), cells, (4, 4)) for _ in range(2))
     assert not torch.equal(first, second)
-    assert torch.equal(*(windows.block(layer.eval(), cells, (4, 4)) for _ in range(2)))
+    assert torch.equal(*(windows.swin_block(layer.eval(), cells, (4, 4)) for _ in range(2)))
 
 
 def test_the_instance_norm_is_torchs():

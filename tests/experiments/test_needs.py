@@ -15,12 +15,12 @@ def home(tmp_path, monkeypatch):
 
 
 def test_a_measured_figure_takes_the_place_of_the_reckoned_one():
-    assert needs.memory_gb(SMOKE) == (needs.USUAL_GB["smoke"], "reckoned")
+    assert needs.memory_gb(SMOKE) == needs.USUAL_GB["smoke"]
     needs.note(SMOKE, {"features": 700_000_000, "lessons": 2_500_000_000})
     assert needs.memory_gb(SMOKE) == (2.5, "measured in its last whole run here")
     needs.note(SMOKE, {"features": 900_000_000, "lessons": 100_000_000})  # the second time nothing is made
     assert needs.memory_gb(SMOKE) == (2.5, "measured in its last whole run here")
-    assert needs.memory_gb(profiles.PROFILES["tiny"]) == (needs.USUAL_GB["tiny"], "reckoned")
+    assert needs.memory_gb(profiles.PROFILES["tiny"]) == needs.USUAL_GB["tiny"]
 
 
 def test_what_nobody_has_run_has_no_figure():

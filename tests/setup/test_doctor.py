@@ -74,7 +74,7 @@ def test_cores_and_memory_are_those_that_may_be_used(monkeypatch):
     monkeypatch.setattr(doctor.os, "cpu_count", lambda: 64)
     monkeypatch.setattr(doctor, "free_memory", lambda: 2.5e9)
     cores, memory, free, *_ = doctor.machine(TINY)
-    assert free.name == "memory" and free.ok is None and "takes 4.0 GB in all its processes" in free.message
+    assert free.name == "memory" and free.ok is None and "takes 3.5 GB in all its processes" in free.message
     assert cores.message == "2 of this machine's 64" and cores.ok
     assert memory.message.startswith("2.5 GB of this machine's ") and memory.ok is False and "give this" in memory.hint
 

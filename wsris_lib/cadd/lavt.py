@@ -219,7 +219,7 @@ class Lavt(nn.Module):
         maps = []
         for n, stage in enumerate(self.swin.encoder.layers):
             for layer in stage.blocks:
-                cells = windows.block(layer, cells, size)
+                cells = windows.swin_block(layer, cells, size)
             asking = cells + self.places[n](_coordinates(size[0], size[1], cells)) if self.places else cells
             fused = self.pwam[n](asking, words, real)  # [B, N, C]
             maps.append(self.norms[n](fused).mT.unflatten(2, size))

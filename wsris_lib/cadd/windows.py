@@ -9,7 +9,7 @@ from torch import Tensor
 from transformers.models.swin.modeling_swin import SwinAttention, SwinLayer
 
 
-def block(layer: SwinLayer, cells: Tensor, size: tuple[int, int]) -> Tensor:
+def swin_block(layer: SwinLayer, cells: Tensor, size: tuple[int, int]) -> Tensor:
     """What layer(cells, size, always_partition=True)[0] gives, up to rounding.
 
     Cells [B, N, C] of a map of `size`, N = h w -> [B, N, C].

@@ -5,10 +5,10 @@ from wsris_lib.config.profiles import Profile
 from wsris_lib.infra import artefacts
 from wsris_lib.infra import memory as process_memory
 
-# GB of all processes of `reproduce` together with two workers, reckoned and not yet measured whole: this process keeps
-# 0.65, a worker that runs a lesson has 0.07 and its kernel 0.8 (smoke) to 1.6 (tiny). Of smoke were measured: a trial
-# without lessons, 1.9, and two lessons side by side, 2.2.
-USUAL_GB = {"smoke": 3.0, "tiny": 4.0, "long": 4.0}
+# GB of all processes of `reproduce` together with two workers. tiny: one whole run on two cores. The others are
+# reckoned: this process keeps 0.65, a worker that runs a lesson has 0.07 and its kernel 0.8 (smoke) to 1.6 (tiny). Of
+# smoke were measured: a trial without lessons, 1.9, and two lessons side by side, 2.2.
+USUAL_GB = {"smoke": (3.0, "reckoned"), "tiny": (3.5, "measured elsewhere, two cores"), "long": (4.0, "reckoned")}
 
 
 def memory_gb(profile: Profile) -> tuple[float, str] | None:
@@ -17,7 +17,7 @@ def memory_gb(profile: Profile) -> tuple[float, str] | None:
     if file.is_file():
         return max(artefacts.read_json(file).values()) / 1e9, "measured in its last whole run here"
     base = profile.name.partition("+")[0]
-    return (USUAL_GB[base], "reckoned") if base in USUAL_GB else None
+    return USUAL_GB.get(base)
 
 
 def memory_line(profile: Profile) -> str:

@@ -23,7 +23,7 @@ class Answer:
     point: list[float] | None = None  # x, y in pixels, of SAM2's
 
 
-def answers() -> list[Answer]:
+def known_answers() -> list[Answer]:
     """All that are known."""
     return [Answer(**row) for row in read_json(ANSWERS)["answers"]]
 

@@ -27,7 +27,7 @@ from wsris_lib.frozen.clip import load_clip
 from wsris_lib.frozen.loading import pretrained
 from wsris_lib.infra.artefacts import file_digest
 from wsris_lib.refer.images import load_image
-from wsris_lib.setup.published_answers import Answer, answers, picture_path
+from wsris_lib.setup.published_answers import Answer, known_answers, picture_path
 
 MEAN = (0.485, 0.456, 0.406)  # ImageNet's
 STD = (0.229, 0.224, 0.225)
@@ -63,7 +63,7 @@ def verify(name: str, known: list[Answer] | None = None) -> Verdict:
 
     Where answers differ it says by how much, and whose they are or which weights are empty, if that is what it is.
     """
-    known = answers() if known is None else known
+    known = known_answers() if known is None else known
     own = [answer for answer in known if answer.checkpoint == _repository(name)]
     others = [answer for answer in known if answer.checkpoint != _repository(name)]
     missing = [answer.input for answer in own if answer.input and not picture_path(answer.input).is_file()]
@@ -76,7 +76,7 @@ def verify(name: str, known: list[Answer] | None = None) -> Verdict:
         return Verdict(name, None, f"{what}{'; ' if note else ''}{note}")
     wrong = []
     for answer in possible:
-        numbers = ask(name, answer)
+        numbers = numbers_of(name, answer)
         off = distance(numbers, answer)
         if off > answer.tolerance:
             wrong.append(f"{answer.ask}{f' of {answer.input}' if answer.input else ''}: off by {off:.2g}")
@@ -87,7 +87,7 @@ def verify(name: str, known: list[Answer] | None = None) -> Verdict:
     return Verdict(name, True, f"{verdict}{'; ' if note else ''}{note}")
 
 
-def ask(name: str, answer: Answer) -> NDArray[np.float64]:
+def numbers_of(name: str, answer: Answer) -> NDArray[np.float64]:
     """The checkpoint's own numbers, in the shape of the published ones. In float32 on the CPU."""
     picture = load_image(picture_path(answer.input)) if answer.input else None
     with torch.no_grad():

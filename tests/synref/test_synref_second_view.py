@@ -81,10 +81,10 @@ def test_a_view_corresponds_to_itself_place_by_place(scenes):
 
 def test_two_views_are_drawn_once_and_mapped(tmp_path, monkeypatch):
     monkeypatch.setenv("WSRIS_HOME", str(tmp_path))
-    drawn = load_two_views(8, seed=3, size=64, workers=1, pairs=5)
+    drawn = load_two_views(5, seed=3, size=64, workers=1)
     assert drawn.first.shape == drawn.second.shape == (5, 64, 64, 3)
     assert drawn.places.shape == (5, CELLS, CELLS, 2)
     monkeypatch.setattr(second_view, "_make", None)
-    again = load_two_views(8, seed=3, size=64, workers=1, pairs=5)
+    again = load_two_views(5, seed=3, size=64, workers=1)
     assert np.array_equal(drawn.second, again.second) and np.array_equal(drawn.places, again.places, equal_nan=True)
     assert len([*(artefacts.runs_dir() / "cache").glob("two_views-*")]) == 1

@@ -27,7 +27,6 @@ __all__ = ["PATCH", "SIZE", "config", "load", "probe", "save", "train"]
 SIZE = 128
 PATCH = 8
 TEMPERATURE = 0.1
-PAIRS = 4_000  # scenes of which a second view is drawn
 LEAST_GAP = 0.02  # between the cosines of corresponding and of other patches; trainings end at .5 and more
 HIDE = (0.1, 0.5)  # share of its patches that half of the crops lose, as in iBOT and DINOv2
 
@@ -49,8 +48,8 @@ def config(**more) -> Dinov2Config:
 
 
 def load(n_scenes: int, seed: int = 0, size: int = SIZE, workers: int | None = None) -> TwoViews:
-    """What `train` takes: the first scenes of the web split in two views each."""
-    return load_two_views(n_scenes, seed, size, workers, pairs=min(n_scenes, PAIRS))
+    """What `train` takes: the scenes of the web split in two views each."""
+    return load_two_views(n_scenes, seed, size, workers)
 
 
 def encode(body: Dinov2Model, positions: Tensor, crops: Tensor, hidden: Tensor) -> Tensor:

@@ -86,21 +86,18 @@ def correspondences(first: Scene, first_depth: np.ndarray, second: Scene, second
     return np.where((inside & near)[..., None], xy, np.nan).astype(np.float16)
 
 
-def load_two_views(
-    n_scenes: int, seed: int = 0, size: int = 128, workers: int | None = None, pairs: int | None = None
-) -> TwoViews:
-    """The web split's first `pairs` images (None: all) and a second view of each.
+def load_two_views(n_scenes: int, seed: int = 0, size: int = 128, workers: int | None = None) -> TwoViews:
+    """The web split's images and a second view of each.
 
     Made on first use (some 15 ms a scene and core), then mapped from disk.
     """
-    pairs = pairs or n_scenes
     web = load_web(n_scenes, seed, size, workers)
-    key = artefacts.content_hash(draw.EDITION, pairs, seed, size, TURN, CELLS, TOLERANCE, HEIGHT)
+    key = artefacts.content_hash(draw.EDITION, n_scenes, seed, size, TURN, CELLS, TOLERANCE, HEIGHT)
     folder = artefacts.runs_dir() / "cache" / f"two_views-{key}"
     if not folder.is_dir():
-        _make(folder, web, pairs, seed, size, workers)
+        _make(folder, web, n_scenes, seed, size, workers)
     second, places = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("second", "places"))
-    return TwoViews(web.images[:pairs], second, places)
+    return TwoViews(web.images, second, places)
 
 
 def _make(folder: Path, web: Web, n: int, seed: int, size: int, workers: int | None) -> None:

@@ -93,7 +93,7 @@ def test_the_wheel_carries_the_files():
     )
     patterns = re.findall(r'"([^"]+)"', patterns[1])
     files = [path.relative_to(FOLDER.parent).as_posix() for path in FOLDER.glob("*.csv")]
-    assert len(files) == 5 and all(any(fnmatch(file, pattern) for pattern in patterns) for file in files)
+    assert len(files) == 6 and all(any(fnmatch(file, pattern) for pattern in patterns) for file in files)
 
 
 # -- against the text -------------------------------------------------------------------------------------------------

@@ -148,6 +148,40 @@ def annotate(profile: Profile, out: Path, model: str | None, labels: str | None,
     survey.annotate(profile, out, model, labels, seed)
 
 
+def paraphrase(
+    profile: Profile,
+    provider: str,
+    model: str | None,
+    url: str | None,
+    key_variable: str,
+    prompt: str,
+    concurrent: int,
+    price: list[float] | None,
+    out: Path | None,
+    dry_run: bool,
+) -> int:
+    """Fill a folder with other wordings of the training sentences. Returns 1 where some got no answer."""
+    if (provider == "rules") != (model is None):
+        raise ValueError("--provider rules takes no --model; any other needs one")
+    from wsris_lib.paraphrase import providers
+
+    writer = providers.Provider(provider, model or "rules", url, key_variable, prompt, concurrent, price)
+    writer.check(dry_run)  # a key that isn't set, before the data are opened
+    from wsris_lib.pipeline.run import Run
+
+    if profile.paraphrases != "rules":
+        out = out or Path(profile.paraphrases)
+    sentences = {s.sent_id: s.sentence for s in Run(profile).corpus.training_view(profile.train_split)}
+    data = profile.data if profile.data == "synref" else f"{Path(profile.data).resolve().name} {profile.corpus}"
+    out = out or Path("paraphrases") / writer.folder_name(data)
+    if dry_run:
+        print(f"{out}: {writer.estimate(sentences, out)}")
+        return 0
+    left = writer.fill(sentences, out, profile.device)
+    print(f"next: python -m wsris_lib reproduce --profile {profile.name} --paraphrases {shlex.quote(str(out))}")
+    return int(left > 0)
+
+
 def convert(folder: Path, out: Path | None, corpus: str, split_by: str | None, masks: bool) -> int:
     """Convert, and say how to go on."""
     from wsris_lib.refer import exchange

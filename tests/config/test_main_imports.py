@@ -14,7 +14,9 @@ from children import environment
 from wsris_lib.config import choices
 
 HEAVY = ("torch", "torchvision", "open_clip", "transformers", "papermill", "scipy", "matplotlib", "tqdm", "requests")
-COMMANDS = "reproduce scoreboard ablate claims doctor predict export annotate convert fetch profile zoo".split()
+COMMANDS = (
+    "reproduce scoreboard ablate claims doctor predict export annotate paraphrase convert fetch profile zoo".split()
+)
 HELP = [["--help"], *([command, "--help"] for command in COMMANDS)]
 WRONG = [
     [],
@@ -33,6 +35,10 @@ WRONG = [
     ["export", "--labels", "none"],
     ["export", "-o", "student.onnx"],
     ["annotate", "--model", "bert"],
+    ["paraphrase"],
+    ["paraphrase", "--provider", "nobody"],
+    ["paraphrase", "--provider", "openai-compatible"],
+    ["paraphrase", "--provider", "rules", "--prompt", "haiku"],
     ["fetch", "imagenet"],
     ["profile", "huge"],
     ["zoo", "train", "vgg"],

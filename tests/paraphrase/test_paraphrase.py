@@ -2,17 +2,15 @@
 
 import gzip
 import json
-import threading
-import time
+import traceback
 from collections import Counter
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
-import openai
 import pytest
 import torch
 import transformers
+from endpoint import Server
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -21,6 +19,7 @@ from wsris_lib.paraphrase import local
 from wsris_lib.paraphrase.checker import facts_of_place, why_rejected
 from wsris_lib.paraphrase.llm import Endpoint, estimate, paraphrase_all
 from wsris_lib.paraphrase.prompts import FORMS, read_numbered, read_ordered
+from wsris_lib.paraphrase.protocol import Refused
 from wsris_lib.paraphrase.rules import PLACES, paraphrase
 from wsris_lib.synref import draw, grammar
 
@@ -146,72 +145,6 @@ def test_rules_on_real_sentences():
 
 
 # -- the client -------------------------------------------------------------------------------------------------------
-class Server(ThreadingHTTPServer):
-    """An endpoint that answers as `plan` says, request by request, and from then on well."""
-
-    daemon_threads = True
-
-    def __init__(self, plan=()):
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.plan = list(plan)
-        self.requests = []
-        self.lock = threading.Lock()
-        self.now = 0
-        self.most = 0
-        threading.Thread(target=self.serve_forever, daemon=True).start()
-
-    @property
-    def url(self):
-        return f"http://127.0.0.1:{self.server_address[1]}/v1"
-
-
-def good(sentences, k=3):
-    ways = ("{} here", "that {}", "{} over there", "one {}")
-    return {n: [way.format(s) for way in ways[:k]] for n, s in sentences.items()}
-
-
-class Handler(BaseHTTPRequestHandler):
-    def do_POST(self):
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        sentences = json.loads(body["messages"][1]["content"])
-        with self.server.lock:
-            self.server.requests.append((body, self.headers["Authorization"]))
-            self.server.now += 1
-            self.server.most = max(self.server.most, self.server.now)
-            act = self.server.plan.pop(0) if self.server.plan else "good"
-        time.sleep(0.02)
-        status = 200
-        text = json.dumps(good(sentences))
-        if isinstance(act, int):
-            status = act
-            text = "{}"
-        elif act == "slow":
-            time.sleep(1.5)
-        elif act == "truncated":
-            text = text[: int(0.6 * len(text))]
-        elif act == "fenced":
-            text = f"Sure! Here you are:\n```json\n{text}\n```\nAnything else?"
-        elif act == "count":
-            text = json.dumps({n: texts[:1] for n, texts in good(sentences).items() if n != "2"})
-        elif act == "chatter":
-            text = "I can't help with that."
-        elif act == "strange":
-            text = json.dumps({"1": "a string", "2": [1, None, "that left mug"], "3": {"a": 1}, "99": ["x"]})
-        elif act == "obeys":
-            text = json.dumps({n: ["HACKED", "visit example.com " * 12, ""] for n in sentences})
-        with self.server.lock:
-            self.server.now -= 1
-        if status == 200:
-            text = json.dumps({"choices": [{"index": 0, "message": {"role": "assistant", "content": text}}]})
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.end_headers()
-        self.wfile.write(text.encode())
-
-    def log_message(self, *_):
-        pass
-
-
 @pytest.fixture
 def serve(monkeypatch):
     servers = []
@@ -268,10 +201,14 @@ def test_what_fails_for_good_stays_open_and_the_next_run_asks_for_it_alone(serve
     assert len(server.requests) == 4
 
 
-def test_a_wrong_key_stops_at_once(serve, tmp_path):
-    server, endpoint = serve(*[401] * 9, concurrent=1)
-    with pytest.raises(openai.AuthenticationError):
+@pytest.mark.parametrize(
+    ("status", "says"), [(401, "TEST_KEY"), (402, "no credit"), (403, "TEST_KEY"), (404, "no model a-model")]
+)
+def test_what_every_request_would_be_told_stops_at_once(serve, tmp_path, status, says):
+    server, endpoint = serve(*[status] * 9, concurrent=1)
+    with pytest.raises(Refused, match=says) as refusal:
         paraphrase_all(SENTENCES, tmp_path, endpoint)
+    assert "secret" not in "".join(traceback.format_exception(refusal.value))
     assert len(server.requests) < 3 and list(tmp_path.iterdir()) == []
 
 
@@ -369,6 +306,21 @@ def test_without_a_key_the_variable_is_named(tmp_path, monkeypatch):
     monkeypatch.delenv("NO_SUCH_KEY", raising=False)
     with pytest.raises(FileNotFoundError, match="NO_SUCH_KEY is empty"):
         paraphrase_all({1: "left mug"}, tmp_path, Endpoint("m", key_variable="NO_SUCH_KEY"))
+
+
+@pytest.mark.parametrize("url", ["ftp://a/v1", "a.example/v1", "https://me:pass-word@a.example/v1"])
+def test_an_address_with_a_password_or_of_no_server_is_refused_and_not_repeated(tmp_path, monkeypatch, url):
+    monkeypatch.setenv("TEST_KEY", "any")
+    with pytest.raises(ValueError, match="must be http") as refusal:
+        paraphrase_all({1: "left mug"}, tmp_path, Endpoint("m", url, "TEST_KEY"))
+    assert "pass-word" not in str(refusal.value)
+
+
+def test_a_key_that_no_header_takes_is_not_repeated(tmp_path, monkeypatch):
+    monkeypatch.setenv("TEST_KEY", "sk-very-secret…")
+    with pytest.raises(ValueError, match="TEST_KEY holds letters") as refusal:
+        paraphrase_all({1: "left mug"}, tmp_path, Endpoint("m", "https://a.example/v1", "TEST_KEY"))
+    assert "secret" not in str(refusal.value)
 
 
 def test_the_estimate_counts_requests_and_money():

@@ -6,6 +6,7 @@ Nothing here imports what a command needs: `--help` and a wrong argument are ans
 import argparse
 import os
 from pathlib import Path
+from typing import Any
 
 from wsris_lib.config import choices, options, profiles
 
@@ -14,6 +15,10 @@ OF_RUN = ("data", "pairs", "corpus", "split_by", "checkpoints", "paraphrases", "
 ABOUT_ABLATIONS = (
     "One of either paper's ablations: the same sentences, seeds and cached features, one setting changed a row. "
     "What was trained before is found again, so a table that was stopped goes on."
+)
+ABOUT_PARAPHRASE = (
+    "Other wordings of the training sentences, for eq. 5 and CADD: a checked file a sentence in a folder, which any "
+    "command takes by --paraphrases. Says how many requests and tokens it takes, and goes on where it was stopped."
 )
 ABOUT_ZOO = (
     "Train a miniature checkpoint on the web split and probe it, probe one, print what its card says, or compare all "
@@ -82,6 +87,7 @@ def parser(description: str) -> argparse.ArgumentParser:
     whose.add_argument("--labels", choices=kinds, help="the pseudo labels of train instead of a model's answers on val")
     sub.add_argument("--seed", type=_seed, default=0)
     _of_run(sub)
+    _paraphrase(commands)
     purpose = "from pairs to the REFER layout (-o FOLDER), from it to pairs (-o TABLE.csv), or ReferIt's pickles to it"
     sub = commands.add_parser("convert", help=purpose, description=purpose)
     sub.add_argument("folder", type=path, help="pairs, a folder in the REFER layout, or one with annotations/*.pickle")
@@ -119,6 +125,26 @@ def parser(description: str) -> argparse.ArgumentParser:
     return whole
 
 
+def _paraphrase(commands: Any) -> None:
+    """The command that fills a folder for --paraphrases."""
+    purpose = "other wordings of the training sentences, by a language model; resumes where it stopped"
+    sub = commands.add_parser("paraphrase", help=purpose, description=ABOUT_PARAPHRASE)
+    sub.add_argument("--provider", required=True, choices=choices.PROVIDERS, help="who writes them")
+    purpose = "its name at the endpoint (ES3Net: DeepSeek-V3), or of a local chat model the folder"
+    sub.add_argument("--model", help=purpose)
+    sub.add_argument("--url", help="of an OpenAI-compatible endpoint (default: OpenAI's own)")
+    purpose = "the environment variable with the endpoint's key (default: OPENAI_API_KEY)"
+    sub.add_argument("--key-variable", metavar="NAME", default="OPENAI_API_KEY", help=purpose)
+    purpose = "how it is asked: our own, or after the paper's Fig. 6 (default: numbered)"
+    sub.add_argument("--prompt", choices=choices.PROMPTS, default="numbered", help=purpose)
+    sub.add_argument("--concurrent", type=_count, default=4, help="requests at once (default: 4)")
+    purpose = "of a million tokens in and out, for the estimate alone"
+    sub.add_argument("--price", type=float, nargs=2, metavar=("IN", "OUT"), help=purpose)
+    sub.add_argument("-o", "--out", type=path, help="a folder (default: one below paraphrases, named after all these)")
+    sub.add_argument("--dry-run", action="store_true", help="only say how many requests and tokens it would take")
+    _of_run(sub)
+
+
 def _of_run(parser: argparse.ArgumentParser, without: tuple[str, ...] = ()) -> None:
     """The options that say which run is meant, and every setting but those that the command itself calls otherwise."""
     options.add(parser, without)
@@ -129,7 +155,7 @@ def _of_run(parser: argparse.ArgumentParser, without: tuple[str, ...] = ()) -> N
     parser.add_argument("--corpus", help="the folder of refs and instances in it (default: refcoco)")
     parser.add_argument("--split-by", help="whose split, the word in refs(*.p) (default: the corpus's usual one)")
     parser.add_argument("--checkpoints", help="a folder with the profile's public checkpoints, each in its own folder")
-    purpose = "a folder of paraphrases by an LLM (paraphrase.llm fills one), for eq. 5, CADD (default: by rules)"
+    purpose = "a folder of paraphrases by an LLM (`paraphrase` fills one), for eq. 5, CADD (default: by rules)"
     parser.add_argument("--paraphrases", metavar="DIR", help=purpose)
     purpose = "a folder or zip with the images of --data (default: looked for in it); --images DIR means this, too"
     parser.add_argument("--image-folder", type=_named, metavar="DIR", help=purpose)

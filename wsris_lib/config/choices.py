@@ -24,6 +24,8 @@ ABLATIONS = (
     *("ehin-table3", "ehin-table4", "ehin-table5", "ehin-table6", "ehin-table7", "ehin-table8", "ehin-table9"),
     *("ehin-fig7", "ehin-choices"),
 )
+PROVIDERS = ("openai-compatible", "local", "rules")  # who writes paraphrases
+PROMPTS = ("numbered", "paper")  # how a language model is asked for them; the second is after ES3Net's Fig. 6
 CLAIM_GROUPS = ("es3net", "labels", "students", "ehin", "refined")
 FETCHABLE = ("refcoco", "refcoco+", "refcocog", "refclef", "coco", "saiapr", "checkpoints", "pictures")
 

@@ -59,7 +59,7 @@ class Profile:
     detector: str = "ustc-community/dfine-large-obj365"
     dino_image_size: int = 448  # ours: 32 x 32 patches of 14
     depth_image_size: int = 518  # Depth Anything V2's own
-    paraphrases: str = "rules"  # ours, or a folder of an LLM's answers (4.1: DeepSeek-V3), see paraphrase.llm
+    paraphrases: str = "rules"  # ours, or a folder of an LLM's answers (4.1: DeepSeek-V3), the command paraphrase
     crop: str = "square"  # ours: what CLIP sees of a proposal, its square crop on mean gray; or the "full" frame (3.1)
 
     proposals: ProposalConfig = field(default_factory=ProposalConfig)
@@ -145,7 +145,9 @@ def chosen(name: str = "", checkpoints: str = "", **changes: Any) -> Profile:
             given[setting] = os.path.expanduser(given[setting])
     profile = replace(changed(PROFILES[base], given), name=named(base, shell))
     if profile.paraphrases != "rules" and not Path(profile.paraphrases).is_dir():
-        raise FileNotFoundError(f"paraphrases {profile.paraphrases}: no such folder; fill one by paraphrase.llm")
+        raise FileNotFoundError(
+            f"paraphrases {profile.paraphrases}: no such folder; `python -m wsris_lib paraphrase` fills one"
+        )
     profile = as_trial(profile) if profile.trial else profile
     check_name(given.get("device", "cpu"))
     folder = checkpoints or os.environ.get("WSRIS_CHECKPOINTS", "")

@@ -9,10 +9,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 import openai
 
 from wsris_lib.paraphrase import prompts, protocol
+
+# What another request would be told again. The server's own words aren't shown: some repeat the key in them.
+FOR_ALL = {
+    401: "it doesn't take the key in {key_variable}",
+    402: "the account of the key in {key_variable} has no credit left",
+    403: "the key in {key_variable} may not do this",
+    404: "it has no model {model}, or nothing at this address: most end in /v1",
+}
 
 
 @dataclass(frozen=True)
@@ -40,16 +49,11 @@ class Endpoint:
 def paraphrase_all(sentences: Mapping[int, str], folder: Path, endpoint: Endpoint) -> dict[int, list[str]]:
     """k paraphrases ("" where none passed) of each sentence, by sent_id; one JSON file a sentence in `folder`.
 
-    Says what it will cost before it starts; see `protocol.paraphrase_all`. Raises FileNotFoundError when the key's
-    variable isn't set, KeyError for an unknown prompt, and openai.AuthenticationError when the key is refused.
+    Says what it will cost before it starts; see `protocol.paraphrase_all`. Raises KeyError for an unknown prompt,
+    protocol.Refused where every request would fail alike, and what `key_of` raises.
     """
     form = prompts.form(endpoint.prompt)
-    key = os.environ.get(endpoint.key_variable)
-    if not key:
-        raise FileNotFoundError(
-            f"the environment variable {endpoint.key_variable} is empty; set it to the key of {endpoint.url} "
-            "(any word will do for a server that asks for none)"
-        )
+    key = key_of(endpoint)
     client = openai.OpenAI(api_key=key, base_url=endpoint.url, timeout=endpoint.timeout, max_retries=endpoint.retries)
 
     def ask(group: list[str], k: int) -> str:
@@ -60,9 +64,11 @@ def paraphrase_all(sentences: Mapping[int, str], folder: Path, endpoint: Endpoin
                 top_p=endpoint.top_p,
                 messages=cast(Any, form.messages(group, k)),  # a dict of the SDK's own for each role
             )
-        except openai.AuthenticationError:
-            raise
         except openai.OpenAIError as why:
+            status = getattr(why, "status_code", None)
+            if status in FOR_ALL:
+                reason = FOR_ALL[status].format(key_variable=endpoint.key_variable, model=endpoint.model)
+                raise protocol.Refused(f"{endpoint.url} answers with status {status}: {reason}") from None
             raise protocol.NoAnswer(type(why).__name__) from None
         return (answer.choices[0].message.content if answer.choices else "") or ""
 
@@ -72,13 +78,26 @@ def paraphrase_all(sentences: Mapping[int, str], folder: Path, endpoint: Endpoin
     )
 
 
+def key_of(endpoint: Endpoint) -> str:
+    """The key, from the environment alone.
+
+    Raises FileNotFoundError where its variable isn't set, ValueError for one that can't be a key and for an address
+    that isn't http or holds a password; neither is repeated.
+    """
+    address = urlsplit(endpoint.url)
+    if address.scheme not in ("http", "https") or not address.hostname or "@" in address.netloc:
+        raise ValueError("the endpoint's address must be http(s)://HOST/PATH, without a name or password in it")
+    key = os.environ.get(endpoint.key_variable, "").strip()
+    if not key:
+        raise FileNotFoundError(
+            f"the environment variable {endpoint.key_variable} is empty; set it to the key of {endpoint.url} "
+            "(any word will do for a server that asks for none)"
+        )
+    if not (key.isascii() and key.isprintable()):
+        raise ValueError(f"the environment variable {endpoint.key_variable} holds letters that no key has")
+    return key
+
+
 def estimate(sentences: list[str], endpoint: Endpoint) -> str:
-    """What asking for them will take: requests, tokens (four letters each) and money where the price is known."""
-    requests = -(-len(sentences) // endpoint.batch)
-    letters = sum(map(len, sentences))
-    sent = (letters + requests * len(prompts.form(endpoint.prompt).prompt)) // 4 + 4 * len(sentences)
-    back = (endpoint.k * letters * 5 // 4) // 4 + 8 * len(sentences)
-    cost = ""
-    if endpoint.price:
-        cost = f", about {(sent * endpoint.price[0] + back * endpoint.price[1]) / 1e6:.2f} in money"
-    return f"{len(sentences)} sentences: {requests} requests, {sent} tokens to send, {back} to receive{cost}"
+    """What asking for them will take, see `protocol.estimate`."""
+    return protocol.estimate(sentences, prompts.form(endpoint.prompt), endpoint.batch, endpoint.k, endpoint.price)

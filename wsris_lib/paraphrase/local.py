@@ -39,4 +39,13 @@ def paraphrase_all(
         room = 40 * k * len(group)  # tokens; of an answer that stops in the middle, what it had finished counts
         return answer(form.messages(group, k), max_new_tokens=room, **sampling)[0]["generated_text"]
 
-    return protocol.paraphrase_all(sentences, folder, ask, str(checkpoint), batch, k, form=form)
+    return protocol.paraphrase_all(
+        sentences,
+        folder,
+        ask,
+        str(checkpoint),
+        batch,
+        k,
+        announce=lambda left: protocol.estimate(left, form, batch, k),
+        form=form,
+    )

@@ -12,6 +12,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from wsris_lib.infra.artefacts import CorruptArtefact, read_json, write_json
+from wsris_lib.infra.errors import UserError
 from wsris_lib.paraphrase.checker import why_rejected
 from wsris_lib.paraphrase.prompts import FORMS, Form
 
@@ -22,6 +23,10 @@ K = 3
 
 class NoAnswer(RuntimeError):
     """A request failed for good; its sentences stay open for the next run."""
+
+
+class Refused(UserError):
+    """A request failed as all others would; nothing further is sent. What was answered is kept."""
 
 
 def paraphrase_all(
@@ -40,7 +45,7 @@ def paraphrase_all(
     What the folder holds of this `model` and `form` is not asked for again, so a run that was stopped resumes.
 
     Args:
-        ask: (sentences, k) -> the model's answer; may raise NoAnswer. Called from `concurrent` threads.
+        ask: (sentences, k) -> the model's answer; may raise NoAnswer or Refused. Called from `concurrent` threads.
         announce: what to print before it starts, of the sentences that are left.
         form: of the prompt, by which the answer is read.
     """
@@ -72,6 +77,29 @@ def paraphrase_all(
         left = len(sentences) - len(done)
         print(f"{left} of {len(sentences)} sentences got no answer; run it again to ask for these alone")
     return {i: done.get(i, [""] * k) for i in sentences}
+
+
+def estimate(
+    sentences: list[str], form: Form, batch: int = BATCH, k: int = K, price: tuple[float, float] | None = None
+) -> str:
+    """What asking for them will take: requests, tokens (four letters each) and money where the price is known.
+
+    price: in currency units per million tokens (input, output).
+    """
+    requests = -(-len(sentences) // batch)
+    letters = sum(map(len, sentences))
+    sent = (letters + requests * len(form.prompt)) // 4 + 4 * len(sentences)
+    back = (k * letters * 5 // 4) // 4 + 8 * len(sentences)
+    cost = f", about {(sent * price[0] + back * price[1]) / 1e6:.2f} in money" if price else ""
+    return f"{len(sentences)} sentences: {requests} requests, about {sent} tokens to send, {back} to receive{cost}"
+
+
+def open_sentences(
+    sentences: Mapping[int, str], folder: Path, model: str, k: int = K, form: Form = FORMS["numbered"]
+) -> list[str]:
+    """Those that the folder holds no answer to by this model and form, in their order."""
+    made_by = {"model": model, "k": k, "prompt": form.name}
+    return [text for i, text in sentences.items() if _stored(folder / f"{i}.json", text, made_by) is None]
 
 
 def _checked(path: Path, sentence: str, texts: list[str], made_by: dict) -> list[str]:

@@ -25,7 +25,9 @@ def wordings(samples: Sequence[Sample], source: str = "rules", k: int = 3) -> li
         return [paraphrases[sample.sentence] for sample in samples]
     folder = Path(source)
     if not folder.is_dir():
-        raise FileNotFoundError(f'{folder}: no such folder; fill one with paraphrase.llm, or take "rules"')
+        raise FileNotFoundError(
+            f'{folder}: no such folder; `python -m wsris_lib paraphrase` fills one, or take "rules"'
+        )
     return [_answered(folder / f"{sample.sent_id}.json", sample.sentence, k) for sample in samples]
 
 

@@ -35,6 +35,7 @@ ONE_EPOCH = {
 def steps(images: int) -> None:
     """Run every step at one size and print its seconds and the peak so far, a line of JSON each."""
     from resource import RUSAGE_SELF, getrusage
+
     from wsris_lib.pipeline import ehin, es3net, pseudo_labels, refine, stage2, students
     from wsris_lib.pipeline.run import Run
 

@@ -1,4 +1,4 @@
-"""Seconds and memory of each step at 1, 2, 4 and 8 times the images, and how each grows: prints the table of scaling.md.
+"""Seconds and memory of each step at 1, 2, 4 and 8 times the images, and how each grows: prints scaling.md's table.
 
     python benchmarks/scaling.py [--images 40] [--times 1 2 4 8]
 

@@ -1,11 +1,13 @@
-"""Checkpoints of the architectures that the profile `paper` names, at full size and in the public formats, with random
-weights: to try loading, memory and speed where no hub can be reached. What they answer means nothing.
+"""Checkpoints that are the hub's but for the numbers: the files of the profiles `paper` and `colab`, with the public
+configs, keys, shapes, types and formats, and random weights. To try loading, memory and speed where no hub can be
+reached; what they answer means nothing.
 
-    python benchmarks/random_checkpoints.py DIR [--only NAME ...]
+    python benchmarks/random_checkpoints.py DIR [--profile paper|colab] [--only NAME ...]
     python -m wsris_lib reproduce --profile paper --checkpoints DIR
 
-2.9 GB, about a minute on one core. What is there already stays, so an interrupted run goes on. A name's weights
-are the same each time, from a seed of its own.
+3.8 GB for `paper`, about a minute on one core. What is there already stays, so an interrupted run goes on. A name's
+weights are the same each time, from a seed of its own. The configs are those of public_configs.json, whose bytes and
+digests are compared with the published ones (tests/frozen/test_frozen_hub_copies.py); vocabularies are our own.
 """
 
 import argparse
@@ -16,104 +18,110 @@ from collections.abc import Callable
 from pathlib import Path
 
 import open_clip
+import timm
 import torch
 import transformers as hf
 from safetensors.torch import load_file, save_file
 
+from wsris_lib.config.profiles import PROFILES, checkpoints_of
 from wsris_lib.frozen.checkpoints import ZOO
 from wsris_lib.frozen.loading import quiet
-from wsris_lib.infra.artefacts import write_json
 
-IMAGENET = {"image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]}
-VIT = {"image_size": 518, "patch_size": 14}  # all of DINOv2's
 VOCABULARY = 30_522  # entries of the uncased BERT
 CLIP_STATISTICS = {"mean": [0.48145466, 0.4578275, 0.40821073], "std": [0.26862954, 0.26130258, 0.27577711]}
+CONFIGS = json.loads(Path(__file__).with_name("public_configs.json").read_text(encoding="utf-8"))
+
+
+def public_configs(name: str) -> dict[str, dict]:
+    """The small files of a public checkpoint: file -> what is in it.
+
+    In public_configs.json one may be "like" another but for the fields named, "a.b" for b of a; "labels" is a number of
+    classes, called LABEL_0 and so on where the hub has names.
+    """
+    lines = dict(CONFIGS[name])
+    files = public_configs(lines.pop("like")) if "like" in lines else {}
+    for file, fields in lines.items():
+        content = files.setdefault(file, {})
+        for field, value in fields.items():
+            *path, last = field.split(".")
+            inner = content
+            for part in path:
+                inner = inner[part]
+            inner[last] = value
+        labels = content.pop("labels", 0)
+        if labels:
+            content["id2label"] = {str(n): f"LABEL_{n}" for n in range(labels)}
+            content["label2id"] = {label: int(n) for n, label in content["id2label"].items()}
+    return json.loads(json.dumps(files))
+
+
+def write_configs(folder: Path) -> None:
+    """As transformers has written them: sorted, two spaces, one line a value."""
+    for file, content in public_configs(called(folder)).items():
+        (folder / file).write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def called(folder: Path) -> str:
+    """The name of a checkpoint by its folder, finished or not."""
+    return folder.name.removesuffix(".part")
 
 
 def clip(folder: Path) -> int:
-    """One of open_clip's, in its local-dir format, in half precision."""
-    architecture = folder.name.removesuffix(".part").removesuffix("-openai")
+    """One of open_clip's, in its local-dir format and float32.
+
+    RN50's folder holds a trap, as the hub's do: beside the whole model the image side alone, for timm, under the name
+    that others give to the whole.
+    """
+    architecture = called(folder).removesuffix("-openai")
     with quiet():  # it warns of random weights
         model = open_clip.create_model(architecture)
-    config = {"model_cfg": open_clip.get_model_config(architecture), "preprocess_cfg": CLIP_STATISTICS}
-    write_json(folder / "open_clip_config.json", config)
-    half = {n: t.half() if t.is_floating_point() else t for n, t in model.state_dict().items()}
-    save_file({name: tensor.contiguous() for name, tensor in half.items()}, folder / "open_clip_model.safetensors")
+    preprocessing = {**CLIP_STATISTICS, "interpolation": "bicubic", "resize_mode": "shortest"}
+    config = {"model_cfg": open_clip.get_model_config(architecture), "preprocess_cfg": preprocessing}
+    (folder / "open_clip_config.json").write_text(json.dumps(config, indent=4), encoding="utf-8")
+    state = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
+    save_file(state, folder / "open_clip_model.safetensors")
+    if architecture.startswith("RN50"):
+        save_file(timm.create_model("resnet50_clip").state_dict(), folder / "model.safetensors")
     return weights(model)
 
 
-def dinov2(folder: Path) -> int:
-    """DINOv2-B of patch 14, trained at 518 pixels."""
-    model = hf.Dinov2Model(hf.Dinov2Config(hidden_size=768, num_hidden_layers=12, num_attention_heads=12, **VIT))
+def transformers_model(cls: type, folder: Path) -> torch.nn.Module:
+    """A model of the config in the folder, its weights in model.safetensors under the names of the public file."""
+    with quiet():
+        model = cls(hf.AutoConfig.from_pretrained(folder))
     model.save_pretrained(folder)
-    crop = {"size": {"shortest_edge": 256}, "crop_size": {"height": 224, "width": 224}, "resample": 3}
-    hf.BitImageProcessor(**crop, **IMAGENET).save_pretrained(folder)
-    return weights(model)
+    (folder / "generation_config.json").unlink(missing_ok=True)
+    write_configs(folder)  # it wrote its own
+    return model
 
 
-def depth(folder: Path) -> int:
-    """Depth Anything V2 on a DINOv2-S."""
-    stages = {"out_indices": [3, 6, 9, 12], "apply_layernorm": True, "reshape_hidden_states": False}
-    backbone = hf.Dinov2Config(hidden_size=384, num_hidden_layers=12, num_attention_heads=6, **VIT, **stages)
-    config = hf.DepthAnythingConfig(
-        backbone_config=backbone,
-        patch_size=14,
-        reassemble_hidden_size=384,
-        neck_hidden_sizes=[48, 96, 192, 384],
-        fusion_hidden_size=64,
-        head_hidden_size=32,
-    )
-    model = hf.DepthAnythingForDepthEstimation(config)
-    model.save_pretrained(folder)
-    size = {"size": {"height": 518, "width": 518}, "ensure_multiple_of": 14, "keep_aspect_ratio": True, "resample": 3}
-    hf.DPTImageProcessor(**size, **IMAGENET).save_pretrained(folder)
-    return weights(model)
+def plain(cls: type) -> Callable[[Path], int]:
+    """A maker of a checkpoint that transformers' class saves as it lies on the hub."""
+    return lambda folder: weights(transformers_model(cls, folder))
 
 
 def sam2(folder: Path) -> int:
-    """SAM 2.1 small: the public file holds the video model, memory and all, and says so in its config."""
-    trunk = hf.Sam2HieraDetConfig(
-        blocks_per_stage=[1, 2, 11, 2], global_attention_blocks=[7, 10, 13], window_size_per_stage=[8, 4, 14, 7]
-    )
-    config = hf.Sam2VideoConfig(
-        vision_config=hf.Sam2VisionConfig(backbone_config=trunk),
-        enable_temporal_pos_encoding_for_object_pointers=True,
-        enable_occlusion_spatial_embedding=True,
-    )
-    model = hf.Sam2VideoModel(config)
-    codes = model.prompt_encoder.shared_embedding.positional_embedding
-    model.shared_image_embedding.positional_embedding.data.copy_(codes)  # one code, twice in the file
-    model.save_pretrained(folder)
-    square = {"size": {"height": 1024, "width": 1024}, "mask_size": {"height": 256, "width": 256}}
-    hf.Sam2ImageProcessor(**square, **IMAGENET).save_pretrained(folder)
-    processor = {"point_pad_value": -10, "processor_class": "Sam2VideoProcessor", "target_size": 1024}
-    write_json(folder / "processor_config.json", processor)
-    return weights(model)
-
-
-def dfine(folder: Path) -> int:
-    """D-FINE-L for the 366 classes of Objects365; transformers' defaults are its HGNetV2-B4 and its encoder."""
-    model = hf.DFineForObjectDetection(hf.DFineConfig(decoder_n_points=[3, 6, 3], num_labels=366))
-    model.save_pretrained(folder)
-    hf.RTDetrImageProcessor(size={"height": 640, "width": 640}).save_pretrained(folder)
+    """SAM 2.1: the public file holds the video model, memory and all, and says so in its config."""
+    model = transformers_model(hf.Sam2VideoModel, folder)
+    path = folder / "model.safetensors"
+    state = load_file(path)  # one position code, twice in the file
+    codes = state["prompt_encoder.shared_embedding.positional_embedding"]
+    save_file(state | {"shared_image_embedding.positional_embedding": codes.clone()}, path, metadata={"format": "pt"})
     return weights(model)
 
 
 def simcse(folder: Path) -> int:
     """A BERT as the public SimCSE: pickled tensors with the buffer of older releases, a vocabulary as plain text."""
-    model = hf.BertModel(hf.BertConfig())
-    model.config.save_pretrained(folder)
+    model = hf.BertModel(hf.AutoConfig.from_pretrained(folder))
     positions = torch.arange(model.config.max_position_embeddings)[None]
     torch.save({"embeddings.position_ids": positions, **model.state_dict()}, folder / "pytorch_model.bin")
     (folder / "vocab.txt").write_text("\n".join(vocabulary()) + "\n", encoding="utf-8")
-    write_json(folder / "tokenizer_config.json", {"do_lower_case": True, "model_max_length": 512})
     return weights(model)
 
 
 def bert(folder: Path) -> int:
     """The uncased BERT with the heads of its training, its layer norms named as in TensorFlow."""
-    model = hf.BertForPreTraining(hf.BertConfig(architectures=["BertForMaskedLM"]))
-    model.config.save_pretrained(folder)
+    model = hf.BertForPreTraining(hf.AutoConfig.from_pretrained(folder))
     old = {"LayerNorm.weight": "LayerNorm.gamma", "LayerNorm.bias": "LayerNorm.beta"}
     state = {}
     for name, tensor in model.state_dict().items():
@@ -123,21 +131,32 @@ def bert(folder: Path) -> int:
             state[name] = tensor.contiguous()
     save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
     hf.BertTokenizer(vocab={word: n for n, word in enumerate(vocabulary())}).save_pretrained(folder)
+    (folder / "vocab.txt").write_text("\n".join(vocabulary()) + "\n", encoding="utf-8")
+    write_configs(folder)
     return weights(model.bert)
 
 
 def swin(folder: Path) -> int:
-    """Swin-B of windows of 12 at 384 pixels with ImageNet-22k's classifier, and the index that older files hold."""
-    sizes = {"embed_dim": 128, "depths": [2, 2, 18, 2], "num_heads": [4, 8, 16, 32], "window_size": 12}
-    model = hf.SwinForImageClassification(hf.SwinConfig(image_size=384, **sizes, num_labels=21_841))
-    model.save_pretrained(folder)
+    """A Swin with its classifier and the indices that older files hold: the large one a pickle, as on its hub."""
+    model = transformers_model(hf.SwinForImageClassification, folder)
     path = folder / "model.safetensors"
     state = load_file(path)
-    index = torch.zeros(144, 144, dtype=torch.long)
+    index = window_index(model.config.window_size)
     for name in [name for name in state if name.endswith("relative_position_bias_table")]:
         state[name.replace("bias_table", "index")] = index.clone()
-    save_file(state, path, metadata={"format": "pt"})
+    if "in22k" in folder.name:
+        path.unlink()
+        torch.save(state, folder / "pytorch_model.bin")
+    else:
+        save_file(state, path, metadata={"format": "pt"})
     return weights(model.swin)
+
+
+def window_index(side: int) -> torch.Tensor:
+    """Which entry of the bias table each pair of a window's cells takes: long [side^2, side^2]."""
+    y, x = torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")
+    dy, dx = (axis.flatten()[:, None] - axis.flatten() + side - 1 for axis in (y, x))
+    return dy * (2 * side - 1) + dx
 
 
 def vocabulary() -> list[str]:
@@ -160,14 +179,24 @@ CHECKPOINTS: dict[str, tuple[Callable[[Path], int], float]] = {
     "ViT-B-16-quickgelu-openai": (clip, 149.6),
     "ViT-B-32-quickgelu-openai": (clip, 151.3),
     "RN50-quickgelu-openai": (clip, 102.0),
-    "dinov2-base": (dinov2, 86.6),
-    "Depth-Anything-V2-Small-hf": (depth, 24.8),
+    "dinov2-base": (plain(hf.Dinov2Model), 86.6),
+    "dinov2-small": (plain(hf.Dinov2Model), 22.1),
+    "Depth-Anything-V2-Small-hf": (plain(hf.DepthAnythingForDepthEstimation), 24.8),
     "sam2.1-hiera-small": (sam2, 46.0),
-    "dfine-large-obj365": (dfine, 31.0),
+    "sam2.1-hiera-tiny": (sam2, 38.9),
+    "dfine-large-obj365": (plain(hf.DFineForObjectDetection), 31.8),
+    "dfine-small-obj365": (plain(hf.DFineForObjectDetection), 10.6),
     "sup-simcse-bert-base-uncased": (simcse, 109.5),
     "swin-base-patch4-window12-384-in22k": (swin, 87.0),  # without its classifier
+    "swin-tiny-patch4-window7-224": (swin, 27.5),  # likewise
     "bert-base-uncased": (bert, 109.5),  # without its heads
 }
+
+
+def needed(profile: str) -> list[str]:
+    """The folders that a profile asks for, each once."""
+    names = checkpoints_of(PROFILES[profile]).values()
+    return list(dict.fromkeys(name.split("/")[-1].replace(":", "-") for name in names))
 
 
 def make(name: str, out: Path) -> float:
@@ -176,6 +205,8 @@ def make(name: str, out: Path) -> float:
     unfinished = out / f"{name}.part"
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
+    if name in CONFIGS:
+        write_configs(unfinished)
     millions = CHECKPOINTS[name][0](unfinished) / 1e6
     unfinished.rename(out / name)
     return millions
@@ -184,10 +215,11 @@ def make(name: str, out: Path) -> float:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path, metavar="DIR")
-    parser.add_argument("--only", nargs="+", choices=CHECKPOINTS, default=list(CHECKPOINTS), metavar="NAME")
+    parser.add_argument("--profile", choices=("paper", "colab"), default="paper")
+    parser.add_argument("--only", nargs="+", choices=CHECKPOINTS, metavar="NAME")
     given = parser.parse_args()
     print(f"{'checkpoint':36} {'weights':>8} {'published':>9} {'MB':>6}")
-    for name in given.only:
+    for name in given.only or needed(given.profile):
         seconds = "there" if (given.out / name).is_dir() else f"{make(name, given.out):.1f}"
         size = sum(path.stat().st_size for path in (given.out / name).rglob("*")) / 1e6
         print(f"{name:36} {seconds:>8} {CHECKPOINTS[name][1]:9.1f} {size:6.0f}", flush=True)

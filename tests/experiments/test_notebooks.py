@@ -8,6 +8,7 @@ import ast
 import json
 import math
 import re
+import sys
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
@@ -18,6 +19,7 @@ import numpy as np
 import papermill
 import pytest
 from IPython.core.inputtransformer2 import TransformerManager
+from jupyter_client.kernelspec import KernelSpecManager
 from nbformat.v4 import new_code_cell, new_notebook
 
 from wsris_lib.experiments import lessons
@@ -203,3 +205,27 @@ def test_an_error_in_a_widget_is_not_swallowed(tmp_path):
     callback = "from ipywidgets import interact\n\n@interact(n=(1, 3))\ndef show(n):\n    print(1 / (n - 2))"
     with pytest.raises(NotebookFailed, match="widget's callback: ZeroDivisionError"):
         execute(small_notebook(tmp_path, callback), tmp_path / "out.ipynb")
+
+
+def test_a_kernel_that_dies_is_named_with_its_cell(tmp_path):
+    notebook = small_notebook(tmp_path, "kept = 1", "# too much\nimport os\nos._exit(137)", "kept")
+    with pytest.raises(NotebookFailed) as failure:
+        execute(notebook, tmp_path / "run" / "out.ipynb", STEPS=2)
+    message = str(failure.value)
+    cells = nbformat.read(tmp_path / "run" / "out.ipynb", as_version=4).cells
+    (number,) = [number for number, cell in enumerate(cells) if "os._exit" in cell.source]
+    assert message.startswith("small.ipynb: the kernel died") and f'in cell {number} ("# too much")' in message
+    assert "memory" in message and "same command" in message
+
+
+def test_a_foreign_kernel_of_the_same_name_is_passed_by(tmp_path, monkeypatch):
+    """A spec in $JUPYTER_PATH comes first when kernels are looked up by name: this one can't even start."""
+    spec = tmp_path / "jupyter" / "kernels" / "python3"
+    spec.mkdir(parents=True)
+    (spec / "kernel.json").write_text(
+        json.dumps({"argv": [str(tmp_path / "no-python"), "{connection_file}"], "display_name": "x", "language": "R"})
+    )
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
+    assert KernelSpecManager().get_kernel_spec("python3").language == "R"
+    interpreter = f"import sys\n\nassert sys.executable == {sys.executable!r}"
+    execute(small_notebook(tmp_path, interpreter), tmp_path / "run" / "out.ipynb", STEPS=2)

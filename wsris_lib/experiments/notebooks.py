@@ -5,10 +5,14 @@ import time
 from pathlib import Path, PurePath
 from queue import Empty
 
+import nbformat
 import numpy as np
 import papermill
+from ipykernel.kernelspec import get_kernel_dict
 from jupyter_client import AsyncKernelClient, AsyncKernelManager
 from jupyter_client.channels import AsyncZMQSocketChannel
+from jupyter_client.kernelspec import KernelSpec
+from nbclient.exceptions import DeadKernelError
 from nbformat import NotebookNode
 from traitlets import Type
 
@@ -45,9 +49,18 @@ class WakefulClient(AsyncKernelClient):
 
 
 class WakefulManager(AsyncKernelManager):
-    """Starts kernels for such clients."""
+    """Starts kernels for such clients, each by this very interpreter.
+
+    A kernel spec is looked up by name, and a `python3` of a home folder or of $JUPYTER_PATH comes before the one that
+    belongs to an environment: the lesson would run where this project isn't, or another version of it is.
+    """
 
     client_factory = Type(WakefulClient)
+
+    @property
+    def kernel_spec(self) -> KernelSpec:
+        """The interpreter that runs this, whatever specs are installed."""
+        return KernelSpec(**get_kernel_dict())
 
 
 def execute(notebook: Path, out: Path, cell_seconds: int = 1800, **parameters: object) -> NotebookNode:
@@ -57,7 +70,7 @@ def execute(notebook: Path, out: Path, cell_seconds: int = 1800, **parameters: o
 
     Returns the executed notebook. Raises KeyError for a parameter that the notebook has not (papermill itself only
     warns, so that a typing error would run the defaults), ValueError for a value that no notebook can hold, and
-    NotebookFailed when a cell or a widget's callback raises.
+    NotebookFailed when a cell or a widget's callback raises, or when the kernel dies.
     """
     known = papermill.inspect_notebook(str(notebook))
     if unknown := parameters.keys() - known.keys():
@@ -79,12 +92,28 @@ def execute(notebook: Path, out: Path, cell_seconds: int = 1800, **parameters: o
     except papermill.PapermillExecutionError as error:
         problem = f"{error.ename}: {error.evalue}"
         raise NotebookFailed(f"{notebook.name}: {problem} (in cell {error.cell_index} of {out})") from None
+    except DeadKernelError:
+        raise NotebookFailed(
+            f"{notebook.name}: the kernel died in cell {last_begun(out)} of {out}, most often for want of memory "
+            "(`python -m wsris_lib doctor` says what is free). Give the same command again: it goes on."
+        ) from None
     # To papermill `sys.exit(0)` is the end of a notebook, whatever comes behind it.
     if left := [number for number, cell in enumerate(executed.cells) if cell.metadata.papermill.status == "failed"]:
         raise NotebookFailed(f"{notebook.name}: cell {left[0]} of {out} left before the notebook's end; don't exit")
     if hidden := callback_errors(executed):
         raise NotebookFailed(f"{notebook.name}, in a widget's callback: {hidden[0]} (see {out})")
     return executed
+
+
+def last_begun(out: Path) -> str:
+    """The number of the last cell that papermill began, with its first line; "?" where it began none."""
+    if not out.is_file():
+        return "?"
+    cells = nbformat.read(out, as_version=4).cells
+    begun = [number for number, cell in enumerate(cells) if cell.metadata.get("papermill", {}).get("start_time")]
+    if not begun:
+        return "?"
+    return f'{begun[-1]} ("{cells[begun[-1]].source.strip().partition(chr(10))[0][:60]}")'
 
 
 def as_parameter(name: str, value: object) -> object:

@@ -1,6 +1,7 @@
 """Promises about the tree itself: what it may hold, who may import whom, what the lock and the README say."""
 
 import ast
+import csv
 import json
 import re
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 from wsris_lib.config import profiles, settings
@@ -236,7 +238,9 @@ def test_nothing_unsafe_is_loaded():
 # -- the package ------------------------------------------------------------------------------------------------------
 
 
-UNLOCKED = ("crf", "sam2")  # not every machine can compile the one; the other is a second way to what transformers has
+# Not every machine can compile the first; the second is another way to what transformers has; the third is 130 MB for
+# one test.
+UNLOCKED = ("crf", "sam2", "browser")
 
 
 def requirements() -> list[Requirement]:
@@ -273,7 +277,25 @@ def test_the_conda_environment_is_in_step():
     constraint, install = from_pip["pip"]
     assert (REPO / constraint.removeprefix("-c ")).is_file()
     extras = re.fullmatch(r"-e \.\[([\w,]+)\]", install)[1].split(",")
-    assert set(extras) == PROJECT["project"]["optional-dependencies"].keys() - {"sam2"}
+    assert set(extras) == PROJECT["project"]["optional-dependencies"].keys() - {"sam2", "browser"}
+
+
+def test_a_notebook_on_colab_keeps_what_it_has():
+    """What is loaded when the first cell runs, or was built for that machine, must not be replaced by pip.
+
+    The table has the versions that Colab listed in that month; transformers may be replaced, nothing has imported it.
+    """
+    with (REPO / "tests" / "colab_versions.csv").open(newline="") as file:
+        rows = {row["package"]: row for row in csv.DictReader(file)}
+    assert all(re.fullmatch(r"20\d\d-\d\d", row["listed"]) for row in rows.values())
+    assert SpecifierSet(PROJECT["project"]["requires-python"]).contains(rows["python"]["version"])
+    bounds = {canonicalize_name(r.name): r for r in map(Requirement, PROJECT["project"]["dependencies"])}
+    kept = ("torch", "numpy", "pillow", "ipykernel", "ipywidgets")
+    assert not [str(bounds[name]) for name in kept if not bounds[name].specifier.contains(rows[name]["version"])]
+    assert not [str(r) for r in bounds.values() if any(s.operator in ("==", "<", "<=", "~=") for s in r.specifier)]
+    assert not {"jupyterlab", "notebook", "voila"} & bounds.keys(), "for the lab alone: into the extra `lab`"
+    (install,) = re.findall(r"^ +%pip install (.+)$", (REPO / "CONTRIBUTING.md").read_text(), flags=re.MULTILINE)
+    assert not re.search(r"-U|--upgrade|--force|\[", install), "an upgrade or an extra would replace what Colab has"
 
 
 def test_the_wheel_carries_every_package():

@@ -7,7 +7,7 @@ from typing import Any
 
 import wsris_lib
 from wsris_lib import commands
-from wsris_lib.config import arguments, options, profiles
+from wsris_lib.config import arguments, choices, options, profiles
 from wsris_lib.infra import distributed
 from wsris_lib.infra.errors import UserError
 
@@ -26,7 +26,7 @@ def main(words: list[str] | None = None) -> int:
         if command in NO_RUN:
             return run(**given) or 0
         profile = _profile(given)
-        if command not in commands.REPORTS:
+        if command not in commands.REPORTS and given.get("model") not in choices.ZERO_SHOT:  # these need no data
             commands.check_data(profile)
         profile = profiles.placed(profile)
         distributed.start(profile.device)

@@ -92,7 +92,7 @@ def predict(
     profile: Profile, image: Path, sentences: list[str], out: Path | None, model: str, seed: int, train: bool
 ) -> int:
     """Answer each sentence on each picture. Returns 1 where some couldn't be answered."""
-    choices.check("model", model, choices.MODELS)
+    choices.check("model", model, (*choices.MODELS, *choices.ZERO_SHOT))
     from wsris_lib.refer.questions import check_image, sentences_of
 
     check_image(image)

@@ -60,5 +60,5 @@ def test_a_run_trains_the_stages_1_of_its_scoreboard(profile):
         *(("ehin", (seed,)) for _ in ("bg_alone", "ehin", "tris") for seed in (0, 1)),
         *(("es3net", (seed, esem)) for esem in (True, True, False) for seed in (0, 1)),
     ]
-    assert scoreboard.METHODS[-1] == "oracle" and len(set(scoreboard.METHODS)) == len(scoreboard.METHODS) == 22
+    assert scoreboard.METHODS[-1] == "oracle" and len(set(scoreboard.METHODS)) == len(scoreboard.METHODS) == 25
     assert not list(artefacts.runs_dir().rglob("*")), "nothing is made by naming it"

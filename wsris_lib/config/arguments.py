@@ -60,7 +60,7 @@ def parser(description: str) -> argparse.ArgumentParser:
     sub.add_argument("sentences", nargs="+", metavar="sentence", help=purpose)
     purpose = "a PNG (default: mask.png), of several a folder (default: predictions)"
     sub.add_argument("-o", "--out", type=path, help=purpose)
-    purpose = f"one of {', '.join(choices.MODELS)} (default: {choices.DEFAULT_MODEL})"
+    purpose = f"one of {', '.join((*choices.MODELS, *choices.ZERO_SHOT))} (default: {choices.DEFAULT_MODEL})"
     sub.add_argument("--model", default=choices.DEFAULT_MODEL, help=purpose)
     sub.add_argument("--seed", type=_seed, default=0)
     sub.add_argument("--train", action="store_true", help="the run's own model, even where a trained one ships")

@@ -16,6 +16,7 @@ LABELS = {  # what a student can learn from -> its supervision
 METHODS = ("largest", "zero-shot CLIP", "esem", "ehin", "stage 2")  # and "cadd LABELS", of those that a student is of
 ANSWERING = (*METHODS, *(f"cadd {kind}" for kind in LABELS))
 MODELS = (*(f"cadd {kind}" for kind in LABELS), "stage 2", "ehin", "esem")
+ZERO_SHOT = ("clipseg", "grounding_dino", "sam3")  # asked as they are, see `frozen.zero_shot`
 DEFAULT_MODEL = "cadd greedy"
 MINIATURES = ("clip", "clip_rn", "text", "dino", "depth", "sam2", "detector", "swin")  # depth starts from dino
 
@@ -27,7 +28,7 @@ ABLATIONS = (
 PROVIDERS = ("openai-compatible", "local", "rules")  # who writes paraphrases
 PROMPTS = ("numbered", "paper")  # how a language model is asked for them; the second is after ES3Net's Fig. 6
 CLAIM_GROUPS = ("es3net", "labels", "students", "ehin", "refined")
-FETCHABLE = ("refcoco", "refcoco+", "refcocog", "refclef", "coco", "saiapr", "checkpoints", "pictures")
+FETCHABLE = ("refcoco", "refcoco+", "refcocog", "refclef", "coco", "saiapr", "checkpoints", "pictures", "zero-shot")
 
 
 def check(kind: str, name: str, known: Collection[str]) -> None:

@@ -132,7 +132,7 @@ def table(name: str = "", other: str | None = None) -> str:
 
 def _word(value: Any) -> str:
     """A value as one writes it in the shell."""
-    return shlex.join(map(str, value)) if isinstance(value, tuple) else str(value)
+    return shlex.join(map(str, value)) if isinstance(value, tuple) else str(value) or "''"
 
 
 def _aligned(rows: list[tuple[str, ...]]) -> Iterator[str]:

@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 import warnings
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from wsris_lib.config.settings import (
     RefineConfig,
     Stage2Config,
     SynRefSize,
+    ZeroShotConfig,
 )
 from wsris_lib.infra.device import check_device, check_name, gpu_problem, limit_threads
 
@@ -69,6 +70,7 @@ class Profile:
     stage2: Stage2Config = field(default_factory=Stage2Config)
     cadd: CaddConfig = field(default_factory=CaddConfig)
     predict: PredictConfig = field(default_factory=PredictConfig)
+    zero_shot: ZeroShotConfig = field(default_factory=ZeroShotConfig)
     seeds: tuple[int, ...] = (0, 1, 2)  # ours
     segmenter_seeds: tuple[int, ...] = (0, 1, 2)  # ours: those for which labels are made and segmenters trained
     # Of which labels, see `pseudo_labels.LABELS`; Tables 1 and 5, and "both", ours.
@@ -196,16 +198,28 @@ def checkpoints_of(profile: Profile) -> dict[str, str]:
     return {field: attrgetter(field)(profile) for field in fields}
 
 
+def zero_shot_of(profile: Profile) -> dict[str, str]:
+    """The zero-shot models that the profile asks: name -> checkpoint. A run goes without what isn't there."""
+    return {name: checkpoint for name, checkpoint in asdict(profile.zero_shot).items() if checkpoint}
+
+
 def with_checkpoints(profile: Profile, folder: Path) -> Profile:
     """The profile with all checkpoints but those of the zoo from a folder of folders, called as on their hub.
 
     facebook/dinov2-base is looked for in folder/dinov2-base and open_clip's ViT-B-16-quickgelu:openai in
     folder/ViT-B-16-quickgelu-openai (in its local-dir format). Raises FileNotFoundError that lists all that aren't
-    there.
+    there, but for zero-shot models, which a run can do without.
     """
     named = {where: name for where, name in checkpoints_of(profile).items() if name and not name.startswith("zoo:")}
-    places = {where: folder / name.split("@")[0].split("/")[-1].replace(":", "-") for where, name in named.items()}
+    places = {where: _below(folder, name) for where, name in named.items()}
     missing = [f"{place.name} (for {where})" for where, place in places.items() if not place.is_dir()]
     if missing:
         raise FileNotFoundError(f"checkpoints {folder}: there is no folder {', '.join(missing)} in it")
+    extra = {f"zero_shot.{model}": _below(folder, name) for model, name in zero_shot_of(profile).items()}
+    places |= {where: place for where, place in extra.items() if place.is_dir()}
     return changed(profile, {where: str(place) for where, place in places.items()})
+
+
+def _below(folder: Path, name: str) -> Path:
+    """Where a checkpoint lies in a folder of folders."""
+    return folder / name.split("@")[0].split("/")[-1].replace(":", "-")

@@ -181,6 +181,18 @@ class PredictConfig:
 
 
 @dataclass(frozen=True)
+class ZeroShotConfig:
+    """Public models that are asked as they are, for a row each of the scoreboard; ours, neither paper has them.
+
+    None is weakly supervised, `frozen.zero_shot.SEEN`. `fetch zero-shot` gets them; empty: not asked.
+    """
+
+    clipseg: str = "CIDAS/clipseg-rd64-refined"  # ours; CLIPSeg's own choice of its sizes
+    grounding_dino: str = "IDEA-Research/grounding-dino-tiny"  # ours; its boxes go to the profile's `sam2`
+    sam3: str = "facebook/sam3"  # ours; gated: its hub wants a token of somebody who has accepted its licence
+
+
+@dataclass(frozen=True)
 class CaddConfig:
     """CADD: LAVT from pseudo labels, with a mean teacher (ES3Net 3.4, C.3). "LAVT" below is LAVT's code, whose settings
     C.3 takes over; docs/deviations_es3net.md."""

@@ -14,7 +14,7 @@ from wsris_lib.es3net.predict import choose
 from wsris_lib.infra.parallel import Job
 from wsris_lib.metrics import SampleMetrics
 from wsris_lib.paraphrase.unheard import unheard
-from wsris_lib.pipeline import ehin, es3net, pseudo_labels, refine, stage2, students
+from wsris_lib.pipeline import ehin, es3net, pseudo_labels, refine, stage2, students, zero_shot
 from wsris_lib.pipeline.run import SECTIONS, Run
 from wsris_lib.refer.views import AnnotatedSample
 
@@ -109,6 +109,11 @@ def refined(how: str) -> Method:
     """EHIN's response after one of `refine.HOW`."""
     trained = (refine.irnet,) if "irnet" in how else (ehin.train,)
     return Method(_of_refined, (how,), trained, "refine" if "irnet" in how else "ehin")
+
+
+def zero_shot_model(name: str) -> Method:
+    """A public model that is asked as it is, one of `choices.ZERO_SHOT`."""
+    return Method(zero_shot.judged, (name,), section="zero_shot", seeded=False)
 
 
 def student(kind: str) -> Method:

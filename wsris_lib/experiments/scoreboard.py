@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from wsris_lib.config.profiles import Profile, checkpoints_of
+from wsris_lib.config.choices import ZERO_SHOT
+from wsris_lib.config.profiles import Profile, checkpoints_of, zero_shot_of
 from wsris_lib.experiments.methods import (
     CENTRE,
     CLIP_MAP,
@@ -21,10 +22,12 @@ from wsris_lib.experiments.methods import (
     response,
     student,
     untrained,
+    zero_shot_model,
 )
+from wsris_lib.frozen.zero_shot import SEEN
 from wsris_lib.infra import artefacts
 from wsris_lib.metrics import by_subset
-from wsris_lib.pipeline import ehin, pseudo_labels, refine, unjudged
+from wsris_lib.pipeline import ehin, pseudo_labels, refine, unjudged, zero_shot
 from wsris_lib.pipeline.cache import Inputs, cached_step
 from wsris_lib.pipeline.evaluation import Evaluation
 from wsris_lib.pipeline.run import Run
@@ -41,6 +44,8 @@ PARTS: dict[str, dict[str, Method]] = {
     },
     # EHIN's way from its response maps to masks
     "route": {f"ehin_{how.replace(' + ', '_')}": refined(how) for how in refine.HOW[1:]} | {"ehin_stage_2": STAGE_2},
+    # Public models as they are. None is weakly supervised: what each has seen is said below the table.
+    "zero_shot": {f"zero_shot_{name}": zero_shot_model(name) for name in ZERO_SHOT},
     "cadd": {f"cadd_{kind.replace(' ', '_')}": student(kind) for kind in pseudo_labels.LABELS},
 }
 METHODS = (*(name for part in PARTS.values() for name in part if name != "oracle"), "oracle")  # the table's order
@@ -60,6 +65,10 @@ def supervision(profile: Profile) -> str:
         f"MT, also which sentences mean one object: {several}. Full, the true masks of train: cadd_truth alone. The "
         "point of ehin_crf, ehin_irnet and ehin_irnet_crf, which are hard masks, is their middle, that of the other "
         "maps their maximum"
+        + "".join(
+            f". zero_shot_{name}: zero-shot, not weakly supervised; seen: {SEEN[name]}"
+            for name in zero_shot.present(run)
+        )
     )
 
 
@@ -75,6 +84,10 @@ def make(profile: Profile, *parts: str) -> dict:
     if unknown := set(parts) - set(PARTS):
         raise KeyError(f"no part {min(unknown)!r} of the scoreboard; choose one of {', '.join(PARTS)}")
     run = Run(profile)
+    if "zero_shot" in (parts or PARTS):
+        for name, checkpoint in zero_shot_of(profile).items():
+            if why := zero_shot.missing(checkpoint):
+                print(f"no row of {name}: {why}")
     rows = [row for part in parts or PARTS for row in _rows_of_part(run, part)]
     board = {
         "dataset": f"{'synref' if profile.data == 'synref' else Path(profile.data).resolve().name}/{run.corpus.corpus}",
@@ -98,7 +111,8 @@ def _inputs(run: Run, part: str) -> Inputs:
     profile = run.profile
     splits = (profile.train_split, profile.val_split)
     data = [(run.samples_key(split), run.images_key(split)) for split in splits]
-    checkpoints = [run.fingerprint(name) for name in checkpoints_of(profile).values() if name]
+    names = checkpoints_of(profile) if part != "zero_shot" else zero_shot.present(run)
+    checkpoints = [run.fingerprint(name) for name in names.values() if name]
     return {"part": part, "profile": profile, "truth": run.truth_key(), "data": data, "checkpoints": checkpoints}
 
 
@@ -114,7 +128,9 @@ def _inputs(run: Run, part: str) -> Inputs:
 def _rows_of_part(run: Run, part: str, *, out: Path) -> list[dict]:
     profile = run.profile
     kinds = unjudged.student_kinds(run)
-    methods = {n: m for n, m in PARTS[part].items() if part != "cadd" or m.arguments[0] in kinds}
+    kinds = kinds if part == "cadd" else tuple(zero_shot.present(run))
+    some = part in ("cadd", "zero_shot")
+    methods = {n: m for n, m in PARTS[part].items() if not some or m.arguments[0] in kinds}
     seeds = profile.seeds if part in ("es3net", "ehin") else profile.segmenter_seeds
     return [
         {"method": name, "seed": seed} | row

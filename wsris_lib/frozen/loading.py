@@ -18,9 +18,12 @@ from wsris_lib.frozen.checkpoints import resolve
 
 EXAMPLES = {
     "bert": "google-bert/bert-base-uncased or zoo:text",
+    "clipseg": "CIDAS/clipseg-rd64-refined",
     "depth_anything": "depth-anything/Depth-Anything-V2-Small-hf or zoo:depth",
     "dinov2": "facebook/dinov2-base or zoo:dino",
+    "grounding-dino": "IDEA-Research/grounding-dino-tiny",
     "sam2": "facebook/sam2.1-hiera-small or zoo:sam2",
+    "sam3": "facebook/sam3",
     "swin": "microsoft/swin-base-patch4-window12-384-in22k or zoo:swin",
 }
 IDLE = r"num_batches_tracked$"  # older files lack this counter of batch norms; nothing that is frozen reads it

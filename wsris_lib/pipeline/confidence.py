@@ -8,6 +8,7 @@ Val's sentences on their own pictures, and on others, turn that into a probabili
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -24,7 +25,7 @@ from wsris_lib.frozen.features import CODE, ImageFeatures
 from wsris_lib.frozen.working_size import shrunk
 from wsris_lib.pipeline import shipped
 from wsris_lib.pipeline.cache import Inputs, cached_step
-from wsris_lib.pipeline.predict import Predictor, ProposalPredictor
+from wsris_lib.pipeline.predict import Predictor, ProposalPredictor, ZeroShotPredictor
 from wsris_lib.pipeline.run import Run
 from wsris_lib.refer.errors import DataError
 from wsris_lib.refer.views import Sample
@@ -119,6 +120,35 @@ def calibration(run: Run) -> Calibration | None:
         return Calibration(**measured(run))
     except DataError:
         return None
+
+
+class Likelihood(Protocol):
+    """How likely what a sentence means is in a picture; below `warn_below` it is said."""
+
+    warn_below: float
+
+    def __call__(self, image: Image.Image, text: str) -> float | None:
+        """Of an RGB picture; None where it isn't known."""
+
+
+class OwnScore:
+    """A zero-shot model's own score of its answer. Nobody calibrated it, so that nothing is said of a low one."""
+
+    warn_below = 0.0
+
+    def __init__(self, predictor: ZeroShotPredictor):
+        self._predictor = predictor
+
+    def __call__(self, image: Image.Image, text: str) -> float:
+        """Of an RGB picture."""
+        return self._predictor.confidence(image, text)
+
+
+def of(run: Run, predictor: Predictor) -> Likelihood | None:
+    """What answers beside a predictor; None where the profile wants no second opinion."""
+    if isinstance(predictor, ZeroShotPredictor):
+        return OwnScore(predictor)
+    return Likely(run, predictor) if run.profile.predict.warn_below else None
 
 
 class Likely:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from wsris_lib.cadd.lavt import Lavt
 from wsris_lib.config import profiles
 from wsris_lib.config.choices import DEFAULT_MODEL as DEFAULT
-from wsris_lib.config.choices import MODELS, check
+from wsris_lib.config.choices import MODELS, ZERO_SHOT, check
 from wsris_lib.ehin.network import soft_masks
 from wsris_lib.ehin.predict import respond
 from wsris_lib.ehin.stage2 import Stage2
@@ -26,9 +26,10 @@ from wsris_lib.frozen.extractor import Extractor
 from wsris_lib.frozen.sam2 import Proposals
 from wsris_lib.frozen.sentence_encoder import SentenceEncoder
 from wsris_lib.frozen.working_size import at_size
-from wsris_lib.pipeline import ehin, es3net, shipped, stage2, students
+from wsris_lib.frozen.zero_shot import ZeroShotAnswer
+from wsris_lib.pipeline import ehin, es3net, shipped, stage2, students, zero_shot
 from wsris_lib.pipeline.run import Run
-from wsris_lib.pipeline.sentences import Words
+from wsris_lib.pipeline.sentences import Words, plain
 from wsris_lib.segmentation.predict import soft_mask
 
 
@@ -46,18 +47,22 @@ def load(model: str = DEFAULT, run: Run | None = None, seed: int = 0, train: boo
 
     What ships trained with the run's own settings (`shipped`) is used as it is. What doesn't and isn't trained yet is
     trained, as everywhere here; a script then needs `if __name__ == "__main__":`, as other processes make the data.
-    Raises KeyError for a model that isn't one of MODELS; the function, ValueError for a sentence of which the network
-    knows no word. It warns of words that it can't read, and of a sentence that is longer than what the network hears.
+    Raises KeyError for a model that isn't one of MODELS or ZERO_SHOT; the function, ValueError for a sentence of which
+    the network knows no word. It warns of words that it can't read, and of a sentence that is longer than what the
+    network hears.
     Memory grows with the picture, by a few numbers a pixel.
 
     Args:
         model: "cadd LABELS", a student of one of `choices.LABELS`; "stage 2", EHIN's segmenter; "ehin", its
-            response map alone; "esem", ES3Net's choice among the proposals of the image (trained with LCM, too).
+            response map alone; "esem", ES3Net's choice among the proposals of the image (trained with LCM, too); or
+            one of `choices.ZERO_SHOT`, of the profile's `zero_shot`, which nothing is trained for.
         run: whose; None: that of the `usual_profile`.
         train: the run's own model, even where one ships.
     """
     run = run or Run(profiles.load(usual_profile()))
-    check("model", model, MODELS)
+    check("model", model, (*MODELS, *ZERO_SHOT))
+    if model in ZERO_SHOT:
+        return ZeroShotPredictor(run, model)
     if not train and shipped.fits(run, model, seed):
         return predictor_of(run, model, shipped.load(run, model, seed))
     if model == "esem":
@@ -197,6 +202,38 @@ class ResponseMapPredictor(Predictor):
     def cut_at(self, text: str) -> int:
         """As `Predictor` says."""
         return truncated(text, self.backbone)
+
+
+class ZeroShotPredictor(Predictor):
+    """A public model that is asked as it is; it reads any word, and needs no data."""
+
+    def __init__(self, run: Run, name: str):
+        self.model = zero_shot.load(run, name)
+        self._last: tuple[Image.Image, str, ZeroShotAnswer] | None = None
+
+    def read(self, sentence: str) -> tuple[str, list[str]]:
+        """As `Predictor` says; no word is refused."""
+        text = plain(sentence)
+        limit = self.model.cut_at(text)
+        return text, [f"the sentence is cut: the network hears {limit} tokens of it"] if limit else []
+
+    def soft(self, image: Image.Image, text: str) -> NDArray[np.float32]:
+        """As `Predictor` says."""
+        return self._answer(image, text).soft
+
+    def confidence(self, image: Image.Image, text: str) -> float:
+        """The model's own score, in [0, 1], which nobody calibrated."""
+        return self._answer(image, text).confidence
+
+    def _answer(self, image: Image.Image, text: str) -> ZeroShotAnswer:
+        """The last one is kept: its mask and its score are asked for one after the other."""
+        if self._last is None or self._last[0] is not image or self._last[1] != text:
+            self._last = image, text, self.model(image, text)
+        return self._last[2]
+
+    def cut_at(self, text: str) -> int:
+        """As `Predictor` says."""
+        return self.model.cut_at(text)
 
 
 def truncated(sentence: str, network: Lavt | Backbone) -> int:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageColor
 from PIL.PngImagePlugin import PngInfo
 
+from wsris_lib.config.choices import ZERO_SHOT
 from wsris_lib.frozen.working_size import shrunk
 from wsris_lib.infra import artefacts
 from wsris_lib.metrics import bounding_box
@@ -147,13 +148,13 @@ def predict_all(
     images = images_in(place)
     single = images == [place] and len(sentences) == 1
     places = targets(images, len(sentences), out, single)
-    known = _checked(run, images, sentences)
+    known = _checked(run, images, sentences, model)
     check_targets(places, single)
     if len(sentences) > 1 and not any(" " in sentence for sentence in sentences):
         print(f"These are {len(sentences)} sentences of a word each; put one of several words in quotes.")
     predictor = predict.load(model, run, seed, train)
-    likely = confidence.Likely(run, predictor) if run.profile.predict.warn_below else None
-    if run.profile.data == "synref" and run.home not in place.resolve().parents:
+    likely = confidence.of(run, predictor)
+    if model not in ZERO_SHOT and run.profile.data == "synref" and run.home not in place.resolve().parents:
         print("The miniature models know SynRef's tabletop scenes; of a photograph they know nothing.")
     rows: list[dict[str, Any]] = []
     for image, some in groupby(places, key=lambda target: target[0]):
@@ -173,7 +174,7 @@ def predict_all(
     return rows
 
 
-def _checked(run: Run, images: Sequence[Path], sentences: Sequence[str]) -> dict[Path, Image.Image]:
+def _checked(run: Run, images: Sequence[Path], sentences: Sequence[str], model: str) -> dict[Path, Image.Image]:
     """Before a training, not after it: is there a picture that can be opened, and a sentence that can be read?
 
     Returns the first such picture, which may come through a pipe and then is there once. Raises DataError or ValueError
@@ -181,8 +182,10 @@ def _checked(run: Run, images: Sequence[Path], sentences: Sequence[str]) -> dict
     """
     for sentence in sentences:
         plain(sentence)
-    words = Words(run)
-    unread = [why for sentence in sentences if (why := _why_not(words.read, sentence))]
+    unread: list[ValueError] = []
+    if model not in ZERO_SHOT:  # these read any word
+        words = Words(run)
+        unread = [why for sentence in sentences if (why := _why_not(words.read, sentence))]
     if len(unread) == len(sentences):
         raise unread[0]
     first: DataError | None = None
@@ -204,7 +207,11 @@ def _why_not(read: Callable[[str], object], sentence: str) -> ValueError | None:
 
 
 def _answered(
-    predictor: predict.Predictor, likely: confidence.Likely | None, photograph: Image.Image, sentence: str, place: Path
+    predictor: predict.Predictor,
+    likely: confidence.Likelihood | None,
+    photograph: Image.Image,
+    sentence: str,
+    place: Path,
 ) -> dict[str, Any]:
     """Writes mask and overlay, prints what there is to say, returns what JSON says of them."""
     text, notes = predictor.read(sentence)

@@ -9,7 +9,15 @@ from typing import Any, ClassVar, Concatenate, ParamSpec, Self, TypeVar
 
 from wsris_lib.config.folders import run_name
 from wsris_lib.config.profiles import Profile
-from wsris_lib.config.settings import CaddConfig, EhinConfig, Es3netConfig, PredictConfig, RefineConfig, Stage2Config
+from wsris_lib.config.settings import (
+    CaddConfig,
+    EhinConfig,
+    Es3netConfig,
+    PredictConfig,
+    RefineConfig,
+    Stage2Config,
+    ZeroShotConfig,
+)
 from wsris_lib.es3net.candidates import SentenceTable
 from wsris_lib.frozen import checkpoints
 from wsris_lib.frozen.features import CODE, ImageFeatures, extract, made_from, sentence_features
@@ -22,7 +30,7 @@ from wsris_lib.refer.views import Sample
 from wsris_lib.synref.make import make_synref
 
 SECTIONS = dict(es3net=Es3netConfig, ehin=EhinConfig, refine=RefineConfig, stage2=Stage2Config, cadd=CaddConfig)
-SECTIONS |= dict(predict=PredictConfig)
+SECTIONS |= dict(predict=PredictConfig, zero_shot=ZeroShotConfig)
 
 
 P = ParamSpec("P")

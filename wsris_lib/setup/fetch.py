@@ -1,6 +1,6 @@
 """What the profiles need from elsewhere: corpora, photographs, checkpoints; where they are had and what they cost."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -86,7 +86,9 @@ ARCHIVES = {
 IMAGES_OF = {"refcoco": "coco", "refcoco+": "coco", "refcocog": "coco", "refclef": "saiapr"}
 CHECKPOINTS = "checkpoints"
 PICTURES = "pictures"  # those of `doctor --verify`, three of them
-KNOWN = (*ARCHIVES, CHECKPOINTS, PICTURES)
+ZERO_SHOT = "zero-shot"  # models that are asked as they are; no run needs them
+WORDS = {CHECKPOINTS: "checkpoint", ZERO_SHOT: "zero-shot model"}
+KNOWN = (*ARCHIVES, CHECKPOINTS, PICTURES, ZERO_SHOT)
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,16 @@ def needs(profile: Profile) -> list[str]:
 
 def hubs(profile: Profile) -> list[str]:
     """The profile's checkpoints that come from a hub, each once."""
-    names = dict.fromkeys(profiles.checkpoints_of(profile).values())
+    return _of_a_hub(profiles.checkpoints_of(profile).values())
+
+
+def zero_shot_hubs(profile: Profile) -> list[str]:
+    """The zero-shot models that the profile asks, as far as they come from a hub."""
+    return _of_a_hub(profiles.zero_shot_of(profile).values())
+
+
+def _of_a_hub(names: Iterable[str]) -> list[str]:
+    names = dict.fromkeys(names)
     return [name for name in names if name and not name.startswith("zoo:") and not Path(name).is_dir()]
 
 
@@ -138,17 +149,19 @@ def fetch(
     if not names:
         print(f"nothing to fetch: the profile {profile.name} makes its data, and its models come with the project")
         return
-    if CHECKPOINTS in names and not hubs(profile):
-        raise ValueError(
-            f"the profile {profile.name} needs no checkpoint from a hub; say whose by --profile, e.g. paper"
-        )
-    if CHECKPOINTS in names and constants.HF_HUB_OFFLINE and not dry_run:
+    from_hub = {CHECKPOINTS: hubs(profile), ZERO_SHOT: zero_shot_hubs(profile)}
+    for kind in names.keys() & from_hub.keys():
+        if not from_hub[kind]:
+            raise ValueError(
+                f"the profile {profile.name} needs no {WORDS[kind]} from a hub; say whose by --profile, e.g. paper"
+            )
+    if names.keys() & from_hub.keys() and constants.HF_HUB_OFFLINE and not dry_run:
         raise DownloadError(hub.OFFLINE)  # before anything is fetched: it would fail for all
     root = Path(profiles.PROFILES["paper"].data if profile.data == "synref" else profile.data)
     errands: list[DownloadTask] = []
     for name in names:
-        if name == CHECKPOINTS:
-            errands += map(_checkpoint, hubs(profile))
+        if name in from_hub:
+            errands += map(_checkpoint, from_hub[name])
         elif name == PICTURES:
             errands += [_picture(picture, patience) for picture in pictures()]
         else:

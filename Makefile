@@ -16,9 +16,10 @@ INSTALLED := .venv/.installed
 CRF := pydensecrf2==1.1
 STRIP := $(BIN)/nbstripout --extra-keys "metadata.widgets metadata.papermill metadata.language_info.version cell.metadata.papermill"
 
-.PHONY: help setup reproduce test margins lint format strip lab exercises zoo lock clean
+.PHONY: help setup reproduce app test margins lint format strip lab exercises zoo lock clean
 help:
 	@echo "make reproduce [PROFILE=tiny] [DATA=folder]   every notebook and the table of results"
+	@echo "make app [PROFILE=tiny]                        a page in the browser that asks all trained models"
 	@echo "make test       lint, tests, every notebook in its smallest size: what CI runs"
 	@echo "make margins    how far the tests that train something are from failing, on every setting of this machine"
 	@echo "make lab        JupyterLab in notebooks/"
@@ -44,6 +45,9 @@ $(INSTALLED): pyproject.toml requirements-lock.txt
 
 reproduce: $(INSTALLED)
 	$(BIN)/python -m wsris_lib reproduce --profile $(PROFILE) $(if $(DATA),--data "$(DATA)")
+
+app: $(INSTALLED)
+	$(BIN)/python -m wsris_lib app --profile $(PROFILE) $(if $(DATA),--data "$(DATA)")
 
 # Tests run on the CPU, in a home of their own. What fails doesn't stop what comes after it: lint, fast tests, slow tests
 # and notebooks all run, a summary ends them, and then make fails.

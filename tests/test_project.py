@@ -45,6 +45,7 @@ LAYERS = (
     ("pipeline",),
     ("experiments",),
     ("setup", "miniature"),
+    ("app",),
     ("commands",),
     ("__init__", "__main__"),
 )

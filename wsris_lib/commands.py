@@ -104,6 +104,16 @@ def predict(
     return int(any("error" in row for row in rows))
 
 
+def app(profile: Profile, host: str, port: int, seed: int, browser: bool) -> None:
+    """Serve the page to try until Ctrl-C. A port that is taken is said before any model is imported."""
+    from wsris_lib.infra.ports import check_port
+
+    check_port(host, port)
+    from wsris_lib.app import serve
+
+    serve.serve(profile, host, port, seed, browser)
+
+
 def ship(profile: Profile, models: list[str], seed: int) -> None:
     """Write trained models that ship, each with its card and the command that makes it."""
     for model in models:

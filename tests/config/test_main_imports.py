@@ -15,7 +15,7 @@ from wsris_lib.config import choices
 
 HEAVY = ("torch", "torchvision", "open_clip", "transformers", "papermill", "scipy", "matplotlib", "tqdm", "requests")
 COMMANDS = (
-    "reproduce scoreboard ablate claims doctor predict export annotate paraphrase convert fetch profile zoo".split()
+    "reproduce scoreboard ablate claims doctor predict app export annotate paraphrase convert fetch profile zoo".split()
 )
 HELP = [["--help"], *([command, "--help"] for command in COMMANDS)]
 WRONG = [

@@ -65,6 +65,13 @@ def parser(description: str) -> argparse.ArgumentParser:
     sub.add_argument("--seed", type=_seed, default=0)
     sub.add_argument("--train", action="store_true", help="the run's own model, even where a trained one ships")
     _of_run(sub)
+    purpose = "a page in the browser: a picture, a sentence, and the answers of all trained models side by side"
+    sub = commands.add_parser("app", help=purpose, description=purpose + "; trains nothing")
+    sub.add_argument("--host", default="127.0.0.1", help="(default: 127.0.0.1, which only this computer reaches)")
+    sub.add_argument("--port", type=_port, default=8765, help="(default: 8765; 0: any that is free)")
+    sub.add_argument("--seed", type=_seed, default=0)
+    sub.add_argument("--no-browser", action="store_false", dest="browser", help="only print the address")
+    _of_run(sub)
     purpose = "write a run's trained models and its confidence into data/trained, each with a card"
     sub = commands.add_parser("ship", help=purpose, description=purpose + "; trains what isn't trained yet")
     sub.add_argument("models", nargs="*", metavar="MODEL", help=f"of {', '.join(choices.MODELS)}, confidence")
@@ -188,4 +195,11 @@ def _seed(given: str) -> int:
     """A seed, zero or more."""
     if not given.isdecimal():
         raise argparse.ArgumentTypeError(f"{given!r} is no seed; give 0 or more")
+    return int(given)
+
+
+def _port(given: str) -> int:
+    """A port of TCP."""
+    if not given.isdecimal() or int(given) > 65535:
+        raise argparse.ArgumentTypeError(f"{given!r} is no port; give 0 to 65535")
     return int(given)

@@ -138,7 +138,8 @@ class SegmenterPredictor(Predictor):
 class ProposalPredictor(Predictor):
     """ES3Net's stage 1 from a photograph to a choice: proposals, CLIP, DINO, depth, the sentence, the alignment."""
 
-    def __init__(self, run: Run, alignment: Alignment):
+    def __init__(self, run: Run, alignment: Alignment | None):
+        """`alignment`: None for one that looks at pictures and chooses nothing."""
         super().__init__(run)
         profile = run.profile
         self.settings = profile.es3net
@@ -153,12 +154,8 @@ class ProposalPredictor(Predictor):
     @torch.no_grad()
     def soft(self, image: Image.Image, text: str) -> NDArray[np.float32]:
         """As `Predictor` says: the chosen proposal's mask, empty where there is none."""
-        table, proposed = self._look(image)
-        pooled = table[f"pooled_{self.settings.pooling}"]
-        places = table["cells" if self.settings.centroid == "cells" else "geometry"]
-        offsets = {0: (0, len(proposed.scores))}
-        proposals = ProposalTable(table["class_tokens"], table["embeddings"], pooled, places, offsets)
-        sentences = SentenceTable([0], self.clip.sentences([text]), self.text.sentences([text]))
+        proposals, sentences, proposed = self.tables(image, text)
+        assert self.alignment is not None
         chosen, _ = choose(
             self.alignment, proposals, sentences, self.settings.candidates_eval, self.settings.temperature
         )
@@ -166,6 +163,16 @@ class ProposalPredictor(Predictor):
         if best < 0:
             return np.zeros((image.height, image.width), np.float32)
         return at_size(proposed.masks[best], image.height, image.width).numpy().astype(np.float32)
+
+    def tables(self, image: Image.Image, text: str) -> tuple[ProposalTable, SentenceTable, Proposals]:
+        """What the alignment reads of a picture and a sentence, as of a split with these alone; and the proposals."""
+        table, proposed = self._look(image)
+        pooled = table[f"pooled_{self.settings.pooling}"]
+        places = table["cells" if self.settings.centroid == "cells" else "geometry"]
+        offsets = {0: (0, len(proposed.scores))}
+        proposals = ProposalTable(table["class_tokens"], table["embeddings"], pooled, places, offsets)
+        sentences = SentenceTable([0], self.clip.sentences([text]), self.text.sentences([text]))
+        return proposals, sentences, proposed
 
     def embeddings(self, image: Image.Image) -> Tensor:
         """CLIP's of the picture's proposals, as `confidence.Looker` has them."""
@@ -196,8 +203,11 @@ class ResponseMapPredictor(Predictor):
     @torch.no_grad()
     def soft(self, image: Image.Image, text: str) -> NDArray[np.float32]:
         """As `Predictor` says."""
-        R = respond(self.modules, self.backbone, image, text)
-        return soft_masks(R[None], image.height, image.width)[0].numpy()
+        return soft_masks(self.response(image, text)[None], image.height, image.width)[0].numpy()
+
+    def response(self, image: Image.Image, text: str) -> Tensor:
+        """The map R [h, w] before it is brought to the picture's size, positive where the mask is."""
+        return respond(self.modules, self.backbone, image, text)
 
     def cut_at(self, text: str) -> int:
         """As `Predictor` says."""

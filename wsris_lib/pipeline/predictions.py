@@ -111,14 +111,19 @@ def write_overlay(path: Path, image: Image.Image, soft: NDArray[np.float32]) -> 
     """
     small = shrunk(image)
     mask = np.asarray(Image.fromarray(soft > 0.5).resize(small.size, Image.Resampling.NEAREST))
-    pixels = np.array(small)
+    with artefacts.atomic_write(path) as temporary:
+        tinted(small, mask).save(temporary, format="JPEG", quality=90, comment=MADE)
+
+
+def tinted(image: Image.Image, mask: NDArray[np.bool_]) -> Image.Image:
+    """The RGB image with a mask [H, W] of its size in the colour of TINTS that is farthest from the object's own."""
+    pixels = np.array(image)
     if mask.any():
         tints = np.array([ImageColor.getrgb(tint) for tint in TINTS])
         own = pixels[mask].mean(0)
         tint = tints[np.linalg.norm(tints - own, axis=1).argmax()]
         pixels[mask] = (STRENGTH * tint + (1 - STRENGTH) * pixels[mask]).round().astype(np.uint8)
-    with artefacts.atomic_write(path) as temporary:
-        Image.fromarray(pixels).save(temporary, format="JPEG", quality=90, comment=MADE)
+    return Image.fromarray(pixels)
 
 
 def described(soft: NDArray[np.float32]) -> dict[str, Any]:

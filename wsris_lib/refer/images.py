@@ -65,10 +65,17 @@ def read_bytes(source: Photo | str) -> bytes:
         raise DataError(f"{path}: can't be read as an image ({why.strerror}); {AGAIN}, or mend its name") from None
 
 
-def decoded(data: bytes, where: str, upright: bool = True) -> Image.Image:
-    """`load_image` of a file's bytes; `where` names it in messages."""
+def decoded(data: bytes, where: str, upright: bool = True, side: int = 0) -> Image.Image:
+    """`load_image` of a file's bytes; `where` names it in messages.
+
+    side: a JPEG that is several times larger is decoded at a half, a quarter or an eighth of its size, no longer side
+    below `side`; 0: as it is.
+    """
     with _named(data, where), Image.open(io.BytesIO(data)) as file:
         _refuse(file, where)
+        if side and max(file.size) > side:
+            share = side / max(file.size)
+            file.draft(None, (round(share * file.width), round(share * file.height)))
         if file.format not in STILL and getattr(file, "is_animated", False):
             _say_once(where, "holds several frames or pages, the first is taken")
         deep = ";16" in str(getattr(file, "tile", ""))  # 16 bits a colour, of which Pillow keeps the upper 8

@@ -27,6 +27,11 @@ DEPTH_UNIT = 1000  # depth PNGs hold thousandths of a world unit
 Target = tuple[int, str]  # the number of a thing from 1, and a part of it or ""
 
 
+def root_of(size: SynRefSize) -> Path:
+    """Where SynRef in this size lies, or will."""
+    return artefacts.runs_dir() / "cache" / f"synref-{artefacts.content_hash(draw.EDITION, asdict(size))}"
+
+
 def make_synref(size: SynRefSize, workers: int | None = None) -> Path:
     """The root of SynRef in this size, made on first use on all cores (some 10 ms an image and core).
 
@@ -36,7 +41,7 @@ def make_synref(size: SynRefSize, workers: int | None = None) -> Path:
     the `part` it is about ("" for the whole object). The same size and code give the same bytes.
     """
     settings = asdict(size)
-    root = artefacts.runs_dir() / "cache" / f"synref-{artefacts.content_hash(draw.EDITION, settings)}"
+    root = root_of(size)
     if root.is_dir():
         return root
     temporary = root.with_name(f".{root.name}.{os.getpid()}.tmp")

@@ -16,13 +16,14 @@ INSTALLED := .venv/.installed
 CRF := pydensecrf2==1.1
 STRIP := $(BIN)/nbstripout --extra-keys "metadata.widgets metadata.papermill metadata.language_info.version cell.metadata.papermill"
 
-.PHONY: help setup reproduce app test margins lint format strip lab exercises zoo lock clean
+.PHONY: help setup reproduce app test margins lint format strip lab site exercises zoo lock clean
 help:
 	@echo "make reproduce [PROFILE=tiny] [DATA=folder]   every notebook and the table of results"
 	@echo "make app [PROFILE=tiny]                        a page in the browser that asks all trained models"
 	@echo "make test       lint, tests, every notebook in its smallest size: what CI runs"
 	@echo "make margins    how far the tests that train something are from failing, on every setting of this machine"
 	@echo "make lab        JupyterLab in notebooks/"
+	@echo "make site [PROFILE=tiny]                       the lessons as executed, documents and API as pages, in build/site"
 	@echo "make setup [TORCH=auto|cpu|cuda]               .venv; auto leaves CUDA out where there is no NVIDIA GPU"
 	@echo "make lint | format | strip | exercises | zoo | lock | clean"
 
@@ -83,6 +84,12 @@ strip: $(INSTALLED)
 lab: $(INSTALLED)
 	$(BIN)/jupyter lab --notebook-dir notebooks
 
+# Static pages, from what `make reproduce` left in runs/. Nothing is executed and nothing comes from a network.
+site: $(INSTALLED)
+	@$(BIN)/python -c 'import furo, myst_nb' 2>/dev/null || \
+		$(BIN)/uv pip install --quiet --python $(BIN)/python -c requirements-lock.txt -e ".[site]"
+	$(BIN)/python docs/site/build.py --profile $(PROFILE)
+
 # The students' notebooks, without what stands between the marks in notebooks/solutions.
 exercises: $(INSTALLED)
 	$(BIN)/python -m wsris_lib.experiments.exercises
@@ -92,9 +99,9 @@ zoo: $(INSTALLED)
 	for name in clip clip_rn text dino depth sam2 detector swin; do $(BIN)/python -m wsris_lib zoo train $$name || exit 1; done
 
 # Keeps the pinned versions that still fit pyproject.toml. To move them all: make lock UPGRADE=--upgrade
-# All extras but crf: not every machine can compile it.
+# All extras but crf, sam2 and browser: tests/test_project.py says why.
 lock: $(INSTALLED)
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra lab --extra parquet --extra llm --extra dev \
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra lab --extra site --extra parquet --extra llm --extra dev \
 		--no-emit-index-url --no-header $(UPGRADE) -o requirements-lock.txt pyproject.toml
 
 # Results (runs/) stay.

@@ -53,14 +53,17 @@ def test_the_exercises_are_the_lessons(solutions, out):
 
 @each_pair
 def test_a_prediction_is_asked_for_before_what_answers_it(solutions, out):
-    """The student's first blank after it is the prediction itself, in a cell that computes nothing."""
+    """The student's first blank after it is the prediction itself, in a cell that assigns nothing computed."""
     cells = nbformat.read(out, as_version=4).cells
     predicted = [number for number, cell in enumerate(cells) if "**Predict first:**" in cell.source]
     solved = nbformat.read(solutions, as_version=4).cells
     for number in predicted:
         blank = next(cell for cell in solved[number + 1 :] if exercises.BEGIN in cell.source or is_answer(cell))
-        calls = [] if is_answer(blank) else [n for n in ast.walk(parse(blank.source)) if isinstance(n, ast.Call)]
-        assert not calls, f"write the prediction down in a cell of its own, not by\n{blank.source}"
+        body = [] if is_answer(blank) else parse(blank.source).body
+        calls = [
+            n for line in body if not isinstance(line, ast.Expr) for n in ast.walk(line) if isinstance(n, ast.Call)
+        ]
+        assert not calls, f"write the prediction down before anything is computed, not by\n{blank.source}"
 
 
 @each_pair

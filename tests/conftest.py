@@ -15,6 +15,15 @@ def pytest_addoption(parser):
     parser.addoption("--margins", choices=["table", "json"], help="how far each learning test was from failing")
 
 
+@pytest.fixture(autouse=True)
+def same_environment():
+    """A command called in this process leaves settings in the environment, which the next test must not find."""
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+
+
 def pytest_configure(config):
     if config.getoption("--no-onednn"):
         import torch

@@ -192,9 +192,9 @@ def test_a_background_shows_no_object(web):
 
 def test_short_trainings_are_not_compiled_and_float32_stays_where_bfloat16_is_slow(monkeypatch):
     assert training.compiled(len, 10, torch.device("cpu")) is len
-    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
+    monkeypatch.setattr(training, "multiplies_bfloat16", lambda: False)
     with training.autocast(torch.device("cpu")):
         assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.float32
-    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
+    monkeypatch.setattr(training, "multiplies_bfloat16", lambda: True)
     with training.autocast(torch.device("cpu")):
         assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.bfloat16

@@ -22,7 +22,7 @@ PARTS = {
     "notebooks": (
         {"WSRIS_PROFILE": "smoke", "WSRIS_CHECKS": "strict"},  # a solution that its own check doesn't find right is red
         [
-            *("--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout", "300"),
+            *("--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout", "900"),
             *("--ignore", "notebooks/exercises", "notebooks"),
         ],
     ),

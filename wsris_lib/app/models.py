@@ -20,7 +20,7 @@ TITLES = {  # of MODELS, in the order of the page
     "cadd ehin": "CADD's student, of EHIN's labels",
     "ehin": "EHIN: response map",
     "stage 2": "EHIN: stage 2",
-    "cadd truth": "CADD's student of true masks (oracle)",
+    "cadd truth": "CADD's student of true masks (upper bound)",
 }
 LOOK = "proposals and CLIP"
 REFINE = "EHIN: refined map"

@@ -37,7 +37,7 @@ from wsris_lib.frozen.sam2 import Sam2Proposer
 from wsris_lib.frozen.working_size import shrunk
 
 OLDER = (r"\.position_ids$",)  # a buffer that files of earlier versions hold
-SEEN = {  # what each learnt from beside images alone
+SEEN = {  # what each learnt from beside images alone, by their papers as we know them, not looked up anew
     "clipseg": (
         "CLIP's pairs; phrases with masks of PhraseCut, whose photographs are Visual Genome's and so partly COCO's"
     ),

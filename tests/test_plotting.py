@@ -1,11 +1,16 @@
 """Figures hold what they were given, each panel its own."""
 
+from base64 import b64decode
 from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
+import nbclient
 import numpy as np
+import pytest
+from nbformat.v4 import new_code_cell, new_notebook
 
 from wsris_lib import plotting
+from wsris_lib.alternative_text import LONGEST, describe
 
 
 def square(top: int) -> np.ndarray:
@@ -27,3 +32,46 @@ def test_a_comparison_has_a_row_for_each_method_and_a_column_for_each_sentence()
     for (photograph, tint), image, mask in zip(drawn, 2 * list(images.values()), masks["choice"] + masks["student"]):
         assert np.array_equal(photograph, image) and np.array_equal(tint[..., 3] > 0, mask)
     plt.close(figure)
+
+
+SCENE = np.zeros((16, 20, 3))
+FIGURES = {
+    "ESEM helps: bars of mIoU, percent: baseline 47.2, + ESEM 49.2": lambda: plotting.bars(
+        {"baseline": [47.1, 47.3], "+ ESEM": 49.2}, "mIoU, percent", "ESEM helps"
+    ),
+    "bars of PointM: far 1, near 2": lambda: plotting.ranked({"far": 1, "near": 2}, "PointM", ["near"], "parts"),
+    "table, CLIP: none 1.00, 2D 2.00; DINO: none 3.00. colours: mIoU": lambda: plotting.matrix(
+        [[1, 2], [3, np.nan]], ["CLIP", "DINO"], ["none", "2D"], "mIoU"
+    ),
+    "3 by 3 cells. colours: cosine": lambda: plotting.matrix(np.eye(3), list("abc"), list("abc"), "cosine", form=""),
+    "loss against step: TRIS from 1 at 0 to 3 at 2, EHIN from 3 at 0 to 1 at 2": lambda: plotting.curves(
+        range(3), {"TRIS": [1, 2, 3], "EHIN": [3, 2, 1]}, "step", "loss"
+    ),
+    "IoU against area": lambda: plotting.scatter([1, 2], [1, 2], "area", "IoU"),
+    "2 panels. image. far. colours: response": lambda: plotting.maps(SCENE, {"far": square(2) * 1.0}, bar="response"),
+    "2 panels. the left mug IoU 0.5. a bowl": lambda: plotting.predictions(
+        2 * [SCENE], 2 * [square(2)], 2 * [square(3)], ["the left mug\nIoU 0.5", "a bowl"]
+    ),
+}
+
+
+@pytest.mark.parametrize("words", FIGURES)
+def test_a_figure_says_in_words_what_it_shows(words):
+    figure = FIGURES[words]()
+    assert describe(figure) == words
+    plt.close(figure)
+
+
+def test_a_long_alternative_text_is_cut_and_says_so():
+    figure = plotting.bars({f"method {n}": n for n in range(100)}, "mIoU")
+    assert len(describe(figure)) == LONGEST and describe(figure).endswith("…")
+    plt.close(figure)
+
+
+@pytest.mark.slow
+def test_a_notebook_shows_a_figure_once_and_keeps_its_words():
+    code = "from wsris_lib import plotting\nplotting.bars({'a': 1}, 'mIoU');"
+    (cell,) = nbclient.execute(new_notebook(cells=[new_code_cell(code)])).cells
+    (picture,) = cell.outputs
+    assert picture.metadata["image/png"]["alt"] == "bars of mIoU: a 1"
+    assert b64decode(picture.data["image/png"]).startswith(b"\x89PNG")

@@ -41,7 +41,7 @@ LAYERS = (
     ("segmentation",),
     ("es3net", "ehin"),
     ("refine", "cadd"),
-    ("metrics", "baselines", "plotting"),
+    ("metrics", "baselines", "alternative_text", "plotting"),
     ("pipeline",),
     ("experiments",),
     ("setup", "miniature"),

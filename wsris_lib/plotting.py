@@ -9,6 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 from numpy.typing import ArrayLike, NDArray
 
+from wsris_lib.alternative_text import DescribedFigure
+
 MASK = "#00b4d8"  # predictions and proposals
 TRUTH = "#f4a300"  # ground truth, always drawn as an outline
 LETTERS = 15  # of a title, to an inch
@@ -19,11 +21,21 @@ def grid(n: int, columns: int = 4, side: float = 2.6) -> tuple[Figure, np.ndarra
     columns = min(n, columns)
     rows = -(-n // columns)
     figure, axes = plt.subplots(
-        rows, columns, figsize=(side * columns, side * rows), squeeze=False, layout="constrained"
+        rows,
+        columns,
+        figsize=(side * columns, side * rows),
+        squeeze=False,
+        layout="constrained",
+        FigureClass=DescribedFigure,
     )
     for panel in axes.flat:
         panel.axis("off")
     return figure, axes.flat[:n]
+
+
+def _axes(size: tuple[float, float]) -> tuple[Figure, plt.Axes]:
+    """A figure of this size in inches with one pair of axes."""
+    return plt.subplots(figsize=size, layout="constrained", FigureClass=DescribedFigure)
 
 
 def overlay(
@@ -117,7 +129,7 @@ def curves(
     spreads: Mapping[str, ArrayLike] | None = None,
 ) -> Figure:
     """One line for each entry, with a band of ± `spreads` where given."""
-    figure, axis = plt.subplots(figsize=(5.2, 3.4), layout="constrained")
+    figure, axis = _axes((5.2, 3.4))
     for name, y in lines.items():
         (line,) = axis.plot(x, y, marker="o", markersize=3, label=name)
         if spreads and name in spreads:
@@ -132,7 +144,7 @@ def curves(
 
 def bars(values: Mapping[str, float | Sequence[float]], ylabel: str, title: str = "", form: str = "{:.1f}") -> Figure:
     """A bar for each entry with its number; several values (seeds) give their mean with every value as a dot."""
-    figure, axis = plt.subplots(figsize=(max(4.0, 0.9 * len(values)), 3.2), layout="constrained")
+    figure, axis = _axes((max(4.0, 0.9 * len(values)), 3.2))
     for x, value in enumerate(values.values()):
         several = np.atleast_1d(value)
         axis.bar(x, several.mean(), color=MASK, alpha=0.8)
@@ -150,7 +162,7 @@ def matrix(
     """A table [rows, columns] as coloured cells with their numbers (form "": colours alone); NaN stays empty."""
     values = np.asarray(values, float)
     size = (2.2 + 0.75 * len(columns), 1.2 + 0.4 * len(rows)) if form else (4.6, 3.8)
-    figure, axis = plt.subplots(figsize=size, layout="constrained")
+    figure, axis = _axes(size)
     drawn = axis.imshow(values, cmap="viridis", aspect="auto")
     figure.colorbar(drawn, ax=axis, label=label)
     axis.set_xticks(range(len(columns)), columns, rotation=25, ha="right", fontsize=8)
@@ -166,7 +178,7 @@ def matrix(
 
 def centroids(image: ArrayLike, places: ArrayLike, title: str = "") -> Figure:
     """An image with a dot at each (x, y) of places [N, 3] in 0..1, coloured by z."""
-    figure, axis = plt.subplots(figsize=(4.8, 3.8), layout="constrained")
+    figure, axis = _axes((4.8, 3.8))
     overlay(axis, image, title=title)
     height, width = np.shape(image)[:2]
     x, y, z = np.asarray(places, float).T
@@ -179,7 +191,7 @@ def centroids(image: ArrayLike, places: ArrayLike, title: str = "") -> Figure:
 
 def ranked(values: Mapping[str, float], xlabel: str, marked: Sequence[str] = (), what: str = "") -> Figure:
     """A horizontal bar for each entry, the first on top; those that are `marked` in the other colour, named `what`."""
-    figure, axis = plt.subplots(figsize=(5.2, 0.6 + 0.17 * len(values)), layout="constrained")
+    figure, axis = _axes((5.2, 0.6 + 0.17 * len(values)))
     for name, chosen, colour in (("", False, MASK), (what, True, TRUTH)):
         bars = {key: value for key, value in values.items() if (key in marked) == chosen}
         axis.barh([list(values).index(key) for key in bars], list(bars.values()), color=colour, label=name)
@@ -199,7 +211,7 @@ def scatter(
     log: bool = False,
 ) -> Figure:
     """A dot for each pair, and a line through the points of `trend`; `log` stretches the small values of x."""
-    figure, axis = plt.subplots(figsize=(5.2, 3.4), layout="constrained")
+    figure, axis = _axes((5.2, 3.4))
     axis.plot(x, y, ".", color=MASK, alpha=0.4, markersize=5)
     if trend is not None:
         axis.plot(*trend, "-o", color=TRUTH, markersize=4)

@@ -80,7 +80,7 @@ def shown(notebook: dict) -> None:
     """Make an executed notebook fit for a page, in place.
 
     The cell that papermill put in leaves. A widget can't work without a kernel: what it had printed and drawn stands
-    in its place.
+    in its place. A figure's alternative text moves to where the site's builder reads it.
     """
     widgets = notebook["metadata"].pop("widgets", {}).get(STATE, {}).get("state", {})
     notebook["cells"] = [
@@ -89,6 +89,13 @@ def shown(notebook: dict) -> None:
     for cell in notebook["cells"]:
         if cell["cell_type"] == "code":
             cell["outputs"] = [plain for output in cell["outputs"] for plain in still(output, widgets)]
+            if words := " | ".join(dict.fromkeys(filter(None, map(alternative, cell["outputs"])))):
+                cell["metadata"]["mystnb"] = {"image": {"alt": words}}  # the one place where MyST-NB looks for it
+
+
+def alternative(output: dict) -> str:
+    """The alternative text of an output that is a picture, else nothing."""
+    return output.get("metadata", {}).get("image/png", {}).get("alt", "")
 
 
 def still(output: dict, widgets: dict) -> Iterator[dict]:

@@ -116,6 +116,13 @@ def test_notebook_is_stored_without_traces_of_a_run(path):
     assert notebook.metadata.kernelspec.name == "python3"
 
 
+def test_every_figure_is_drawn_by_the_library_and_so_has_an_alternative_text():
+    """`plotting` makes figures that describe themselves; one of pyplot's own would have no words."""
+    for path in LESSONS:
+        source = "\n".join(code(nbformat.read(path, as_version=4)))
+        assert not re.search(r"\bplt\.|pyplot|\.subplots\(", source), path.name
+
+
 def test_lessons_are_numbered_in_order_and_none_takes_a_number_twice():
     numbers = [path.name[:2] for path in LESSONS]  # lessons 00, 01, ..., then appendices A1, A2, ...
     assert all(re.fullmatch(r"\d\d|A\d", number) for number in numbers)

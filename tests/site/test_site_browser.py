@@ -99,6 +99,8 @@ def test_a_lesson_shows_its_figures_and_formulas(page, address):
     formulas = 0
     for lesson in lessons:
         page.goto(address + f"notebooks/{lesson.name}")
-        figures += sum(image.is_visible() for image in page.locator(".cell_output img").all())
+        images = page.locator(".cell_output img").all()
+        figures += sum(image.is_visible() for image in images)
+        assert not [image for image in images if "_images/" in image.get_attribute("alt")], lesson.name  # a file's name
         formulas += sum(formula.bounding_box()["width"] > 2 for formula in page.locator(".math math").all())
     assert figures and formulas

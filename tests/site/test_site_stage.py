@@ -14,7 +14,8 @@ sys.path.insert(0, str(REPO / "docs" / "site"))
 import stage as site
 
 VIEW = {"output_type": "display_data", "metadata": {}, "data": {site.VIEW: {"model_id": "box"}, "text/plain": ["..."]}}
-FIGURE = {"output_type": "display_data", "metadata": {}, "data": {"image/png": "iVBORw0KGgo="}}
+ALT = {"image/png": {"alt": "bars of mIoU: baseline 47.1"}}
+FIGURE = {"output_type": "display_data", "metadata": ALT, "data": {"image/png": "iVBORw0KGgo="}}
 
 
 def cell(source, **more):
@@ -44,6 +45,7 @@ def test_a_widget_gives_way_to_what_it_had_drawn(staged):
     notebook = site.read(source / "notebooks" / name)
     assert changed == [name]  # it has a cell more than the lesson in git
     assert notebook["cells"][-1]["outputs"] == [FIGURE]
+    assert notebook["cells"][-1]["metadata"]["mystnb"]["image"] == ALT["image/png"]
     assert "widgets" not in notebook["metadata"]
     assert not [c for c in notebook["cells"] if "injected-parameters" in c["metadata"].get("tags", [])]
 

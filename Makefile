@@ -16,7 +16,7 @@ INSTALLED := .venv/.installed
 CRF := pydensecrf2==1.1
 STRIP := $(BIN)/nbstripout --extra-keys "metadata.widgets metadata.papermill metadata.language_info.version cell.metadata.papermill"
 
-.PHONY: help setup reproduce app test margins lint format strip lab site exercises zoo lock clean
+.PHONY: help setup reproduce app test margins lint format strip lab site slides with-site exercises zoo lock clean
 help:
 	@echo "make reproduce [PROFILE=tiny] [DATA=folder]   every notebook and the table of results"
 	@echo "make app [PROFILE=tiny]                        a page in the browser that asks all trained models"
@@ -24,6 +24,7 @@ help:
 	@echo "make margins    how far the tests that train something are from failing, on every setting of this machine"
 	@echo "make lab        JupyterLab in notebooks/"
 	@echo "make site [PROFILE=tiny]                       the lessons as executed, documents and API as pages, in build/site"
+	@echo "make slides [PROFILE=tiny]                     each lesson's headings, formulas and figures as slides, in build/slides"
 	@echo "make setup [TORCH=auto|cpu|cuda]               .venv; auto leaves CUDA out where there is no NVIDIA GPU"
 	@echo "make lint | format | strip | exercises | zoo | lock | clean"
 
@@ -85,10 +86,15 @@ lab: $(INSTALLED)
 	$(BIN)/jupyter lab --notebook-dir notebooks
 
 # Static pages, from what `make reproduce` left in runs/. Nothing is executed and nothing comes from a network.
-site: $(INSTALLED)
+site: $(INSTALLED) with-site
+	$(BIN)/python docs/site/build.py --profile $(PROFILE)
+
+slides: $(INSTALLED) with-site
+	$(BIN)/python docs/site/slides.py --profile $(PROFILE)
+
+with-site: $(INSTALLED)
 	@$(BIN)/python -c 'import furo, myst_nb' 2>/dev/null || \
 		$(BIN)/uv pip install --quiet --python $(BIN)/python -c requirements-lock.txt -e ".[site]"
-	$(BIN)/python docs/site/build.py --profile $(PROFILE)
 
 # The students' notebooks, without what stands between the marks in notebooks/solutions.
 exercises: $(INSTALLED)

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import zero_shot_models
 
 from wsris_lib.__main__ import main
 from wsris_lib.config import profiles
@@ -32,8 +33,29 @@ def test_all_that_the_paper_needs_is_named_with_one_command(capsys, monkeypatch,
     stdout = capsys.readouterr().out
     assert stdout.count("not in the local hub cache") == 10
     assert stdout.count("fetch checkpoints --profile paper") == 1, "ten lines with the same advice"
+    assert "facebook/dinov2-base (dino), 346.3 MB, apache-2.0: not in" in stdout
+    assert "sup-simcse-bert-base-uncased (text), size unknown, no licence stated: not in" in stdout
+    assert stdout.count("not here, so it gets no row") == 3 and stdout.count("fetch zero-shot --profile paper") == 1
     assert "NO  GPU" in stdout and "--trial 4" in stdout
     assert f"fetch refcoco coco --data {tmp_path}" in stdout and stdout.endswith("mend the lines marked NO\n")
+
+
+def test_zero_shot_models_are_listed_with_size_licence_and_gate_and_stop_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "grounding-dino-tiny").mkdir()
+    folder = zero_shot_models.clipseg(tmp_path / "clipseg-rd64-refined")
+    size = sum(path.stat().st_size for path in Path(folder).iterdir()) / 1e6
+    settings = {"zero_shot.clipseg": folder, "zero_shot.grounding_dino": str(tmp_path / "grounding-dino-tiny")}
+    clipseg, grounded, sam3 = doctor.zero_shot(profiles.load("paper", **settings))
+    assert clipseg.ok and clipseg.message == f"clipseg: {folder}, {size:,.1f} MB, apache-2.0"
+    assert grounded.ok is False and "has no *.safetensors or *.bin" in grounded.message
+    assert "(its boxes go to facebook/sam2.1-hiera-small)" in grounded.message
+    assert sam3.ok is None and "facebook/sam3, size unknown, SAM License, gated: not here, so it gets" in sam3.message
+    assert sam3.message.endswith("set HF_TOKEN") and sam3.hint == "python -m wsris_lib fetch zero-shot --profile paper"
+    (tmp_path / "grounding-dino-tiny" / "model.safetensors").write_bytes(b"short")
+    _, grounded, _ = doctor.zero_shot(profiles.load("paper", **settings))
+    assert grounded.ok is None and "not the published file: model.safetensors has 5 bytes" in grounded.message
+    assert not list(doctor.zero_shot(TINY))
 
 
 def test_a_package_that_is_missing_or_too_old_is_named(monkeypatch):

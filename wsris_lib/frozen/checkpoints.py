@@ -114,6 +114,24 @@ def sizes(name: str) -> list[str]:
     return lines
 
 
+def terms(name: str) -> str:
+    """What a checkpoint weighs, its licence and whether it is gated: ", 184.3 MB, apache-2.0"; "" for the zoo's.
+
+    The bytes are those of its files here, else as published, else unknown.
+    """
+    if name.startswith("zoo:"):
+        return ""
+    record = record_of(name)
+    published = [file.get("bytes") for file in record.get("files", {}).values()]
+    try:
+        size = sum(path.stat().st_size for path in Path(resolve(name)).rglob("*") if path.is_file())
+    except FileNotFoundError:
+        size = 0 if None in published else sum(published)
+    licence = f", {record.get('licence') or 'no licence stated'}" if record else ""
+    gated = ", gated" if record.get("gated") else ""
+    return f", {f'{size / 1e6:,.1f} MB' if size else 'size unknown'}{licence}{gated}"
+
+
 def fingerprint(name: str) -> str:
     """What changes when the checkpoint does: the digest of a folder's files, or a hub's name and commit.
 

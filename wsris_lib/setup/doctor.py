@@ -18,7 +18,7 @@ from packaging.requirements import Requirement
 from wsris_lib.config import profiles
 from wsris_lib.config.profiles import Profile
 from wsris_lib.experiments.needs import memory_gb
-from wsris_lib.frozen.checkpoints import PINS, resolve, sizes
+from wsris_lib.frozen.checkpoints import PINS, record_of, resolve, sizes, terms
 from wsris_lib.frozen.extractor import Extractor
 from wsris_lib.infra import artefacts
 from wsris_lib.infra import machine as limits
@@ -38,6 +38,7 @@ from wsris_lib.synref.make import CORPORA, POOLS
 
 DECLARED = PINS.with_name("declared.json")  # what the public checkpoints were trained on, as their makers say
 READ_NO_IMAGE = ("text", "cadd.text_model")
+WEIGHTS = ("*.safetensors", "*.bin")
 NEEDED_GB = 3.0  # of memory, with one worker; `needs.memory_gb` has the usual two
 SAMPLE = 2  # images on which a cost is measured
 
@@ -64,7 +65,8 @@ def doctor(profile: Profile, measure: bool = False, verify: bool = False) -> int
     compare the public checkpoints' files and answers with the published ones, see `verify`.
     """
     print(f"profile {profile.name}, data {profile.data}, corpus {profile.corpus}, split by {profile.split_by}")
-    checks = [*packages(profile), *machine(profile), *checkpoints(profile), *data(profile)]
+    checks = [*packages(profile), *machine(profile), *checkpoints(profile), *zero_shot(profile)]
+    checks += data(profile)
     checks += verified(profile) if verify else []
     for check, after in zip(checks, [*checks[1:], None]):  # one command for several things is printed after the last
         print(replace(check, hint="") if after and not after.ok and after.hint == check.hint else check)
@@ -153,7 +155,7 @@ def checkpoints(profile: Profile) -> Iterator[Check]:
     """Where each is, or how to get it."""
     names = profiles.checkpoints_of(profile)
     for name in dict.fromkeys(names.values()):
-        message = f"{name} ({', '.join(field for field in names if names[field] == name)})"
+        message = f"{name} ({', '.join(field for field in names if names[field] == name)}){terms(name)}"
         try:
             resolve(name)
             other = "; ".join(sizes(name))
@@ -166,11 +168,32 @@ def checkpoints(profile: Profile) -> Iterator[Check]:
             yield Check("checkpoint", f"{message}: not in the local hub cache" if hub else str(why), False, hint)
 
 
+def zero_shot(profile: Profile) -> Iterator[Check]:
+    """Each zero-shot model: what it weighs and asks of its users, and whether it is there; a run goes without it."""
+    hint = f"python -m wsris_lib fetch zero-shot --profile {profile.name}"
+    for model, name in profiles.zero_shot_of(profile).items():
+        boxes = f" (its boxes go to {profile.sam2})" if model == "grounding_dino" else ""
+        message = f"{model}: {name}{boxes}{terms(name)}"
+        try:
+            folder = Path(resolve(name))
+        except FileNotFoundError:
+            accept = "; accept its licence on the hub's page and set HF_TOKEN" * bool(record_of(name).get("gated"))
+            yield Check("zero-shot", f"{message}: not here, so it gets no row{accept}", hint=hint)
+            continue
+        other = sizes(name)
+        if not any(path for ending in WEIGHTS for path in folder.glob(ending)):
+            yield Check("zero-shot", f"{message}: {folder} has no {' or '.join(WEIGHTS)}", False, hint)
+        elif other:
+            yield Check("zero-shot", f"{message}: not the published file: {'; '.join(other)}")
+        else:
+            yield Check("zero-shot", message, True)
+
+
 def verified(profile: Profile) -> Iterator[Check]:
     """Of each public checkpoint that is there, whether it answers as published."""
     from wsris_lib.setup.verify import verify  # it imports every kind of model
 
-    names = dict.fromkeys(profiles.checkpoints_of(profile).values())
+    names = dict.fromkeys([*profiles.checkpoints_of(profile).values(), *profiles.zero_shot_of(profile).values()])
     for name in (name for name in names if not name.startswith("zoo:")):
         with suppress(FileNotFoundError):  # has a line of its own
             verdict = verify(name)

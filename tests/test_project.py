@@ -41,7 +41,7 @@ LAYERS = (
     ("segmentation",),
     ("es3net", "ehin"),
     ("refine", "cadd"),
-    ("metrics", "baselines", "alternative_text", "plotting"),
+    ("metrics", "baselines", "alternative_text", "plotting", "diagrams"),
     ("pipeline",),
     ("experiments",),
     ("setup", "miniature"),

@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
+from matplotlib.patches import FancyArrowPatch
 
 LONGEST = 900  # characters; a screen reader reads an alternative text in one go
 COLORBAR = "<colorbar>"  # matplotlib's label of such axes
@@ -22,7 +23,7 @@ class DescribedFigure(Figure):
 
 
 def describe(figure: Figure) -> str:
-    """Titles, names of axes, and the numbers of bars, lines and tables; of pictures their titles.
+    """Titles, names of axes, numbers of bars, lines and tables; of pictures their titles, of diagrams the arrows.
 
     At most `LONGEST` characters; what is cut off ends with an ellipsis.
     """
@@ -39,8 +40,13 @@ def describe(figure: Figure) -> str:
 def _panel(axes: Axes) -> str:
     """One panel: its title, then what it shows."""
     title = " ".join(axes.get_title().split())
-    shown = _bars(axes) or _table(axes) or _lines(axes) or _dots(axes)
+    shown = _arrows(axes) or _bars(axes) or _table(axes) or _lines(axes) or _dots(axes)
     return ": ".join(part for part in (title, shown) if part)
+
+
+def _arrows(axes: Axes) -> str:
+    """What each arrow of a diagram joins, as its label says."""
+    return ", ".join(str(patch.get_label()) for patch in axes.patches if isinstance(patch, FancyArrowPatch))
 
 
 def _bars(axes: Axes) -> str:

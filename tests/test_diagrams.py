@@ -53,6 +53,7 @@ def test_every_arrow_joins_two_boxes_with_level_and_upright_lines_and_crosses_no
     boxes = solid(diagram)
     assert all({arrow.start, arrow.end} <= boxes.keys() and arrow.start != arrow.end for arrow in diagram.arrows)
     assert len({(arrow.start, arrow.end) for arrow in diagram.arrows}) == len(diagram.arrows)
+    assert not any("," in name for name in boxes), "the alternative text is a list with commas"
     assert boxes.keys() == {name for arrow in diagram.arrows for name in (arrow.start, arrow.end)}, "a box alone"
     for arrow in diagram.arrows:
         points = route(diagram, arrow)

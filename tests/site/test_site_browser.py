@@ -1,18 +1,17 @@
-"""The built site in a real browser: Chromium of the distribution, driven by playwright (the extra `browser`)."""
+"""The built site in a real browser."""
 
 import functools
 import os
-import shutil
 import threading
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from browsing import chromium, listening
 
 from wsris_lib.infra.artefacts import REPO
 
 SITE = Path(os.environ.get("WSRIS_SITE") or REPO / "build" / "site" / "html")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -39,35 +38,14 @@ def address():
 
 @pytest.fixture(scope="module")
 def browser():
-    if not CHROMIUM:
-        pytest.skip("no chromium on the path: apt-get install chromium")
-    playwright = pytest.importorskip("playwright.sync_api", reason="no playwright: pip install -e '.[browser]'")
-    with playwright.sync_playwright() as running:
-        chromium = running.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])  # root has no sandbox
-        yield chromium
-        chromium.close()
-
-
-def failed(request):
-    """A complaint, unless the next page was opened before the search had fetched all its summaries."""
-    return [] if request.failure == "net::ERR_ABORTED" else [f"{request.url}: {request.failure}"]
+    with chromium() as running:
+        yield running
 
 
 @pytest.fixture
 def page(browser, address):
-    """A page that notes its complaints, and what it asks of any other host."""
-    page = browser.new_page(viewport={"width": 1300, "height": 900})
-    page.set_default_timeout(120_000)
-    page.complaints = []
-    page.on("console", lambda line: page.complaints.append(line.text) if line.type == "error" else None)
-    page.on("pageerror", lambda error: page.complaints.append(str(error)))
-    page.on("requestfailed", lambda request: page.complaints.extend(failed(request)))
-    page.on(
-        "request",
-        lambda request: None if request.url.startswith((address, "data:")) else page.complaints.append(request.url),
-    )
-    yield page
-    page.close()
+    with listening(browser, address) as page:
+        yield page
 
 
 def test_every_page_opens_with_all_its_pictures_and_no_complaint(page, address):

@@ -38,6 +38,7 @@ from wsris_lib.refer.errors import DataError
 from wsris_lib.refer.published import PUBLISHED
 
 COMMAND = "python benchmarks/full_size.py --profile {} --checkpoints full --data data/refer"
+WHOLE_PATH = "## All stages, end to end"  # a section of the page that another command measured
 WORDINGS = 3  # of each sentence of train, for eq. 5
 Counts = tuple[float, float, float]  # refs, sentences, images of a split
 
@@ -247,6 +248,12 @@ def device_name(device: str) -> str:
     return f"{name} ({torch.backends.cpu.get_cpu_capability()}), {torch.get_num_threads()} threads"
 
 
+def whole_path(page: Path) -> list[str]:
+    """The lines of the page's section WHOLE_PATH, which stays when the rest is made anew; [] where it has none."""
+    lines = page.read_text(encoding="utf-8").splitlines() if page.is_file() else []
+    return ["", *lines[lines.index(WHOLE_PATH) :]] if WHOLE_PATH in lines else []
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Measure what is missing and write the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -290,7 +297,7 @@ def main(arguments: list[str] | None = None) -> None:
         print(f"{name} ({row['took']:.0f} s){': ' * bool(row['note'])}{row['note']}: {'; '.join(ways)}", flush=True)
     machine = f"{named}; Python {platform.python_version()}, {', '.join(library)}; {datetime.date.today()}"
     lines = report(replace(profile, device=given.device), timings, machine)
-    given.out.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    given.out.write_text("\n".join([*lines, *whole_path(given.out)]) + "\n", encoding="utf-8")
     print("\n".join(lines))
 
 

@@ -140,3 +140,11 @@ def test_a_row_is_measured_once_in_a_process_of_its_own(full_size, tmp_path, mon
     assert capfd.readouterr().out.startswith("0 of 1 rows to measure")
     assert out.read_text() == first and "| pooling, geometry | 25 masks an image, on the CPU |" in first
     assert str(tmp_path) not in first  # no place of this machine
+
+
+def test_the_section_that_another_command_measured_stays(full_size, tmp_path):
+    page = tmp_path / "full_size.md"
+    assert full_size.whole_path(page) == []
+    page.write_text(f"# Title\n\n## Steps\n\n{full_size.WHOLE_PATH}\n\nA table.\n")
+    assert full_size.whole_path(page) == ["", full_size.WHOLE_PATH, "", "A table."]
+    assert full_size.whole_path(BENCHMARKS / "full_size.md"), "the project's own page has it"

@@ -5,6 +5,7 @@ import http.client
 import io
 import socket
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +56,29 @@ def test_every_trained_model_answers_side_by_side(app, kept):
     assert all(opened(row["picture"]).size == (70, 50) for row in answer["answers"])
     assert 0 <= answer["confidence"] <= 1 and answer["look"]["proposals"] > 0
     assert opened(answer["proposals"]["picture"]).size == opened(answer["response"]["picture"]).size == (70, 50)
+
+
+def test_a_picture_is_looked_at_while_its_sentence_is_typed(app):
+    picked = picture(61, 43)
+    _, taken = ask(app, "POST", "/api/image", file_of(picked))
+    looks = app.models.look
+    deadline = time.monotonic() + 60
+    while looks._last[0] is not app._images[taken["image"]]:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    looked = looks._last
+    _, answer = post(app, "/api/answer", {"image": taken["image"], "sentence": "the red mug"})
+    assert looks._last is looked and answer["look"]["proposals"] == len(looked[2].scores)
+
+
+def test_a_picture_that_fails_while_it_is_looked_at_says_so_when_asked(app, monkeypatch):
+    def failing(image):
+        raise ValueError("no proposals today")
+
+    monkeypatch.setattr(app.models.look, "_look", failing)
+    _, taken = ask(app, "POST", "/api/image", file_of(picture(47, 39)))
+    status, answer = post(app, "/api/answer", {"image": taken["image"], "sentence": "the red mug"})
+    assert (status, answer["error"]) == (400, "no proposals today")
 
 
 def test_answers_are_those_of_predict(app, kept):

@@ -155,7 +155,7 @@ function present(answer) {
   byId("rows").replaceChildren(...answer.answers.map((row) => card(row, answer.sentence)));
   byId("proposals").src = answer.proposals.picture;
   byId("proposals").alt = `The picture with the outlines of its ${answer.proposals.count} proposals, numbered`;
-  byId("proposals-text").textContent = `${answer.look.proposals} masks, made before the sentence is read, and their features: ${answer.look.seconds.toFixed(2)} s (0 for a picture that was looked at before).`;
+  byId("proposals-text").textContent = `${answer.look.proposals} masks, made before the sentence is read, and their features: ${answer.look.seconds.toFixed(2)} s (0 where that was done while you typed).`;
   ranking(answer.steps);
   geometry(answer.steps);
   byId("response-step").hidden = !answer.response.picture;

@@ -113,7 +113,18 @@ class App(ThreadingHTTPServer):
             self._images.move_to_end(name)
             while len(self._images) > KEPT:
                 self._images.popitem(last=False)
+        threading.Thread(target=self._look_ahead, args=(name, image), daemon=True).start()
         return {"image": name, "picture": pictures.as_url(image, 2 * pictures.SCREEN)}
+
+    def _look_ahead(self, name: str, image: Image.Image) -> None:
+        """Find the proposals of a picture while its sentence is typed, unless another one has been chosen since."""
+        looks = self.models.look
+        with self.models.lock, torch.no_grad():
+            if looks is not None and next(reversed(self._images), None) == name:
+                try:
+                    looks.embeddings(image)
+                except Exception:  # the question will meet it too, and say so
+                    LOG.debug("looking ahead at %s failed", name, exc_info=True)
 
     def answer(self, name: str, sentence: str) -> dict[str, Any]:
         """As `answering.answer`; `seconds`: of all of it but the wait for others. Raises KeyError for an image that

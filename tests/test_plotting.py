@@ -7,6 +7,7 @@ import matplotlib.pyplot as plt
 import nbclient
 import numpy as np
 import pytest
+from matplotlib.colors import to_rgb
 from nbformat.v4 import new_code_cell, new_notebook
 
 from wsris_lib import plotting
@@ -32,6 +33,30 @@ def test_a_comparison_has_a_row_for_each_method_and_a_column_for_each_sentence()
     for (photograph, tint), image, mask in zip(drawn, 2 * list(images.values()), masks["choice"] + masks["student"]):
         assert np.array_equal(photograph, image) and np.array_equal(tint[..., 3] > 0, mask)
     plt.close(figure)
+
+
+def test_maps_of_one_unit_have_one_scale_and_one_bar():
+    layers = {"before": np.array([[0.0, 1.0]]), "after": np.array([[-3.0, 2.0]])}
+    shared = plotting.maps(SCENE, layers, bar="R")
+    drawn = [axes.images[0].get_clim() for axes in shared.axes[1:3]]
+    assert drawn == [(-3, 2), (-3, 2)] and len(shared.axes) == 4  # image, two maps, one bar
+    own = plotting.maps(SCENE, layers)
+    assert [axes.images[0].get_clim() for axes in own.axes[1:3]] == [(0, 1), (-3, 2)] and len(own.axes) == 5
+    plt.close(shared)
+    plt.close(own)
+
+
+@pytest.mark.parametrize("form", [np.uint8, float])
+def test_a_mask_has_a_tint_that_is_not_the_colour_of_what_it_covers(form):
+    mask = square(3)
+    tints = []
+    for colour in (plotting.MASK, "#a03020"):
+        image = np.broadcast_to(to_rgb(colour), (16, 20, 3)) * (255 if form is np.uint8 else 1)
+        figure, (panel,) = plotting.grid(1)
+        plotting.overlay(panel, image.astype(form), mask)
+        tints.append(panel.images[1].get_array()[mask][0][:3])
+        plt.close(figure)
+    assert np.allclose(tints[0], to_rgb(plotting.MASK_ON_BLUE)) and np.allclose(tints[1], to_rgb(plotting.MASK))
 
 
 SCENE = np.zeros((16, 20, 3))

@@ -5,6 +5,7 @@ from textwrap import fill
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 from numpy.typing import ArrayLike, NDArray
@@ -12,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from wsris_lib.alternative_text import DescribedFigure
 
 MASK = "#00b4d8"  # predictions and proposals
+MASK_ON_BLUE = "#ff4fd8"  # and where the picture itself has that colour
 TRUTH = "#f4a300"  # ground truth, always drawn as an outline
 LETTERS = 15  # of a title, to an inch
 
@@ -41,16 +43,26 @@ def _axes(size: tuple[float, float]) -> tuple[Figure, plt.Axes]:
 def overlay(
     panel: plt.Axes, image: ArrayLike, mask: ArrayLike | None = None, truth: ArrayLike | None = None, title: str = ""
 ):
-    """An image [H, W, 3] with a mask [H, W] tinted and a ground truth [H, W] outlined."""
+    """An image [H, W, 3] with a mask [H, W] tinted, in a colour that isn't the object's, and a ground truth [H, W]
+    outlined."""
     panel.imshow(image)
     if mask is not None:
+        colour = _tint(np.asarray(image), np.asarray(mask, bool))
         tint = np.zeros((*np.shape(mask), 4))
-        tint[np.asarray(mask, bool)] = (*plt.matplotlib.colors.to_rgb(MASK), 0.55)
+        tint[np.asarray(mask, bool)] = (*to_rgb(colour), 0.55)
         panel.imshow(tint)
-        panel.contour(np.asarray(mask, float), [0.5], colors=MASK, linewidths=1)
+        panel.contour(np.asarray(mask, float), [0.5], colors=colour, linewidths=1)
     if truth is not None:
         panel.contour(np.asarray(truth, float), [0.5], colors=TRUTH, linewidths=1.6)
     panel.set_title("\n".join(fill(line, _letters(panel)) for line in title.split("\n")), fontsize=8)
+
+
+def _tint(image: np.ndarray, mask: np.ndarray) -> str:
+    """The colour of a mask: the other one where what it covers is nearer to the usual one."""
+    if not mask.any() or image.ndim != 3 or image.shape[:2] != mask.shape:
+        return MASK
+    covered = image[mask][:, :3].mean(0) / (255 if image.dtype == np.uint8 else 1)
+    return max(MASK, MASK_ON_BLUE, key=lambda colour: float(np.abs(covered - to_rgb(colour)).sum() + (colour == MASK)))
 
 
 def _letters(panel: plt.Axes) -> int:
@@ -110,14 +122,24 @@ def maps(
     bar: str = "",
     limits: tuple[float | None, float | None] = (None, None),
 ) -> Figure:
-    """An image beside maps [H, W] (coloured between `limits`, with a bar named `bar`) or pictures [H, W, 3]."""
+    """An image beside maps [H, W] (coloured between `limits`) or pictures [H, W, 3].
+
+    bar: what all maps measure. Named, or between limits, they have one scale and one bar; else each has its own.
+    """
     figure, panels = grid(len(layers) + 1, len(layers) + 1, side=3)
     overlay(panels[0], image, title="image")
+    flat = [np.asarray(layer, float) for layer in layers.values() if np.ndim(layer) == 2]
+    shared = bool(flat) and (bool(bar) or limits != (None, None))
+    if shared and limits == (None, None):
+        limits = (min(layer.min() for layer in flat), max(layer.max() for layer in flat))
     for panel, (title, layer) in zip(panels[1:], layers.items()):
         drawn = panel.imshow(layer, cmap=colours, vmin=limits[0], vmax=limits[1])
         panel.set_title(title, fontsize=9)
-        if np.ndim(layer) == 2:
-            figure.colorbar(drawn, ax=panel, shrink=0.8, label=bar)
+        if np.ndim(layer) == 2 and not shared:
+            figure.colorbar(drawn, ax=panel, shrink=0.8)
+    if shared:
+        scale = plt.cm.ScalarMappable(plt.Normalize(*limits), colours)
+        figure.colorbar(scale, ax=list(panels), shrink=0.8, label=bar)
     return figure
 
 

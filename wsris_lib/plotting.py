@@ -134,7 +134,7 @@ def maps(
         limits = (min(layer.min() for layer in flat), max(layer.max() for layer in flat))
     for panel, (title, layer) in zip(panels[1:], layers.items()):
         drawn = panel.imshow(layer, cmap=colours, vmin=limits[0], vmax=limits[1])
-        panel.set_title(title, fontsize=9)
+        panel.set_title(fill(title, _letters(panel)), fontsize=8)
         if np.ndim(layer) == 2 and not shared:
             figure.colorbar(drawn, ax=panel, shrink=0.8)
     if shared:

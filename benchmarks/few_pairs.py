@@ -7,7 +7,7 @@ Trains on N images of SynRef's train, drawn anew by each seed (profile tiny, cor
 of val, and those of the N images themselves, whose masks no training reads. Few images mean few steps in as many
 epochs, so --epochs. --truth: the same layers learn the best proposal from true masks, by cross entropy over the
 candidates in place of eq. 4 and 5: what there is to learn in so few images. Prints a table: mean over seeds and their
-standard deviation.
+standard deviation as a population.
 """
 
 import argparse
@@ -103,7 +103,8 @@ def main() -> None:
     run = Run(profiles.load("tiny", **{"es3net.epochs": options.epochs, "es3net.geometry": options.geometry}))
     settings = run.profile.es3net
     proposals, sentences = es3net.training_tables(run)
-    pool, val = es3net.proposal_table(run, "val"), run.evaluation("val")
+    pool = es3net.proposal_table(run, "val")
+    val = run.evaluation("val")
     truths = {split: ious_of(run, split) for split in ("train", "val")}
     leaning = subsets(val.samples)["position_dependent"]
 

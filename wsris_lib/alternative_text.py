@@ -4,6 +4,7 @@ from io import BytesIO
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch
@@ -67,10 +68,10 @@ def _bars(axes: Axes) -> str:
 
 def _table(axes: Axes) -> str:
     """Each row of a table of numbers."""
-    rows = _ticks(axes.yaxis)
-    columns = _ticks(axes.xaxis)
     if not axes.images or not axes.axison:
         return ""
+    rows = _ticks(axes.yaxis)
+    columns = _ticks(axes.xaxis)
     if not axes.texts:
         return f"{len(rows)} by {len(columns)} cells"
     of_row: dict[int, list[str]] = {}
@@ -96,6 +97,6 @@ def _dots(axes: Axes) -> str:
     return " against ".join(names)
 
 
-def _ticks(axis) -> dict[int, str]:
+def _ticks(axis: Axis) -> dict[int, str]:
     """Position -> label, of the labels that somebody set."""
     return {round(place): tick.get_text() for place, tick in zip(axis.get_ticklocs(), axis.get_ticklabels())}

@@ -13,7 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 from wsris_lib.alternative_text import DescribedFigure
 
 MASK = "#00b4d8"  # predictions and proposals
-MASK_ON_BLUE = "#ff4fd8"  # and where the picture itself has that colour
+MASK_ON_BLUE = "#ff4fd8"  # and where what they cover has nearly that colour
+NEARLY = 0.75  # of two colours, red, green and blue in 0..1: the sum of the differences
 TRUTH = "#f4a300"  # ground truth, always drawn as an outline
 LETTERS = 15  # of a title, to an inch
 
@@ -58,11 +59,11 @@ def overlay(
 
 
 def _tint(image: np.ndarray, mask: np.ndarray) -> str:
-    """The colour of a mask: the other one where what it covers is nearer to the usual one."""
+    """The colour of a mask bool [H, W] on an image [H, W, 3], uint8 or 0..1."""
     if not mask.any() or image.ndim != 3 or image.shape[:2] != mask.shape:
         return MASK
     covered = image[mask][:, :3].mean(0) / (255 if image.dtype == np.uint8 else 1)
-    return max(MASK, MASK_ON_BLUE, key=lambda colour: float(np.abs(covered - to_rgb(colour)).sum() + (colour == MASK)))
+    return MASK_ON_BLUE if np.abs(covered - to_rgb(MASK)).sum() < NEARLY else MASK
 
 
 def _letters(panel: plt.Axes) -> int:

@@ -21,7 +21,7 @@ from stage import alternative, read, shown, write
 REPO = Path(__file__).resolve().parents[2]
 HEADING = re.compile(r"^#{1,3} (.+)$", re.MULTILINE)
 DISPLAYED = re.compile(r"\$\$.+?\$\$", re.DOTALL)
-LISTED = ("What you will learn", "Summary")  # sections whose points are a slide
+LISTED = ("What you will learn", "Summary", "Exercises")  # sections whose points are a slide
 LEFT_OUT = ("Before you start", "References")
 STYLE = """
 html { scroll-snap-type: y mandatory; font: 1.5rem/1.4 system-ui, sans-serif; color: #222; }
@@ -30,7 +30,7 @@ section { scroll-snap-align: start; box-sizing: border-box; min-height: 100vh; p
   display: flex; flex-direction: column; justify-content: center; }
 h1, h2 { margin: 0 0 3vh; line-height: 1.2; }
 img { max-width: 100%; max-height: 72vh; object-fit: contain; align-self: center; }
-.formula { margin: 2vh 0; overflow-x: auto; font-size: 1.2em; }
+.math.block { margin: 2vh 0; overflow-x: auto; font-size: 1.2em; }
 footer { color: #767676; font-size: .8rem; margin-top: 3vh; }
 """
 
@@ -53,7 +53,7 @@ def slides(notebook: dict) -> Iterator[tuple[str, str]]:
             for heading, end in zip(headings, ends):
                 title = heading[1].strip()
                 below = source[heading.end() : end]
-                text = below if title in LISTED or title == "Exercises" else "\n\n".join(DISPLAYED.findall(below))
+                text = below if title in LISTED else "\n\n".join(DISPLAYED.findall(below))
                 if title not in LEFT_OUT:
                     yield title, rendered(text)
         else:

@@ -120,11 +120,14 @@ class App(ThreadingHTTPServer):
         """Find the proposals of a picture while its sentence is typed, unless another one has been chosen since."""
         looks = self.models.look
         with self.models.lock, torch.no_grad():
-            if looks is not None and next(reversed(self._images), None) == name:
-                try:
-                    looks.embeddings(image)
-                except Exception:  # the question will meet it too, and say so
-                    LOG.debug("looking ahead at %s failed", name, exc_info=True)
+            with self._lock:
+                newest = next(reversed(self._images))
+            if looks is None or newest != name:
+                return
+            try:
+                looks.embeddings(image)
+            except Exception:  # the question will meet it too, and say so
+                LOG.debug("looking ahead at %s failed", name, exc_info=True)
 
     def answer(self, name: str, sentence: str) -> dict[str, Any]:
         """As `answering.answer`; `seconds`: of all of it but the wait for others. Raises KeyError for an image that
